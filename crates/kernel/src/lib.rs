@@ -1,0 +1,19 @@
+//! The words every part of Hunch shares: points, dollars, prices, contract counts, ids, time and
+//! chance. No I/O, no clock of its own, no randomness of its own, no floating point.
+
+mod clock;
+mod entropy;
+mod ids;
+mod money;
+mod points;
+mod shard;
+
+pub use clock::{Clock, Clocks, ManualClock, SharedClock};
+pub use entropy::{Entropy, SeededEntropy, SharedEntropy, SystemEntropy, derived_uuid, random_token};
+pub use ids::{
+    DeviceId, EventTicker, HoldId, MarketTicker, MemberId, MerchantId, NoticeId, OperatorId, OrderId,
+    PositionId, PurchaseId, QuoteId, SeriesTicker, SubscriptionId, TerminalId,
+};
+pub use money::{Count, Dollars, MoneyError, Price, Side};
+pub use points::{PointRate, Points};
+pub use shard::{SHARDS_DEFAULT, Shard, shard_of};
