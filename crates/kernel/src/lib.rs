@@ -11,8 +11,8 @@ mod shard;
 pub use clock::{Clock, Clocks, ManualClock, SharedClock};
 pub use entropy::{Entropy, SeededEntropy, SharedEntropy, SystemEntropy, derived_uuid, random_token};
 pub use ids::{
-    DeviceId, EventTicker, HoldId, MarketTicker, MemberId, MerchantId, NoticeId, OperatorId, OrderId,
-    PositionId, PurchaseId, QuoteId, SeriesTicker, SubscriptionId, TerminalId,
+    DeviceId, EventTicker, HoldId, MarketTicker, MemberId, MerchantId, NoticeId, OperatorId, OrderId, PositionId,
+    PurchaseId, QuoteId, SeriesTicker, SubscriptionId, TerminalId,
 };
 pub use money::{Count, Dollars, MoneyError, Price, Side};
 pub use points::{PointRate, Points};

@@ -51,7 +51,11 @@ impl Price {
     /// # Errors
     /// `OutOfRange` unless 0 ≤ `micros` ≤ 1,000,000.
     pub fn from_micros(micros: i64) -> Result<Price, MoneyError> {
-        if (0..=1_000_000).contains(&micros) { Ok(Price(micros)) } else { Err(MoneyError::OutOfRange(micros.to_string())) }
+        if (0..=1_000_000).contains(&micros) {
+            Ok(Price(micros))
+        } else {
+            Err(MoneyError::OutOfRange(micros.to_string()))
+        }
     }
 
     pub const fn micros(self) -> i64 {
@@ -140,9 +144,7 @@ fn parse_fixed(text: &str, decimals: u32) -> Result<i64, MoneyError> {
     let mut units = whole.parse::<i64>().map_err(|_| not())?.checked_mul(scale).ok_or_else(not)?;
     if !used.is_empty() {
         let missing = decimals - used.len() as u32;
-        units = units
-            .checked_add(used.parse::<i64>().map_err(|_| not())? * 10i64.pow(missing))
-            .ok_or_else(not)?;
+        units = units.checked_add(used.parse::<i64>().map_err(|_| not())? * 10i64.pow(missing)).ok_or_else(not)?;
     }
     Ok(if negative { -units } else { units })
 }
