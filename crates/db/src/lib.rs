@@ -1,1 +1,17 @@
+//! PostgreSQL for Hunch: four roles with a pool each, migrations, retried transactions, the private
+//! cluster that `hunch` runs by itself, and a real database for every test.
+//!
+//! What always holds
+//! - The application connects as `hunch_app`, which sees nothing of the schema `vault`; personal data is
+//!   reached only as `hunch_vault`, which sees nothing else.
+//! - Only migrations run as `hunch_owner`. The auditor can read and never write.
+//! - No other crate opens a connection, and this crate knows no table of any other.
 
+pub mod cluster;
+mod database;
+mod migrations;
+pub mod roles;
+pub mod testing;
+
+pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction, worth_another_try};
+pub use migrations::{migrate, migrations_digest};

@@ -1,0 +1,32 @@
+//! The schema's history, embedded in the program.
+
+use sqlx::{PgPool, migrate::Migrator};
+
+use crate::{DbError, roles};
+
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// Brings the database to the newest schema. Safe to repeat and safe when several processes start at
+/// once: they queue on PostgreSQL's advisory lock.
+///
+/// # Errors
+/// [`DbError::RolesMissing`] if the cluster was never given its roles; [`DbError::Migrate`] if a
+/// migration fails (its transaction is undone) or an applied one was edited afterwards.
+pub async fn migrate(owner: &PgPool) -> Result<(), DbError> {
+    let mut connection = owner.acquire().await.map_err(DbError::Connect)?;
+    let missing = roles::missing_roles(&mut connection).await.map_err(DbError::Storage)?;
+    if !missing.is_empty() {
+        return Err(DbError::RolesMissing { missing });
+    }
+    MIGRATOR.run(&mut *connection).await.map_err(DbError::Migrate)
+}
+
+/// Sixteen hex digits that change whenever any migration does. Names the template database of tests.
+pub fn migrations_digest() -> String {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    for migration in MIGRATOR.iter() {
+        context.update(&migration.version.to_be_bytes());
+        context.update(&migration.checksum);
+    }
+    hex::encode(&context.finish().as_ref()[..8])
+}

@@ -1,0 +1,81 @@
+//! Roles, schemas and transactions on a real server.
+
+use hunch_db::{migrate, testing::TestDb};
+
+#[tokio::test]
+async fn every_role_connects_and_migrating_twice_changes_nothing() {
+    let db = TestDb::new().await;
+    for (pool, name) in [
+        (db.app(), "hunch_app"),
+        (db.vault(), "hunch_vault"),
+        (db.owner(), "hunch_owner"),
+        (db.auditor(), "hunch_audit"),
+    ] {
+        let who: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(pool).await.unwrap();
+        assert_eq!(who, name);
+    }
+    migrate(db.owner()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_auditor_sees_every_schema_but_the_vault_and_writes_nothing() {
+    let db = TestDb::new().await;
+    for sql in [
+        "CREATE TABLE ledger.probe (n int)",
+        "CREATE TABLE vault.probe (n int)",
+        "GRANT SELECT ON vault.probe TO hunch_vault",
+    ] {
+        sqlx::query(sql).execute(db.owner()).await.unwrap();
+    }
+    sqlx::query("SELECT * FROM ledger.probe").execute(db.auditor()).await.unwrap();
+    let refused = |error: sqlx::Error| error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+    let vault = sqlx::query("SELECT * FROM vault.probe").execute(db.auditor()).await.unwrap_err();
+    assert_eq!(refused(vault).as_deref(), Some("42501"));
+    let write = sqlx::query("INSERT INTO ledger.probe VALUES (1)").execute(db.auditor()).await.unwrap_err();
+    assert!(matches!(refused(write).as_deref(), Some("42501" | "25006")));
+
+    let app = sqlx::query("SELECT * FROM vault.probe").execute(db.app()).await.unwrap_err();
+    assert_eq!(refused(app).as_deref(), Some("42501"));
+    let app = sqlx::query("SELECT * FROM ledger.probe").execute(db.app()).await.unwrap_err();
+    assert_eq!(refused(app).as_deref(), Some("42501"), "nothing is granted by default");
+    sqlx::query("SELECT * FROM vault.probe").execute(db.vault()).await.unwrap();
+    let out = sqlx::query("SELECT * FROM ledger.probe").execute(db.vault()).await.unwrap_err();
+    assert_eq!(refused(out).as_deref(), Some("42501"));
+}
+
+/// Two transactions that lock two rows in opposite order: PostgreSQL ends one, and it is run again.
+#[tokio::test]
+async fn a_deadlock_is_tried_again() {
+    let db = TestDb::new().await;
+    for sql in [
+        "CREATE TABLE trading.probe (id int PRIMARY KEY, n int NOT NULL)",
+        "INSERT INTO trading.probe VALUES (1, 0), (2, 0)",
+        "GRANT SELECT, UPDATE ON trading.probe TO hunch_app",
+    ] {
+        sqlx::query(sql).execute(db.owner()).await.unwrap();
+    }
+    let both_hold_one = std::sync::Arc::new(tokio::sync::Barrier::new(2));
+    let mut tasks = Vec::new();
+    for (first, second) in [(1, 2), (2, 1)] {
+        let (database, barrier) = (db.db().clone(), both_hold_one.clone());
+        tasks.push(tokio::spawn(async move {
+            let (barrier, met) = (&barrier, &std::sync::atomic::AtomicBool::new(false));
+            database
+                .transaction("probe", |mut tx| async move {
+                    let add = "UPDATE trading.probe SET n = n + 1 WHERE id = $1";
+                    sqlx::query(add).bind(first).execute(&mut *tx).await?;
+                    if !met.swap(true, std::sync::atomic::Ordering::Relaxed) {
+                        barrier.wait().await;
+                    }
+                    sqlx::query(add).bind(second).execute(&mut *tx).await?;
+                    Ok::<_, sqlx::Error>((tx, ()))
+                })
+                .await
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap().unwrap();
+    }
+    let all: Vec<i32> = sqlx::query_scalar("SELECT n FROM trading.probe").fetch_all(db.owner()).await.unwrap();
+    assert_eq!(all, [2, 2]);
+}
