@@ -20,7 +20,6 @@ pub trait Entropy: Send + Sync + 'static {
 pub type SharedEntropy = Arc<dyn Entropy>;
 
 /// The operating system's randomness.
-#[derive(Default)]
 pub struct SystemEntropy(SystemRandom);
 
 impl SystemEntropy {

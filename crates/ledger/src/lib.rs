@@ -1,1 +1,35 @@
+//! The points ledger: who has how many points, why, and where each point came from.
+//!
+//! Invariants
+//! - L1: a posting moves points, it never makes them. All balances plus house deltas sum to zero.
+//! - L2: no member account goes below zero; what a return cannot take back is debt, an account of its own.
+//! - L3: a refused command changes nothing.
+//! - L5: a stored balance is the sum of its entries.
+//! - L6: a key has one effect for ever; a repeat gets the first answer.
+//!
+//! There is no expiry here and no way to buy points or to turn them into money.
+//!
+//! Start with [`decide_batch`], which is pure; [`apply`] is the short shell around it; the
+//! [`Batcher`] puts many requests into one transaction.
 
+mod account;
+mod apply;
+mod batcher;
+mod command;
+mod decide;
+mod lots;
+mod provenance;
+mod queries;
+mod store;
+pub mod testing;
+
+pub use account::{AccountCode, MemberBalance};
+pub use apply::{BatchError, apply};
+pub use batcher::{Batcher, BatcherBuilder, Door, DoorError, ShardHandler, StepReport};
+pub use command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal, request_digest};
+pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
+pub use lots::LotRange;
+pub use provenance::{Consumption, Provenance, Stake};
+pub use queries::{
+    OpenHold, StatementCursor, StatementLine, balance, open_holds, open_member, open_members, statement,
+};

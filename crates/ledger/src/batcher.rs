@@ -1,0 +1,420 @@
+//! Group commit. Requests of all capabilities wait in queues, one per shard; a step takes what waits,
+//! runs it in one transaction of the shard, commits once, and answers everyone.
+//!
+//! - A database error never reaches innocent requests: the group is halved until the culprit is alone,
+//!   which is answered with an error and logged.
+//! - A commit whose answer was lost is run again: the keys of what took effect give the first answers.
+//! - Nobody is answered before the commit.
+
+use async_trait::async_trait;
+use hunch_kernel::{Clocks, Shard};
+use hunch_log::{CommitError, Committed, LogError, ShardTx, Tail};
+use sqlx::PgPool;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+
+use crate::apply::BatchError;
+
+/// How many requests one transaction takes at most.
+const BATCH_REQUESTS_MAX: usize = 1_000;
+/// How many requests may wait for a shard before new ones are turned away.
+const QUEUE_REQUESTS_MAX: usize = 20_000;
+/// How often the same work is tried when the database cannot be reached or the commit's answer is lost.
+const TRIES_MAX: u32 = 6;
+
+/// What a capability does with a group of its requests, inside one shard transaction. Must be
+/// repeatable: the batcher runs the same requests again after an unknown commit, and in smaller
+/// groups after a database error.
+#[async_trait]
+pub trait ShardHandler: Send + Sync + 'static {
+    type Request: Send + Sync + 'static;
+    type Answer: Send + 'static;
+    const NAME: &'static str;
+
+    /// One answer per request, in the same order.
+    async fn handle(&self, tx: &mut ShardTx, requests: &[Self::Request]) -> Result<Vec<Self::Answer>, BatchError>;
+}
+
+/// Where a capability hands in its requests.
+pub struct Door<H: ShardHandler> {
+    queue: Arc<HandlerQueue<H>>,
+}
+
+impl<H: ShardHandler> Clone for Door<H> {
+    fn clone(&self) -> Door<H> {
+        Door { queue: self.queue.clone() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DoorError {
+    /// Nothing happened. Try again after a moment.
+    #[error("too many requests are waiting")]
+    Busy,
+    /// Unknown whether it happened: ask again with the same key.
+    #[error("the batcher stopped before it answered")]
+    Stopped,
+    /// Nothing happened.
+    #[error("the request could not be stored: {0}")]
+    Storage(String),
+}
+
+impl<H: ShardHandler> Door<H> {
+    /// Waits until the request's transaction is committed.
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped` or `Storage`; a business refusal is an answer, not an error.
+    pub async fn submit(&self, shard: Shard, request: H::Request) -> Result<H::Answer, DoorError> {
+        let mut answers = self.submit_all(shard, vec![request]).await?;
+        answers.pop().ok_or(DoorError::Stopped)?
+    }
+
+    /// Hands in several requests that may share a transaction; each is answered by itself.
+    ///
+    /// # Errors
+    /// `Busy` for all of them; other errors come per request.
+    pub async fn submit_all(
+        &self,
+        shard: Shard,
+        requests: Vec<H::Request>,
+    ) -> Result<Vec<Result<H::Answer, DoorError>>, DoorError> {
+        let mut waiting = Vec::with_capacity(requests.len());
+        {
+            let place = self.queue.shards.get(shard.0 as usize).ok_or(DoorError::Stopped)?;
+            let mut queue = lock(place);
+            if queue.len() + requests.len() > QUEUE_REQUESTS_MAX {
+                return Err(DoorError::Busy);
+            }
+            for request in requests {
+                let (sender, receiver) = oneshot::channel();
+                queue.push_back((request, sender));
+                waiting.push(receiver);
+            }
+        }
+        self.queue.bells[shard.0 as usize].notify_one();
+        let mut answers = Vec::with_capacity(waiting.len());
+        for receiver in waiting {
+            answers.push(receiver.await.unwrap_or(Err(DoorError::Stopped)));
+        }
+        Ok(answers)
+    }
+}
+
+/// One queue per shard, one loop per shard. The loops belong to the caller of [`Batcher::step`].
+pub struct Batcher {
+    pool: PgPool,
+    clocks: Clocks,
+    tail: Tail,
+    queues: Vec<Arc<dyn Queue>>,
+    bells: Arc<Vec<Notify>>,
+}
+
+pub struct BatcherBuilder {
+    pool: PgPool,
+    clocks: Clocks,
+    tail: Tail,
+    queues: Vec<Arc<dyn Queue>>,
+    bells: Arc<Vec<Notify>>,
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepReport {
+    pub requests: usize,
+    pub transactions: usize,
+    /// Requests answered with an error.
+    pub failed: usize,
+}
+
+impl BatcherBuilder {
+    /// Registers a capability's handler and gives the door to it.
+    pub fn register<H: ShardHandler>(&mut self, handler: H) -> Door<H> {
+        let queue = Arc::new(HandlerQueue {
+            handler: Arc::new(handler),
+            shards: (0..self.bells.len()).map(|_| Mutex::new(VecDeque::new())).collect(),
+            bells: self.bells.clone(),
+        });
+        self.queues.push(queue.clone());
+        Door { queue }
+    }
+
+    pub fn build(self) -> Arc<Batcher> {
+        Arc::new(Batcher {
+            pool: self.pool,
+            clocks: self.clocks,
+            tail: self.tail,
+            queues: self.queues,
+            bells: self.bells,
+        })
+    }
+}
+
+impl Batcher {
+    /// `shards` as in [`hunch_log::shards`]; `tail` hears of every commit.
+    pub fn builder(pool: PgPool, clocks: Clocks, tail: Tail) -> BatcherBuilder {
+        let bells = Arc::new((0..tail.shard_count()).map(|_| Notify::new()).collect());
+        BatcherBuilder { pool, clocks, tail, queues: Vec::new(), bells }
+    }
+
+    pub fn shard_count(&self) -> u16 {
+        self.bells.len() as u16
+    }
+
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Returns when a request waits for `shard`.
+    pub async fn wait(&self, shard: Shard) {
+        match self.bells.get(shard.0 as usize) {
+            Some(_) if self.waiting(shard) > 0 => {}
+            Some(bell) => bell.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// How many requests wait for `shard`.
+    pub fn waiting(&self, shard: Shard) -> usize {
+        self.queues.iter().map(|q| q.len(shard)).sum()
+    }
+
+    /// Runs what waits for `shard` now, and answers it. Returns at once when nothing waits.
+    pub async fn step(&self, shard: Shard) -> StepReport {
+        let mut groups: Vec<Box<dyn Group>> = Vec::new();
+        let mut room = BATCH_REQUESTS_MAX;
+        for queue in &self.queues {
+            if let Some(group) = queue.take(shard, room) {
+                room -= group.len();
+                groups.push(group);
+            }
+        }
+        let mut report = StepReport { requests: BATCH_REQUESTS_MAX - room, ..StepReport::default() };
+        if !groups.is_empty() {
+            self.run(shard, groups, &mut report).await;
+        }
+        report
+    }
+
+    /// Runs the groups together; on a database error, apart and halved until the culprit is alone.
+    async fn run(&self, shard: Shard, groups: Vec<Box<dyn Group>>, report: &mut StepReport) {
+        let mut todo = vec![groups];
+        while let Some(mut groups) = todo.pop() {
+            match self.run_with_retries(shard, &mut groups, report).await {
+                Ok(committed) => {
+                    self.tail.publish(&committed);
+                    groups.into_iter().for_each(|g| g.answer());
+                }
+                Err(error) if groups.len() > 1 => {
+                    tracing::warn!(%shard, error = chain(&error), "batch failed; its groups run apart");
+                    todo.extend(groups.into_iter().rev().map(|g| vec![g]));
+                }
+                Err(error) => {
+                    for group in groups {
+                        if group.len() > 1 && !error.is_outage() {
+                            let (first, second) = group.halve();
+                            todo.push(vec![second]);
+                            todo.push(vec![first]);
+                        } else {
+                            tracing::error!(%shard, handler = group.name(), error = chain(&error), "request parked");
+                            metrics::counter!("hunch_batch_parked_total", "handler" => group.name())
+                                .increment(group.len() as u64);
+                            report.failed += group.len();
+                            group.fail(&DoorError::Storage(error.to_string()));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run_with_retries(
+        &self,
+        shard: Shard,
+        groups: &mut [Box<dyn Group>],
+        report: &mut StepReport,
+    ) -> Result<Committed, RunError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            report.transactions += 1;
+            match self.run_once(shard, groups).await {
+                Err(error) if error.is_worth_repeating() && tries < TRIES_MAX => {
+                    tracing::warn!(%shard, tries, error = chain(&error), "batch runs again");
+                    tokio::time::sleep(Duration::from_millis(10 << (2 * tries))).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn run_once(&self, shard: Shard, groups: &mut [Box<dyn Group>]) -> Result<Committed, RunError> {
+        let mut tx = ShardTx::begin(&self.pool, shard, self.clocks.business.now()).await.map_err(RunError::Begin)?;
+        for group in groups.iter_mut() {
+            group.run(&mut tx).await.map_err(RunError::Group)?;
+        }
+        tx.commit().await.map_err(RunError::Commit)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("the shard's transaction could not begin")]
+    Begin(#[source] LogError),
+    #[error("a group of the batch failed")]
+    Group(#[source] BatchError),
+    #[error("the batch could not be committed")]
+    Commit(#[source] CommitError),
+}
+
+impl RunError {
+    /// The database is out of reach, or its answer was lost, or another transaction was quicker.
+    fn is_worth_repeating(&self) -> bool {
+        match self {
+            RunError::Begin(LogError::Storage(e)) => outage(e),
+            RunError::Begin(_) => false,
+            RunError::Group(BatchError::KeyRace) => true,
+            RunError::Group(BatchError::Storage(e) | BatchError::Log(LogError::Storage(e))) => {
+                outage(e) || transient(e)
+            }
+            RunError::Group(_) => false,
+            RunError::Commit(CommitError::Unknown(_)) => true,
+            RunError::Commit(CommitError::Rejected(e)) => outage(e) || transient(e),
+        }
+    }
+
+    fn is_outage(&self) -> bool {
+        match self {
+            RunError::Begin(_) | RunError::Commit(CommitError::Unknown(_)) => true,
+            RunError::Group(BatchError::Storage(e)) | RunError::Commit(CommitError::Rejected(e)) => outage(e),
+            RunError::Group(_) => false,
+        }
+    }
+}
+
+fn outage(e: &sqlx::Error) -> bool {
+    match e {
+        // Class 57P: the server is shutting down or starting up; 53300: no connection left.
+        sqlx::Error::Database(d) => d.code().is_some_and(|c| c.starts_with("57P") || c == "53300"),
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
+        _ => false,
+    }
+}
+
+/// Serialization failure or deadlock: the same work may succeed now.
+fn transient(e: &sqlx::Error) -> bool {
+    matches!(e, sqlx::Error::Database(d) if d.code().is_some_and(|c| c == "40001" || c == "40P01"))
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+type Waiting<H> = (<H as ShardHandler>::Request, oneshot::Sender<Result<<H as ShardHandler>::Answer, DoorError>>);
+
+struct HandlerQueue<H: ShardHandler> {
+    handler: Arc<H>,
+    shards: Vec<Mutex<VecDeque<Waiting<H>>>>,
+    bells: Arc<Vec<Notify>>,
+}
+
+trait Queue: Send + Sync {
+    fn len(&self, shard: Shard) -> usize;
+    fn take(&self, shard: Shard, requests_max: usize) -> Option<Box<dyn Group>>;
+}
+
+impl<H: ShardHandler> Queue for HandlerQueue<H> {
+    fn len(&self, shard: Shard) -> usize {
+        self.shards.get(shard.0 as usize).map_or(0, |q| lock(q).len())
+    }
+
+    fn take(&self, shard: Shard, requests_max: usize) -> Option<Box<dyn Group>> {
+        let mut queue = lock(self.shards.get(shard.0 as usize)?);
+        let n = queue.len().min(requests_max);
+        if n == 0 {
+            return None;
+        }
+        let (requests, senders) = queue.drain(..n).unzip();
+        Some(Box::new(HandlerGroup { handler: self.handler.clone(), requests, senders, answers: Vec::new() }))
+    }
+}
+
+/// Requests of one handler that run together.
+#[async_trait]
+trait Group: Send {
+    fn name(&self) -> &'static str;
+    fn len(&self) -> usize;
+    async fn run(&mut self, tx: &mut ShardTx) -> Result<(), BatchError>;
+    fn halve(self: Box<Self>) -> (Box<dyn Group>, Box<dyn Group>);
+    fn answer(self: Box<Self>);
+    fn fail(self: Box<Self>, error: &DoorError);
+}
+
+struct HandlerGroup<H: ShardHandler> {
+    handler: Arc<H>,
+    requests: Vec<H::Request>,
+    senders: Vec<oneshot::Sender<Result<H::Answer, DoorError>>>,
+    answers: Vec<H::Answer>,
+}
+
+#[async_trait]
+impl<H: ShardHandler> Group for HandlerGroup<H> {
+    fn name(&self) -> &'static str {
+        H::NAME
+    }
+
+    fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    async fn run(&mut self, tx: &mut ShardTx) -> Result<(), BatchError> {
+        self.answers = self.handler.handle(tx, &self.requests).await?;
+        if self.answers.len() == self.requests.len() {
+            Ok(())
+        } else {
+            Err(BatchError::Handler(format!(
+                "{} gave {} answers to {} requests",
+                H::NAME,
+                self.answers.len(),
+                self.requests.len()
+            )))
+        }
+    }
+
+    fn halve(mut self: Box<Self>) -> (Box<dyn Group>, Box<dyn Group>) {
+        let half = self.requests.len() / 2;
+        let second = HandlerGroup {
+            handler: self.handler.clone(),
+            requests: self.requests.split_off(half),
+            senders: self.senders.split_off(half),
+            answers: Vec::new(),
+        };
+        (self, Box::new(second))
+    }
+
+    fn answer(self: Box<Self>) {
+        for (sender, answer) in self.senders.into_iter().zip(self.answers) {
+            // A caller that stopped waiting finds its effect by the key.
+            let _ = sender.send(Ok(answer));
+        }
+    }
+
+    fn fail(self: Box<Self>, error: &DoorError) {
+        for sender in self.senders {
+            let _ = sender.send(Err(error.clone()));
+        }
+    }
+}
+
+/// Queues are changed by single pushes and drains, so a panic elsewhere leaves them whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

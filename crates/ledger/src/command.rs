@@ -1,0 +1,205 @@
+//! What can be asked of the ledger, and what it answers.
+
+use hunch_kernel::{HoldId, MemberId, MerchantId, Points};
+use ring::digest::{SHA256, digest};
+use uuid::Uuid;
+
+use crate::MemberBalance;
+
+/// One change of one member's points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// One effect for ever (L6). Derived from what causes the change, never random.
+    pub key: Uuid,
+    /// Digest of the request: the same key with another digest is refused. See [`request_digest`].
+    pub request: i64,
+    pub member: MemberId,
+    pub action: Action,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Points arrive as a new lot. What the member owes is paid from them first.
+    Earn { points: Points, funder: Funder, source: Uuid, bucket: EarnBucket, reason: Reason },
+    /// Provisional points become available.
+    Mature { points: Points, source: Uuid },
+    /// Points move from available to held.
+    PlaceHold { hold: HoldId, points: Points, owner: HoldOwner },
+    /// Ends a hold: `capture` goes to the exchange, the rest back to available.
+    CloseHold { hold: HoldId, capture: Points },
+    /// What an ended stake pays, zero included. Returned purchases take their share first.
+    Payout { hold: HoldId, points: Points, reason: Reason },
+    /// Takes a payout back, as far as the member has it; the rest is the house's loss.
+    ReversePayout { hold: HoldId, points: Points },
+    /// Takes back what the `Earn` with key `earned` gave, and the share of winnings it brought.
+    Clawback { earned: Uuid },
+}
+
+impl Action {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Action::Earn { .. } => "earn",
+            Action::Mature { .. } => "mature",
+            Action::PlaceHold { .. } => "place_hold",
+            Action::CloseHold { .. } => "close_hold",
+            Action::Payout { .. } => "payout",
+            Action::ReversePayout { .. } => "reverse_payout",
+            Action::Clawback { .. } => "clawback",
+        }
+    }
+}
+
+/// Who pays for points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Funder {
+    Merchant(MerchantId),
+    Operator,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarnBucket {
+    Available,
+    Provisional,
+}
+
+/// The job that must end a hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldOwner {
+    OrderDispatcher,
+}
+
+impl HoldOwner {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HoldOwner::OrderDispatcher => "order-dispatcher",
+        }
+    }
+}
+
+/// Why points moved, as statements and the database show it. Numbers never change their meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum Reason {
+    Purchase = 1,
+    Welcome = 2,
+    Matured = 3,
+    StakeHeld = 10,
+    StakeCaptured = 11,
+    StakeReleased = 12,
+    StakeWon = 13,
+    StakeScalar = 14,
+    StakeLost = 15,
+    Corrected = 16,
+    PurchaseReturned = 20,
+    WinningsReturned = 21,
+    DebtCharged = 22,
+    DebtRepaid = 23,
+}
+
+impl Reason {
+    const ALL: [Reason; 14] = [
+        Reason::Purchase,
+        Reason::Welcome,
+        Reason::Matured,
+        Reason::StakeHeld,
+        Reason::StakeCaptured,
+        Reason::StakeReleased,
+        Reason::StakeWon,
+        Reason::StakeScalar,
+        Reason::StakeLost,
+        Reason::Corrected,
+        Reason::PurchaseReturned,
+        Reason::WinningsReturned,
+        Reason::DebtCharged,
+        Reason::DebtRepaid,
+    ];
+
+    pub fn code(self) -> i16 {
+        self as i16
+    }
+
+    pub fn from_code(code: i16) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|r| r.code() == code)
+    }
+
+    /// The stable word that the API shows.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Purchase => "purchase",
+            Reason::Welcome => "welcome",
+            Reason::Matured => "matured",
+            Reason::StakeHeld => "stake_held",
+            Reason::StakeCaptured => "stake_captured",
+            Reason::StakeReleased => "stake_released",
+            Reason::StakeWon => "stake_won",
+            Reason::StakeScalar => "stake_scalar",
+            Reason::StakeLost => "stake_lost",
+            Reason::Corrected => "corrected",
+            Reason::PurchaseReturned => "purchase_returned",
+            Reason::WinningsReturned => "winnings_returned",
+            Reason::DebtCharged => "debt_charged",
+            Reason::DebtRepaid => "debt_repaid",
+        }
+    }
+}
+
+/// What became of one command of a batch. Every command has its own answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done(Done),
+    /// The key was used before: the first answer.
+    Repeated(Done),
+    Refused(Refusal),
+}
+
+impl Outcome {
+    /// The answer of a command that took effect, now or before.
+    pub fn effect(&self) -> Option<&Done> {
+        match self {
+            Outcome::Done(done) | Outcome::Repeated(done) => Some(done),
+            Outcome::Refused(_) => None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Sequence number in the member's shard.
+    pub seq: i64,
+    /// Earned, held, captured, paid, or taken back now (a clawback's debt not included).
+    pub points: Points,
+    /// Just after this command.
+    pub balance: MemberBalance,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{available} points are available, {needed} are needed")]
+    InsufficientPoints { available: Points, needed: Points },
+    #[error("this key was used before with a different request")]
+    KeyReused,
+    #[error("there is no such member")]
+    UnknownMember,
+    #[error("there is no such hold")]
+    UnknownHold,
+    #[error("the hold has ended already")]
+    HoldClosed,
+    #[error("the hold is still open")]
+    HoldOpen,
+    #[error("nothing was earned under that key")]
+    UnknownEarning,
+    #[error("{0} points are not a possible amount here")]
+    Amount(Points),
+}
+
+/// The digest that tells a repeat from a different request: first eight bytes of SHA-256 over the parts.
+pub fn request_digest(parts: &[&[u8]]) -> i64 {
+    let mut all = Vec::new();
+    for part in parts {
+        all.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        all.extend_from_slice(part);
+    }
+    let mut first = [0u8; 8];
+    first.copy_from_slice(&digest(&SHA256, &all).as_ref()[..8]);
+    i64::from_be_bytes(first)
+}

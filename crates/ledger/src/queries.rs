@@ -1,0 +1,160 @@
+//! What others may ask of the ledger. Reads only, save for opening a member's account.
+
+use hunch_kernel::{HoldId, MemberId, Points, Shard, shard_of};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::account::{AccountCode, MemberBalance};
+use crate::command::Reason;
+
+/// Opens the member's account with nothing in it. Safe to repeat.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_member(conn: &mut PgConnection, member: MemberId, shards: u16) -> Result<(), sqlx::Error> {
+    open_members(conn, &[member], shards).await
+}
+
+/// Like [`open_member`], for many at once.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_members(conn: &mut PgConnection, members: &[MemberId], shards: u16) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = members.iter().map(|m| m.0).collect();
+    let places: Vec<i16> = members.iter().map(|m| shard_of(*m, shards).0).collect();
+    sqlx::query(
+        "INSERT INTO ledger.member_account (member, shard) SELECT * FROM UNNEST($1::uuid[], $2::int2[])
+         ON CONFLICT ON CONSTRAINT member_account_once DO NOTHING",
+    )
+    .bind(&ids)
+    .bind(&places)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The member's buckets, or `None` for someone the ledger does not know.
+///
+/// # Errors
+/// When the database fails.
+pub async fn balance(pool: &PgPool, member: MemberId) -> Result<Option<MemberBalance>, sqlx::Error> {
+    let row = sqlx::query("SELECT available, held, provisional, debt FROM ledger.member_account WHERE member = $1")
+        .bind(member.0)
+        .fetch_optional(pool)
+        .await?;
+    row.map(|r| {
+        Ok(MemberBalance {
+            available: Points(r.try_get(0)?),
+            held: Points(r.try_get(1)?),
+            provisional: Points(r.try_get(2)?),
+            debt: Points(r.try_get(3)?),
+        })
+    })
+    .transpose()
+}
+
+/// Where a statement page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementCursor {
+    pub seq: i64,
+    pub line: i16,
+}
+
+/// One movement of a member's points, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementLine {
+    pub cursor: StatementCursor,
+    /// Into (positive) or out of (negative) what the member owns in all buckets together.
+    pub change: Points,
+    /// Change of the available bucket alone.
+    pub available_change: Points,
+    pub reason: Reason,
+    /// Purchase, order or other cause.
+    pub source: Uuid,
+    /// The merchant behind it, if any.
+    pub merchant: Option<Uuid>,
+    pub at: Timestamp,
+}
+
+/// The newest `limit` lines before `before`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn statement(
+    pool: &PgPool,
+    member: MemberId,
+    before: Option<StatementCursor>,
+    limit: i64,
+) -> Result<Vec<StatementLine>, sqlx::Error> {
+    let before = before.unwrap_or(StatementCursor { seq: i64::MAX, line: i16::MAX });
+    let rows = sqlx::query(
+        "SELECT seq, line, debit, credit, house, amount, reason, source, at FROM ledger.entry
+         WHERE member = $1 AND (seq, line) < ($2, $3) ORDER BY seq DESC, line DESC LIMIT $4",
+    )
+    .bind(member.0)
+    .bind(before.seq)
+    .bind(before.line)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            let (debit, credit): (i16, i16) = (r.try_get(2)?, r.try_get(3)?);
+            let amount: i64 = r.try_get(5)?;
+            let own = |account: i16| i64::from(account < 10);
+            let available = |account: i16| i64::from(account == AccountCode::Available.code());
+            let house: Uuid = r.try_get(4)?;
+            let reason: i16 = r.try_get(6)?;
+            Ok(StatementLine {
+                cursor: StatementCursor { seq: r.try_get(0)?, line: r.try_get(1)? },
+                change: Points(amount * (own(credit) - own(debit))),
+                available_change: Points(amount * (available(credit) - available(debit))),
+                reason: Reason::from_code(reason)
+                    .ok_or_else(|| sqlx::Error::Decode(format!("unknown reason {reason}").into()))?,
+                source: r.try_get(7)?,
+                merchant: (!house.is_nil()).then_some(house),
+                at: r.try_get::<jiff_sqlx::Timestamp, _>(8)?.to_jiff(),
+            })
+        })
+        .collect()
+}
+
+/// A hold that its owner has not ended yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenHold {
+    pub hold: HoldId,
+    pub member: MemberId,
+    pub shard: Shard,
+    pub amount: Points,
+    pub owner: String,
+    pub placed_at: Timestamp,
+}
+
+/// Open holds placed before `before`, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_holds(pool: &PgPool, before: Timestamp, limit: i64) -> Result<Vec<OpenHold>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT hold, member, shard, amount, owner, placed_at FROM ledger.hold
+         WHERE open AND placed_at < $1 ORDER BY placed_at LIMIT $2",
+    )
+    .bind(before.to_sqlx())
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            Ok(OpenHold {
+                hold: HoldId(r.try_get(0)?),
+                member: MemberId(r.try_get(1)?),
+                shard: Shard(r.try_get(2)?),
+                amount: Points(r.try_get(3)?),
+                owner: r.try_get(4)?,
+                placed_at: r.try_get::<jiff_sqlx::Timestamp, _>(5)?.to_jiff(),
+            })
+        })
+        .collect()
+}
