@@ -12,7 +12,7 @@ CREATE TABLE ledger.member_account (
     debt         bigint   NOT NULL DEFAULT 0,   -- points owed after returns, zero or negative
     credited     bigint   NOT NULL DEFAULT 0,   -- end of the lot stream: points ever credited
     consumed     bigint   NOT NULL DEFAULT 0,   -- first in, first out: lots before this position are used
-    voids_ahead  integer  NOT NULL DEFAULT 0,   -- voided ranges that end beyond consumed
+    voids_ahead  integer  NOT NULL DEFAULT 0,   -- returned ranges (lot_void) that end beyond consumed
     CONSTRAINT member_account_once PRIMARY KEY (member),
     CONSTRAINT member_account_available_min CHECK (available >= 0),
     CONSTRAINT member_account_held_min CHECK (held >= 0),
@@ -104,21 +104,23 @@ CREATE TABLE ledger.payout (
     CONSTRAINT payout_lot CHECK (points >= 0 AND lot_hi - lot_lo = points)
 );
 
--- A returned purchase's share of a stake that has not ended. Append-only.
+-- A returned purchase's part of a stake that had not ended. Append-only.
 CREATE TABLE ledger.claim (
-    hold    uuid   NOT NULL,
-    key     uuid   NOT NULL,                    -- command key of the clawback
-    slice   bigint NOT NULL,                    -- points of the stake that came from the purchase
-    charged bigint NOT NULL,                    -- points already charged for them
-    CONSTRAINT claim_once PRIMARY KEY (hold, key),
-    CONSTRAINT claim_slice_positive CHECK (slice > 0)
+    hold  uuid   NOT NULL,
+    key   uuid   NOT NULL,                      -- command key of the clawback
+    lo    bigint NOT NULL,                      -- first point of the captured stake that came from the purchase
+    hi    bigint NOT NULL,                      -- one past the last; hi - lo points were charged at the return
+    CONSTRAINT claim_once PRIMARY KEY (hold, lo),
+    CONSTRAINT claim_not_empty CHECK (lo >= 0 AND lo < hi)
 );
 
--- A range of a member's lot stream that a return took back before it was used. Append-only.
+-- A range of a member's lot stream that a return reached before it was used. Append-only. Void ranges
+-- were taken back; owed ones were held, so they were charged instead and stay usable.
 CREATE TABLE ledger.lot_void (
     member uuid   NOT NULL,
     lot_lo bigint NOT NULL,
     lot_hi bigint NOT NULL,
+    owed   boolean NOT NULL,                    -- charged, not voided
     key    uuid   NOT NULL,                     -- command key of the clawback
     CONSTRAINT lot_void_once PRIMARY KEY (member, lot_lo),
     CONSTRAINT lot_void_not_empty CHECK (lot_lo < lot_hi)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::account::{AccountCode, MemberBalance};
 use crate::command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal};
 use crate::lots::{self, LotRange};
-use crate::provenance::{Provenance, share_of, trace};
+use crate::provenance::{self, Provenance, share, trace};
 
 /// No single command moves more than this: far above any purchase, far below overflow.
 const AMOUNT_MAX: i64 = 1_000_000_000_000;
@@ -19,8 +19,8 @@ pub struct State {
     pub holds: HashMap<HoldId, HoldState>,
     /// First answers of keys that were used before.
     pub answers: HashMap<Uuid, (i64, Done)>,
-    /// Slices of open stakes that returned purchases claimed: (slice, charged).
-    pub claims: HashMap<HoldId, Vec<(Points, Points)>>,
+    /// Parts of open stakes that returned purchases claimed and paid for, as points of the stake.
+    pub claims: HashMap<HoldId, Vec<LotRange>>,
     /// For each clawback of the batch, by the key of what was earned.
     pub provenance: HashMap<Uuid, Provenance>,
     /// Sequence number of the last message before this batch.
@@ -36,6 +36,8 @@ pub struct MemberState {
     pub consumed: i64,
     /// Voided ranges that end beyond `consumed`, sorted.
     pub voids: Vec<LotRange>,
+    /// Ranges of returned lots that were held at the return: charged already, still usable, sorted.
+    pub owed: Vec<LotRange>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,13 +72,14 @@ pub struct Decided {
     pub outcome: Outcome,
     pub entries: Vec<Entry>,
     pub payout: Option<(HoldId, Points, LotRange)>,
-    pub claims: Vec<(HoldId, Points, Points)>,
+    pub claims: Vec<(HoldId, LotRange)>,
     pub voids: Vec<LotRange>,
+    pub owed: Vec<LotRange>,
 }
 
 impl Decided {
     fn without_effect(outcome: Outcome) -> Decided {
-        Decided { outcome, entries: Vec::new(), payout: None, claims: Vec::new(), voids: Vec::new() }
+        Decided { outcome, entries: Vec::new(), payout: None, claims: Vec::new(), voids: Vec::new(), owed: Vec::new() }
     }
 }
 
@@ -106,8 +109,8 @@ fn decide(state: &mut State, command: &Command) -> Decided {
             if let Some((id, hold)) = work.hold {
                 state.holds.insert(id, hold);
             }
-            for (id, slice, charged) in &work.claims {
-                state.claims.entry(*id).or_default().push((*slice, *charged));
+            for (id, part) in &work.claims {
+                state.claims.entry(*id).or_default().push(*part);
             }
             state.answers.insert(command.key, (command.request, done));
             Decided {
@@ -116,6 +119,7 @@ fn decide(state: &mut State, command: &Command) -> Decided {
                 payout: work.payout,
                 claims: work.claims,
                 voids: work.new_voids,
+                owed: work.new_owed,
             }
         }
     }
@@ -128,8 +132,9 @@ struct Work {
     hold: Option<(HoldId, HoldState)>,
     entries: Vec<Entry>,
     payout: Option<(HoldId, Points, LotRange)>,
-    claims: Vec<(HoldId, Points, Points)>,
+    claims: Vec<(HoldId, LotRange)>,
     new_voids: Vec<LotRange>,
+    new_owed: Vec<LotRange>,
 }
 
 impl Work {
@@ -142,6 +147,7 @@ impl Work {
             payout: None,
             claims: Vec::new(),
             new_voids: Vec::new(),
+            new_owed: Vec::new(),
         }
     }
 
@@ -182,7 +188,7 @@ impl Work {
             Action::ReversePayout { hold, points } => self.reverse_payout(state, *hold, *points),
             Action::Clawback { earned } => {
                 let provenance = state.provenance.get(earned).ok_or(Refusal::UnknownEarning)?;
-                self.claw_back(provenance, state)
+                self.claw_back(provenance)
             }
         }
     }
@@ -223,7 +229,13 @@ impl Work {
         }
         let release = hold.amount - capture;
         if capture.is_positive() {
+            let (owed, voids) = (self.member.owed.clone(), self.member.voids.clone());
             let used = self.use_lots(capture);
+            self.claims = owed
+                .iter()
+                .flat_map(|range| used.overlap(*range).without(&voids))
+                .map(|slice| (id, provenance::part_of(slice, used, &voids)))
+                .collect();
             let (from, to) = (AccountCode::Held, AccountCode::Exchange);
             self.post(from, to, Uuid::nil(), capture, Reason::StakeCaptured, id.0, Some(used));
         }
@@ -252,15 +264,17 @@ impl Work {
             self.credit_lot(AccountCode::Exchange, AccountCode::Available, Uuid::nil(), points, reason, id.0);
         }
         self.payout = Some((id, points, LotRange { lo, hi: lo + points.0 }));
-        for (slice, charged) in state.claims.get(&id).map(Vec::as_slice).unwrap_or_default() {
-            let share = share_of(points, *slice, hold.captured);
-            self.take(
-                Points((share - *charged).0.max(0)),
-                AccountCode::CommunityPot,
-                Uuid::nil(),
-                Reason::WinningsReturned,
-                id.0,
-            );
+        let lot = LotRange { lo, hi: lo + points.0 };
+        for part in state.claims.get(&id).map(Vec::as_slice).unwrap_or_default() {
+            // The part itself was charged at the return; what it brought beyond that goes now.
+            let brought = share(lot, *part, hold.captured);
+            let more = Points((brought.len() - part.len()).max(0));
+            self.mark_owed(LotRange { lo: brought.lo, hi: brought.hi - more.0 });
+            if more.is_positive() {
+                self.void(brought.tail(more));
+                let (from, to) = (AccountCode::Available, AccountCode::CommunityPot);
+                self.post(from, to, Uuid::nil(), more, Reason::WinningsReturned, id.0, None);
+            }
         }
         hold.settled = true;
         self.hold = Some((id, hold));
@@ -287,7 +301,7 @@ impl Work {
         Ok(taken)
     }
 
-    fn claw_back(&mut self, provenance: &Provenance, _state: &State) -> Result<Points, Refusal> {
+    fn claw_back(&mut self, provenance: &Provenance) -> Result<Points, Refusal> {
         let charge = trace(provenance.earned, &self.member, provenance);
         let mut base_left = Points(provenance.earned.len());
         let available_before = self.member.balance.available;
@@ -299,13 +313,11 @@ impl Work {
         for range in unused.into_iter().rev() {
             let voidable = Points(range.len()).min(self.member.balance.available);
             still_owed += Points(range.len()) - voidable;
+            self.mark_owed(LotRange { lo: range.lo, hi: range.hi - voidable.0 });
             if !voidable.is_positive() {
                 continue;
             }
-            let void = range.tail(voidable);
-            self.member.voids.push(void);
-            self.member.voids.sort();
-            self.new_voids.push(void);
+            self.void(range.tail(voidable));
             let base = voidable.min(base_left);
             base_left -= base;
             let source = provenance.source;
@@ -333,7 +345,7 @@ impl Work {
             Reason::WinningsReturned,
             provenance.source,
         );
-        self.claims = charge.open_slices.iter().map(|(id, slice)| (*id, *slice, *slice)).collect();
+        self.claims = charge.open_slices;
         Ok(available_before - self.member.balance.available)
     }
 
@@ -378,12 +390,27 @@ impl Work {
         self.post(from, to, house, points, reason, source, Some(lot));
     }
 
+    fn void(&mut self, range: LotRange) {
+        self.member.voids.push(range);
+        self.member.voids.sort();
+        self.new_voids.push(range);
+    }
+
+    fn mark_owed(&mut self, range: LotRange) {
+        if !range.is_empty() {
+            self.member.owed.push(range);
+            self.member.owed.sort();
+            self.new_owed.push(range);
+        }
+    }
+
     /// The next `points` of the stream, first in, first out.
     fn use_lots(&mut self, points: Points) -> LotRange {
         let lo = self.member.consumed;
         let hi = lots::consume(lo, points, &self.member.voids);
         self.member.consumed = hi;
         self.member.voids.retain(|v| v.hi > hi);
+        self.member.owed.retain(|v| v.hi > hi);
         LotRange { lo, hi }
     }
 

@@ -48,8 +48,8 @@ pub(crate) struct Charge {
     pub unused: Vec<LotRange>,
     /// Points that were used: to be paid from what is available, else owed.
     pub owed: Points,
-    /// Shares of stakes that have not ended: (stake, slice).
-    pub open_slices: Vec<(HoldId, Points)>,
+    /// Parts of stakes that have not ended, as points of the captured stake.
+    pub open_slices: Vec<(HoldId, LotRange)>,
 }
 
 /// Follows `range` of the member's lots to where its points are now.
@@ -69,7 +69,7 @@ pub(crate) fn trace(range: LotRange, member: &MemberState, provenance: &Provenan
                 };
                 if !stake.settled {
                     charge.owed += points;
-                    charge.open_slices.push((id, points));
+                    charge.open_slices.push((id, part_of(slice, used.range, &provenance.voids)));
                     continue;
                 }
                 let shares = winnings_of(slice, used.range, stake, &provenance.voids);
@@ -82,22 +82,28 @@ pub(crate) fn trace(range: LotRange, member: &MemberState, provenance: &Provenan
     charge
 }
 
-/// The part of each payout lot that `slice` of the stake's lots brought. Positions map in proportion,
-/// so slices of different purchases never claim the same winnings.
-pub(crate) fn winnings_of(slice: LotRange, captured: LotRange, stake: &Stake, voids: &[LotRange]) -> Vec<LotRange> {
-    let before: i64 = LotRange { lo: captured.lo, hi: slice.lo }.without(voids).iter().map(|r| r.len()).sum();
-    let at = |lot: &LotRange, position: i64| lot.lo + share_of(Points(lot.len()), Points(position), stake.captured).0;
-    let lots = stake.payouts.iter();
-    lots.map(|lot| LotRange { lo: at(lot, before), hi: at(lot, before + slice.len()) })
-        .filter(|r| !r.is_empty())
-        .collect()
+/// Which points of a stake `slice` of its `captured` lots is: first to one past the last.
+pub(crate) fn part_of(slice: LotRange, captured: LotRange, voids: &[LotRange]) -> LotRange {
+    let lo = LotRange { lo: captured.lo, hi: slice.lo }.without(voids).iter().map(|r| r.len()).sum();
+    LotRange { lo, hi: lo + slice.len() }
 }
 
-/// The part of `paid` that `slice` of `captured` brought, rounded down.
-pub(crate) fn share_of(paid: Points, slice: Points, captured: Points) -> Points {
+/// The part of each payout lot that `slice` of the stake's lots brought.
+pub(crate) fn winnings_of(slice: LotRange, captured: LotRange, stake: &Stake, voids: &[LotRange]) -> Vec<LotRange> {
+    let part = part_of(slice, captured, voids);
+    let lots = stake.payouts.iter();
+    lots.map(|lot| share(*lot, part, stake.captured)).filter(|r| !r.is_empty()).collect()
+}
+
+/// The part of `lot`, paid for a stake of `captured` points, that belongs to `part` of the stake. Points
+/// map in proportion, so different parts never claim the same winnings and together claim them all.
+pub(crate) fn share(lot: LotRange, part: LotRange, captured: Points) -> LotRange {
     if captured.0 <= 0 {
-        return Points::ZERO;
+        return LotRange { lo: lot.lo, hi: lot.lo };
     }
-    let slice = i128::from(slice.0.min(captured.0));
-    Points((i128::from(paid.0) * slice / i128::from(captured.0)) as i64)
+    let at = |point: i64| {
+        let point = i128::from(point.clamp(0, captured.0));
+        lot.lo + (i128::from(lot.len()) * point / i128::from(captured.0)) as i64
+    };
+    LotRange { lo: at(part.lo), hi: at(part.hi) }
 }

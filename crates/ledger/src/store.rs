@@ -90,12 +90,13 @@ async fn load_members(conn: &mut PgConnection, members: &[Uuid], state: &mut Sta
             provisional: Points(row.try_get(3)?),
             debt: Points(row.try_get(4)?),
         };
-        let found = MemberState { balance, credited: row.try_get(5)?, consumed: row.try_get(6)?, voids: Vec::new() };
+        let found =
+            MemberState { balance, credited: row.try_get(5)?, consumed: row.try_get(6)?, ..MemberState::default() };
         state.members.insert(MemberId(member), found);
     }
     if !with_voids.is_empty() {
         let rows = sqlx::query(
-            "SELECT v.member, v.lot_lo, v.lot_hi FROM ledger.lot_void v JOIN ledger.member_account a USING (member)
+            "SELECT v.member, v.lot_lo, v.lot_hi, v.owed FROM ledger.lot_void v JOIN ledger.member_account a USING (member)
              WHERE v.member = ANY($1) AND v.lot_hi > a.consumed ORDER BY v.member, v.lot_lo",
         )
         .bind(&with_voids)
@@ -103,7 +104,8 @@ async fn load_members(conn: &mut PgConnection, members: &[Uuid], state: &mut Sta
         .await?;
         for row in rows {
             if let Some(member) = state.members.get_mut(&MemberId(row.try_get(0)?)) {
-                member.voids.push(LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? });
+                let range = LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? };
+                if row.try_get(3)? { member.owed.push(range) } else { member.voids.push(range) }
             }
         }
     }
@@ -134,12 +136,12 @@ async fn load_holds(conn: &mut PgConnection, holds: &[Uuid], state: &mut State) 
 }
 
 async fn load_claims(conn: &mut PgConnection, holds: &[Uuid], state: &mut State) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query("SELECT hold, slice, charged FROM ledger.claim WHERE hold = ANY($1) ORDER BY hold, key")
+    let rows = sqlx::query("SELECT hold, lo, hi FROM ledger.claim WHERE hold = ANY($1) ORDER BY hold, lo")
         .bind(holds)
         .fetch_all(conn)
         .await?;
     for row in rows {
-        let claim = (Points(row.try_get(1)?), Points(row.try_get(2)?));
+        let claim = LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? };
         state.claims.entry(HoldId(row.try_get(0)?)).or_default().push(claim);
     }
     Ok(())
@@ -174,13 +176,14 @@ async fn load_provenance(
         stakes: HashMap::new(),
         voids: Vec::new(),
     };
-    provenance.voids = sqlx::query("SELECT lot_lo, lot_hi FROM ledger.lot_void WHERE member = $1 ORDER BY lot_lo")
-        .bind(member.0)
-        .fetch_all(&mut *conn)
-        .await?
-        .iter()
-        .map(|r| Ok(LotRange { lo: r.try_get(0)?, hi: r.try_get(1)? }))
-        .collect::<Result<_, sqlx::Error>>()?;
+    provenance.voids =
+        sqlx::query("SELECT lot_lo, lot_hi FROM ledger.lot_void WHERE member = $1 AND NOT owed ORDER BY lot_lo")
+            .bind(member.0)
+            .fetch_all(&mut *conn)
+            .await?
+            .iter()
+            .map(|r| Ok(LotRange { lo: r.try_get(0)?, hi: r.try_get(1)? }))
+            .collect::<Result<_, sqlx::Error>>()?;
     let mut frontier = vec![range];
     let mut seen: HashSet<LotRange> = HashSet::new();
     while let Some(range) = frontier.pop() {
@@ -394,7 +397,7 @@ async fn write_members(
     }
     let members: Vec<Uuid> = changed.iter().map(|(id, _)| *id).collect();
     let column = |f: fn(&MemberState) -> i64| changed.iter().map(|(_, s)| f(s)).collect::<Vec<i64>>();
-    let voids: Vec<i32> = changed.iter().map(|(_, s)| s.voids.len() as i32).collect();
+    let voids: Vec<i32> = changed.iter().map(|(_, s)| (s.voids.len() + s.owed.len()) as i32).collect();
     sqlx::query(
         "UPDATE ledger.member_account a
          SET available = t.available, held = t.held, provisional = t.provisional, debt = t.debt,
@@ -514,28 +517,25 @@ async fn write_payouts(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)])
 }
 
 async fn write_returns(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)]) -> Result<(), sqlx::Error> {
-    for (command, decided, _) in effects.iter().filter(|(_, d, _)| !d.claims.is_empty() || !d.voids.is_empty()) {
-        // One stake may hold several slices of the same purchase: they are one claim.
-        let mut slices: HashMap<Uuid, (i64, i64)> = HashMap::new();
-        for (hold, slice, charged) in &decided.claims {
-            let sum = slices.entry(hold.0).or_default();
-            sum.0 += slice.0;
-            sum.1 += charged.0;
-        }
-        for (hold, (slice, charged)) in slices {
-            sqlx::query("INSERT INTO ledger.claim (hold, key, slice, charged) VALUES ($1, $2, $3, $4)")
-                .bind(hold)
+    for (command, decided, _) in
+        effects.iter().filter(|(_, d, _)| !(d.claims.is_empty() && d.voids.is_empty() && d.owed.is_empty()))
+    {
+        for (hold, part) in &decided.claims {
+            sqlx::query("INSERT INTO ledger.claim (hold, key, lo, hi) VALUES ($1, $2, $3, $4)")
+                .bind(hold.0)
                 .bind(command.key)
-                .bind(slice)
-                .bind(charged)
+                .bind(part.lo)
+                .bind(part.hi)
                 .execute(tx.conn())
                 .await?;
         }
-        for void in &decided.voids {
-            sqlx::query("INSERT INTO ledger.lot_void (member, lot_lo, lot_hi, key) VALUES ($1, $2, $3, $4)")
+        let voids = decided.voids.iter().map(|v| (v, false));
+        for (range, owed) in voids.chain(decided.owed.iter().map(|v| (v, true))) {
+            sqlx::query("INSERT INTO ledger.lot_void (member, lot_lo, lot_hi, owed, key) VALUES ($1, $2, $3, $4, $5)")
                 .bind(command.member.0)
-                .bind(void.lo)
-                .bind(void.hi)
+                .bind(range.lo)
+                .bind(range.hi)
+                .bind(owed)
                 .bind(command.key)
                 .execute(tx.conn())
                 .await?;
