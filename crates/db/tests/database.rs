@@ -1,6 +1,9 @@
 //! Roles, schemas and transactions on a real server.
 
-use hunch_db::{migrate, testing::TestDb};
+use hunch_db::{
+    migrate,
+    testing::{TestDb, find_canaries, find_in},
+};
 
 #[tokio::test]
 async fn every_role_connects_and_migrating_twice_changes_nothing() {
@@ -78,4 +81,34 @@ async fn a_deadlock_is_tried_again() {
     }
     let all: Vec<i32> = sqlx::query_scalar("SELECT n FROM trading.probe").fetch_all(db.owner()).await.unwrap();
     assert_eq!(all, [2, 2]);
+}
+
+#[tokio::test]
+async fn canaries_are_found_in_every_kind_of_column_but_not_in_the_vault() {
+    let db = TestDb::new().await;
+    for sql in [
+        "CREATE TABLE people.probe (a text, b jsonb, c bytea, d text[], e varchar(40), \"Odd name\" text, n int)",
+        "CREATE TABLE vault.probe (a text)",
+        "INSERT INTO vault.probe VALUES ('Wren-Canary-7')",
+        "INSERT INTO people.probe VALUES ('x wren-canary-7 y', NULL, NULL, NULL, NULL, NULL, 1)",
+        "INSERT INTO people.probe VALUES (NULL, '{\"k\": [\"Wren-Canary-7\"]}', NULL, NULL, NULL, NULL, 2)",
+        "INSERT INTO people.probe VALUES (NULL, NULL, convert_to('..Wren-Canary-7..', 'UTF8'), NULL, NULL, NULL, 3)",
+        "INSERT INTO people.probe VALUES (NULL, NULL, NULL, ARRAY['a', 'WREN-CANARY-7'], NULL, NULL, 4)",
+        "INSERT INTO people.probe VALUES (NULL, NULL, NULL, NULL, 'Wren-Canary-7', 'Wren-Canary-7', 5)",
+    ] {
+        sqlx::query(sql).execute(db.owner()).await.unwrap();
+    }
+    let found = find_canaries(&db, &["Wren-Canary-7", "never-planted"]).await;
+    let columns: Vec<&str> = found.iter().map(|sighting| sighting.column.as_str()).collect();
+    let expected = ["Odd name", "a", "b", "c", "d", "e"].map(|column| format!("people.probe.{column}"));
+    assert_eq!(
+        {
+            let mut sorted = columns.clone();
+            sorted.sort_unstable();
+            sorted
+        },
+        expected
+    );
+    assert!(found.iter().all(|sighting| sighting.canary == "Wren-Canary-7" && sighting.rows == 1));
+    assert_eq!(find_in(b"say wren-CANARY-7 aloud", &["Wren-Canary-7", "never-planted"]), ["Wren-Canary-7"]);
 }

@@ -24,7 +24,11 @@ impl Account {
     /// [`ClusterError::UnknownAccount`] if it has no name, which `initdb` would refuse too.
     pub fn own() -> Result<Account, ClusterError> {
         let uid = rustix::process::getuid().as_raw();
-        accounts()?.into_iter().find(|account| account.uid == uid).ok_or(ClusterError::UnknownAccount { uid })
+        Account::by_uid(uid)?.ok_or(ClusterError::UnknownAccount { uid })
+    }
+
+    pub(crate) fn by_uid(uid: u32) -> Result<Option<Account>, ClusterError> {
+        Ok(accounts()?.into_iter().find(|account| account.uid == uid))
     }
 
     /// The account for the server: our own, or an unprivileged one when we are root.

@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::cluster::ClusterError;
+use crate::cluster::{Account, ClusterError};
 
 /// The oldest major version Hunch runs on.
 pub const MAJOR_MIN: u32 = 15;
@@ -28,19 +28,29 @@ pub struct Binaries {
 /// [`ClusterError::BadBinaries`] if a named folder does not serve (nothing else is tried then);
 /// [`ClusterError::NoBinaries`] if there is none.
 pub fn find(explicit: Option<&Path>) -> Result<Binaries, ClusterError> {
+    find_preferring(explicit, |_| true)
+}
+
+/// As [`find`], but programs of version `major` before any other. The result may still be another version.
+pub(super) fn find_major(explicit: Option<&Path>, major: u32) -> Result<Binaries, ClusterError> {
+    find_preferring(explicit, |found| found.major == major)
+}
+
+fn find_preferring(explicit: Option<&Path>, preferred: impl Fn(&Binaries) -> bool) -> Result<Binaries, ClusterError> {
     let named = explicit.map(Path::to_owned).or_else(|| env::var_os("HUNCH_PG_BIN").map(PathBuf::from));
     if let Some(folder) = named {
         return inspect(&folder).map_err(|reason| ClusterError::BadBinaries { folder, reason });
     }
-    let mut looked = Vec::new();
+    let (mut second_best, mut looked) = (None, Vec::new());
     for folder in candidates().into_iter().filter(|folder| has_programs(folder)) {
         match inspect(&folder) {
-            Ok(found) => return Ok(found),
+            Ok(found) if preferred(&found) => return Ok(found),
+            Ok(found) => second_best = second_best.or(Some(found)),
             Err(reason) => looked.push(format!("{}: {reason}", folder.display())),
         }
     }
     let looked = if looked.is_empty() { String::new() } else { format!(" (found {})", looked.join("; ")) };
-    Err(ClusterError::NoBinaries { min: MAJOR_MIN, looked })
+    second_best.ok_or(ClusterError::NoBinaries { min: MAJOR_MIN, looked })
 }
 
 fn candidates() -> Vec<PathBuf> {
@@ -69,8 +79,12 @@ fn versioned(parent: &str, prefix: &str, last: &str) -> Vec<PathBuf> {
     found.into_iter().map(|(_, folder)| folder).collect()
 }
 
-/// `.hunch/tools` beside the working folder or the program, or in any folder above either.
-pub(crate) fn tools_folders() -> Vec<PathBuf> {
+/// Where root keeps the tools if the workspace lies where other accounts cannot go.
+pub const TOOLS_FOLDER_OF_ROOT: &str = "/var/lib/hunch/tools";
+
+/// The folder that HUNCH_TOOLS_DIR names; else `.hunch/tools` beside the working folder or the program or in
+/// any folder above either, then [`TOOLS_FOLDER_OF_ROOT`].
+pub fn tools_folders() -> Vec<PathBuf> {
     if let Some(folder) = env::var_os("HUNCH_TOOLS_DIR") {
         return vec![PathBuf::from(folder)];
     }
@@ -82,6 +96,7 @@ pub(crate) fn tools_folders() -> Vec<PathBuf> {
         .map(|folder| folder.join(".hunch/tools"))
         .filter(|folder| folder.is_dir())
         .collect();
+    folders.push(PathBuf::from(TOOLS_FOLDER_OF_ROOT));
     folders.dedup();
     folders
 }
@@ -101,10 +116,16 @@ fn inspect(folder: &Path) -> Result<Binaries, String> {
     if !has_programs(folder) {
         return Err("it lacks the programs initdb and postgres".to_owned());
     }
-    let output = Command::new(folder.join("postgres"))
+    // Asked as the account that will run it: what lies below root's home is of no use to that one.
+    let folder = &fs::canonicalize(folder).map_err(|error| error.to_string())?;
+    let account = Account::for_server().map_err(|error| error.to_string())?;
+    let mut ask = Command::new(folder.join("postgres"));
+    account.run(&mut ask);
+    let output = ask
+        .current_dir("/")
         .arg("--version")
         .output()
-        .map_err(|error| format!("postgres --version does not run: {error}"))?;
+        .map_err(|error| format!("the account {} cannot run it: {error}", account.name))?;
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let major = major_of(&version).ok_or_else(|| format!("its version is not understood: {version:?}"))?;
     if major < MAJOR_MIN {

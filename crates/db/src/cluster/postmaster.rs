@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{Read, Write},
     os::unix::net::UnixStream,
-    path::Path,
+    path::{Path, PathBuf},
     thread,
     time::Duration,
 };
@@ -14,6 +14,31 @@ pub(crate) fn ready_pid(data: &Path) -> Option<u32> {
     let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let lines: Vec<&str> = text.lines().collect();
     (lines.get(7)?.trim() == "ready").then(|| lines.first()?.trim().parse().ok()).flatten()
+}
+
+/// The process id that the last postmaster left in its data folder, alive or not.
+pub(crate) fn recorded_pid(data: &Path) -> Option<u32> {
+    fs::read_to_string(data.join("postmaster.pid")).ok()?.lines().next()?.trim().parse().ok()
+}
+
+/// The socket's folder that the postmaster noted on the fifth line.
+pub(crate) fn recorded_socket_folder(data: &Path) -> Option<PathBuf> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let line = text.lines().nth(4)?.trim();
+    (!line.is_empty()).then(|| PathBuf::from(line))
+}
+
+/// True if the process runs and is the postmaster of `data`, which it keeps as its working folder. Where the
+/// machine does not show another process's folder, a living process counts.
+pub(crate) fn is_ours(pid: u32, data: &Path) -> bool {
+    if !is_alive(pid) {
+        return false;
+    }
+    let working = fs::read_link(format!("/proc/{pid}/cwd"));
+    match (working, fs::canonicalize(data)) {
+        (Ok(working), Ok(data)) => working == data,
+        _ => true,
+    }
 }
 
 /// True while the process runs; a zombie does not.

@@ -5,6 +5,7 @@
 //! migrations run once into a template, named by what they contain, and each test gets a copy of it that
 //! is dropped with its [`TestDb`].
 
+mod canary;
 mod shared_cluster;
 
 use std::{
@@ -15,6 +16,7 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::{Database, DatabaseConfig, PoolSizes, migrate, migrations_digest, roles};
+pub use canary::{Sighting, find_canaries, find_in};
 use shared_cluster::SharedCluster;
 
 /// Small, because many tests of many programs share one server.
