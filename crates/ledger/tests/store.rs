@@ -1,0 +1,255 @@
+//! The ledger on a real database: parallel spenders, poison, lost answers, repeats, and what the roles forbid.
+
+mod support;
+
+use async_trait::async_trait;
+use hunch_db::testing::TestDb;
+use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, Points, Shard, shard_of};
+use hunch_ledger::testing::run_batcher;
+use hunch_ledger::{
+    Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal,
+    ShardHandler, apply, balance, open_members, statement,
+};
+use hunch_log::{ShardTx, Tail};
+use sqlx::PgPool;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const SHARDS: u16 = 8;
+
+/// Hands commands straight to the ledger; a negative request number is a statement the database refuses.
+struct Plain;
+
+#[async_trait]
+impl ShardHandler for Plain {
+    type Request = Command;
+    type Answer = Outcome;
+    const NAME: &'static str = "plain";
+
+    async fn handle(&self, tx: &mut ShardTx, requests: &[Command]) -> Result<Vec<Outcome>, BatchError> {
+        if requests.iter().any(|c| c.request < 0) {
+            sqlx::query("SELECT 1 / 0").execute(tx.conn()).await?;
+        }
+        apply(tx, requests).await
+    }
+}
+
+struct Bench {
+    db: TestDb,
+    batcher: Arc<Batcher>,
+    door: Door<Plain>,
+    member: MemberId,
+    shard: Shard,
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let db = TestDb::new().await;
+        let pool = db.app().clone();
+        Bench::on(db, pool).await
+    }
+
+    async fn on(db: TestDb, pool: PgPool) -> Bench {
+        let member = MemberId(Uuid::from_u128(42));
+        open_members(&mut db.app().acquire().await.unwrap(), &[member], SHARDS).await.unwrap();
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        let mut builder = Batcher::builder(pool, Clocks::manual(clock), Tail::new(SHARDS));
+        let door = builder.register(Plain);
+        Bench { db, batcher: builder.build(), door, member, shard: shard_of(member, SHARDS) }
+    }
+
+    fn earn(&self, key: u128, points: i64) -> Command {
+        Command {
+            key: Uuid::from_u128(key),
+            request: points,
+            member: self.member,
+            action: Action::Earn {
+                points: Points(points),
+                funder: Funder::Operator,
+                source: Uuid::from_u128(key),
+                bucket: EarnBucket::Available,
+                reason: Reason::Welcome,
+            },
+        }
+    }
+
+    fn hold(&self, key: u128, points: i64) -> Command {
+        let hold = HoldId(Uuid::from_u128(key));
+        let action = Action::PlaceHold { hold, points: Points(points), owner: HoldOwner::OrderDispatcher };
+        Command { key: Uuid::from_u128(key), request: points, member: self.member, action }
+    }
+
+    fn command(&self, key: u128, action: Action) -> Command {
+        Command { key: Uuid::from_u128(key), request: 1, member: self.member, action }
+    }
+
+    async fn submit(&self, command: Command) -> Result<Outcome, DoorError> {
+        self.door.submit(self.shard, command).await
+    }
+
+    async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(self.db.auditor()).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_parallel_spenders_never_overspend_one_balance() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    bench.submit(bench.earn(1, 1_000)).await.unwrap();
+    let answers = futures_join(100, |n| bench.submit(bench.hold(100 + n, 30))).await;
+    let placed = answers.iter().filter(|a| matches!(a, Ok(Outcome::Done(_)))).count();
+    let refused =
+        answers.iter().filter(|a| matches!(a, Ok(Outcome::Refused(Refusal::InsufficientPoints { .. })))).count();
+    assert_eq!((placed, refused), (33, 67));
+    let now = balance(bench.db.app(), bench.member).await.unwrap().unwrap();
+    assert_eq!((now.available, now.held), (Points(10), Points(990)));
+}
+
+#[tokio::test]
+async fn a_thousand_senders_of_one_receipt_credit_it_once_and_get_one_answer() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let answers = futures_join(1_000, |_| bench.submit(bench.earn(7, 50))).await;
+    let first = answers[0].as_ref().unwrap().effect().unwrap().to_owned();
+    assert!(answers.iter().all(|a| a.as_ref().unwrap().effect() == Some(&first)));
+    assert_eq!(answers.iter().filter(|a| matches!(a, Ok(Outcome::Done(_)))).count(), 1);
+    assert_eq!(bench.count("SELECT count(*) FROM ledger.entry").await, 1);
+    assert_eq!(bench.submit(bench.earn(7, 51)).await, Ok(Outcome::Refused(Refusal::KeyReused)));
+}
+
+#[tokio::test]
+async fn a_poison_command_is_parked_alone() {
+    let bench = Bench::new().await;
+    let mut commands: Vec<Command> = (0..64).map(|n| bench.earn(200 + n, 1)).collect();
+    commands[37].request = -1;
+    let handed_in = bench.door.submit_all(bench.shard, commands);
+    let (answers, _) = tokio::join!(handed_in, async {
+        bench.batcher.wait(bench.shard).await;
+        bench.batcher.step(bench.shard).await
+    });
+    let answers = answers.unwrap();
+    assert!(matches!(answers[37], Err(DoorError::Storage(_))), "{:?}", answers[37]);
+    let done = answers.iter().filter(|a| matches!(a, Ok(Outcome::Done(_)))).count();
+    assert_eq!(done, 63);
+    assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(63));
+}
+
+#[tokio::test]
+async fn a_duplicate_in_the_middle_of_a_batch_gets_its_first_answer_and_stops_nothing() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let first = bench.submit(bench.earn(300, 5)).await.unwrap();
+    let batch = vec![bench.earn(301, 1), bench.earn(300, 5), bench.hold(302, 9_999), bench.earn(303, 2)];
+    let answers = bench.door.submit_all(bench.shard, batch.clone()).await.unwrap();
+    assert!(matches!(answers[0], Ok(Outcome::Done(_))));
+    assert_eq!(answers[1], Ok(Outcome::Repeated(*first.effect().unwrap())));
+    assert!(matches!(answers[2], Ok(Outcome::Refused(Refusal::InsufficientPoints { .. }))));
+    assert!(matches!(answers[3], Ok(Outcome::Done(_))));
+    let again = bench.door.submit_all(bench.shard, batch).await.unwrap();
+    assert!(matches!((&again[0], &again[3]), (Ok(Outcome::Repeated(_)), Ok(Outcome::Repeated(_)))));
+    assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(8));
+}
+
+/// The commit reaches the database and its answer does not reach us.
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_takes_effect_once() {
+    let db = TestDb::new().await;
+    let proxy = support::LossyProxy::start(&db).await;
+    let pool = proxy.pool().await;
+    let bench = Bench::on(db, pool).await;
+    let _running = run_batcher(&bench.batcher);
+    bench.submit(bench.earn(1, 10)).await.unwrap();
+    proxy.lose_next_commit_answers(1);
+    let answer = bench.submit(bench.earn(2, 20)).await.unwrap();
+    assert_eq!(proxy.lost(), 1, "the answer was really lost");
+    assert!(matches!(answer, Outcome::Repeated(_)), "found by its key: {answer:?}");
+    assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(30));
+    assert_eq!(bench.count("SELECT count(*) FROM ledger.command").await, 2);
+}
+
+#[tokio::test]
+async fn a_return_takes_back_what_its_points_won() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let hold = HoldId(Uuid::from_u128(2));
+    bench.submit(bench.earn(1, 100)).await.unwrap();
+    bench.submit(bench.hold(2, 60)).await.unwrap();
+    bench.submit(bench.command(3, Action::CloseHold { hold, capture: Points(50) })).await.unwrap();
+    bench
+        .submit(bench.command(4, Action::Payout { hold, points: Points(90), reason: Reason::StakeWon }))
+        .await
+        .unwrap();
+    assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(140));
+    let back = bench.submit(bench.command(5, Action::Clawback { earned: Uuid::from_u128(1) })).await.unwrap();
+    assert_eq!(back.effect().unwrap().points, Points(140));
+    let repeat = bench.submit(bench.command(5, Action::Clawback { earned: Uuid::from_u128(1) })).await.unwrap();
+    assert_eq!(repeat.effect(), back.effect());
+    let lines = statement(bench.db.app(), bench.member, None, 50).await.unwrap();
+    assert_eq!(lines.iter().map(|l| l.change.0).sum::<i64>(), 0, "every line is there, and they add up");
+    assert!(lines.iter().any(|l| l.reason == Reason::WinningsReturned));
+}
+
+#[tokio::test]
+async fn the_application_cannot_change_or_delete_what_was_written() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    bench.submit(bench.earn(1, 100)).await.unwrap();
+    for sql in [
+        "UPDATE ledger.entry SET amount = 1",
+        "DELETE FROM ledger.entry",
+        "TRUNCATE ledger.entry",
+        "UPDATE log.batch SET payload = ''",
+        "DELETE FROM log.batch",
+        "UPDATE ledger.command SET points = 1",
+        "DELETE FROM ledger.member_account",
+        "DELETE FROM ledger.hold",
+    ] {
+        let error = sqlx::query(sql).execute(bench.db.app()).await.unwrap_err();
+        let code = error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned()));
+        assert_eq!(code.as_deref(), Some("42501"), "{sql}: {error}");
+    }
+}
+
+/// The same key from two shards at once: one of them wins, the other gets the first answer.
+#[tokio::test]
+async fn one_receipt_in_two_shards_has_one_effect() {
+    let bench = Bench::new().await;
+    let other = (1u128..).map(|n| MemberId(Uuid::from_u128(n))).find(|m| shard_of(*m, SHARDS) != bench.shard).unwrap();
+    open_members(&mut bench.db.app().acquire().await.unwrap(), &[other], SHARDS).await.unwrap();
+    let _running = run_batcher(&bench.batcher);
+    for round in 0..20 {
+        let mine = bench.earn(500 + round, 3);
+        let theirs = Command { member: other, ..mine.clone() };
+        let (a, b) = tokio::join!(bench.submit(mine), bench.door.submit(shard_of(other, SHARDS), theirs));
+        let effects = [&a, &b].iter().filter(|o| matches!(o, Ok(Outcome::Done(_)))).count();
+        assert_eq!(effects, 1, "{a:?} {b:?}");
+    }
+    assert_eq!(bench.count("SELECT count(*) FROM ledger.entry").await, 20);
+}
+
+/// The hash chain can be recomputed by anyone with SQL.
+#[tokio::test]
+async fn every_batch_carries_the_hash_of_the_one_before() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    for n in 0..5 {
+        bench.submit(bench.earn(900 + n, 3)).await.unwrap();
+    }
+    let broken = bench
+        .count(
+            "SELECT count(*) FROM (
+                SELECT hash, prev_hash, lag(hash, 1, decode(repeat('00', 32), 'hex')) OVER w AS before,
+                       first_seq, lag(last_seq, 1, 0::bigint) OVER w AS before_seq,
+                       sha256(prev_hash || int8send(first_seq) || int8send(last_seq) || sha256(payload) || entries_hash) AS again
+                FROM log.batch WINDOW w AS (PARTITION BY shard ORDER BY last_seq)) b
+             WHERE hash <> again OR prev_hash <> before OR first_seq <> before_seq + 1",
+        )
+        .await;
+    assert_eq!(broken, 0);
+    assert!(bench.count("SELECT count(*) FROM log.batch").await >= 1);
+}
+
+async fn futures_join<T, F: Future<Output = T>>(n: u128, make: impl Fn(u128) -> F) -> Vec<T> {
+    futures_util::future::join_all((0..n).map(make)).await
+}
