@@ -1,1 +1,48 @@
-fn main() {}
+//! What people who work on Hunch run: `cargo xtask setup | demo | test | check`.
+//!
+//! Everything said goes to standard error, so that the demo's standard output stays its own.
+
+mod check;
+mod demo;
+mod graph;
+mod licences;
+mod node;
+mod setup;
+mod shell;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  setup [--tests] [--dry-run]
+                      look for what is needed and bring what is missing
+  demo [arguments]    setup, build, then `hunch demo` with the arguments
+  test                setup, then every check and every test; what CI runs
+  check               format, lints, licences
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    let done = match command {
+        "setup" => setup::command(rest),
+        "demo" => demo::command(rest),
+        "test" => test::command(rest),
+        "check" => check::command(rest),
+        "" | "help" | "--help" | "-h" => {
+            eprint!("{USAGE}");
+            return ExitCode::from(u8::from(command.is_empty()) * 2);
+        }
+        other => Err(anyhow::anyhow!("there is no command {other:?}\n\n{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\nxtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `cargo xtask test`: brings what the tests need and runs them all.
+
+use crate::{
+    check::{failures_of, format, lints},
+    licences, node,
+    setup::{self, Extent},
+    shell::{cargo, run, step},
+    workspace,
+};
+
+pub fn command(arguments: &[String]) -> anyhow::Result<()> {
+    anyhow::ensure!(arguments.is_empty(), "test takes no arguments; use `cargo test` for a single one");
+    step("setup", || setup::bring(Extent::Test))?;
+    failures_of(&[
+        ("format", step("format", format)),
+        ("licences", step("licences", licences::check)),
+        ("tests in Rust", step("tests in Rust", rust)),
+        ("tests in Node", step("tests in Node", in_node)),
+        ("lints", step("lints", lints)),
+    ])
+}
+
+/// HUNCH_TEST_ALL: a test whose outside part is missing fails instead of passing over it.
+fn rust() -> anyhow::Result<()> {
+    run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]).env("HUNCH_TEST_ALL", "1"))
+}
+
+/// Each folder with a package.json below a `tests` folder is a suite of its own. It finds the program to
+/// test in HUNCH_BIN.
+fn in_node() -> anyhow::Result<()> {
+    let suites = node::suites(workspace::root())?;
+    if suites.is_empty() {
+        eprintln!("   there are none");
+        return Ok(());
+    }
+    run(cargo().args(["build", "--locked", "--package", "hunch"]))?;
+    let hunch = workspace::target_folder()?.join("debug/hunch");
+    for suite in suites {
+        let name = suite.strip_prefix(workspace::root()).unwrap_or(&suite).display().to_string();
+        step(&name, || {
+            node::install(&suite)?;
+            run(node::npm(&suite).arg("test").env("HUNCH_BIN", &hunch).env("HUNCH_TEST_ALL", "1"))
+        })?;
+    }
+    Ok(())
+}
