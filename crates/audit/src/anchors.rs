@@ -1,0 +1,105 @@
+//! Anchors: hashes of the log, kept outside the database. With them anyone can prove that nothing
+//! before was changed and that no tail was cut off.
+
+use crate::report::CheckReport;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, Row};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// One line of an anchor file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    pub shard: i16,
+    pub last_seq: i64,
+    /// Hexadecimal.
+    pub hash: String,
+    pub at: jiff::Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AnchorError {
+    #[error("anchor file {path} cannot be read or written")]
+    File {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("anchor file {path}, line {line}: not an anchor")]
+    Line {
+        path: PathBuf,
+        line: usize,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// Appends the present head of every shard to `path`, one JSON object a line, and makes it durable.
+///
+/// # Errors
+/// `File`, or the database's error inside `AuditError` at the caller.
+pub async fn write_anchor_file(
+    auditor: &sqlx::PgPool,
+    path: &Path,
+    now: jiff::Timestamp,
+) -> Result<usize, crate::AuditError> {
+    let rows = sqlx::query(
+        "SELECT shard, last_seq, encode(hash, 'hex') FROM log.shard_head WHERE last_seq > 0 ORDER BY shard",
+    )
+    .fetch_all(auditor)
+    .await?;
+    let mut text = String::new();
+    for row in &rows {
+        let anchor = Anchor { shard: row.try_get(0)?, last_seq: row.try_get(1)?, hash: row.try_get(2)?, at: now };
+        text.push_str(&serde_json::to_string(&anchor).unwrap_or_default());
+        text.push('\n');
+    }
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(|source| AnchorError::File { path: path.to_owned(), source })?;
+    Ok(rows.len())
+}
+
+/// # Errors
+/// `File` or `Line`; an empty file has no anchors and proves nothing, which the audit then shows as zero checked.
+pub fn read_anchor_file(path: &Path) -> Result<Vec<Anchor>, AnchorError> {
+    let text = std::fs::read_to_string(path).map_err(|source| AnchorError::File { path: path.to_owned(), source })?;
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(n, line)| {
+            serde_json::from_str(line).map_err(|source| AnchorError::Line {
+                path: path.to_owned(),
+                line: n + 1,
+                source,
+            })
+        })
+        .collect()
+}
+
+/// Every anchor must still stand in the log where it was taken.
+pub(crate) async fn check(conn: &mut PgConnection, anchors: &[Anchor]) -> Result<CheckReport, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT count(*), count(*) FILTER (WHERE b.hash IS NULL OR encode(b.hash, 'hex') <> a.hash),
+                (array_agg('shard ' || a.shard || ', message ' || a.last_seq ||
+                    CASE WHEN b.hash IS NULL THEN ': the log ends before its anchor' ELSE ': another hash than its anchor' END
+                    ORDER BY a.shard, a.last_seq) FILTER (WHERE b.hash IS NULL OR encode(b.hash, 'hex') <> a.hash))[1:20]
+         FROM UNNEST($1::int2[], $2::int8[], $3::text[]) AS a(shard, last_seq, hash)
+         LEFT JOIN log.batch b ON b.shard = a.shard AND b.last_seq = a.last_seq",
+    )
+    .bind(anchors.iter().map(|a| a.shard).collect::<Vec<_>>())
+    .bind(anchors.iter().map(|a| a.last_seq).collect::<Vec<_>>())
+    .bind(anchors.iter().map(|a| a.hash.as_str()).collect::<Vec<_>>())
+    .fetch_one(conn)
+    .await?;
+    Ok(CheckReport {
+        id: "L4a",
+        title: "the log still carries the hashes that were kept outside the database",
+        checked: row.try_get(0)?,
+        violations: row.try_get(1)?,
+        first: row.try_get::<Option<Vec<String>>, _>(2)?.unwrap_or_default(),
+    })
+}

@@ -1,0 +1,78 @@
+//! Runs the checks, one after another, in one snapshot of the database.
+
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgPool, Row};
+
+use crate::anchors::{Anchor, AnchorError};
+use crate::checks::CHECKS;
+use crate::report::{AuditReport, CheckReport};
+
+#[derive(Clone, Debug, Default)]
+pub struct AuditOptions {
+    /// From the beginning, and not from the marks of the audit before.
+    pub full: bool,
+    /// Anchors kept outside the database, see [`crate::read_anchor_file`].
+    pub anchors: Vec<Anchor>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error("check {id} could not be run")]
+    Check {
+        id: &'static str,
+        #[source]
+        source: sqlx::Error,
+    },
+    #[error("the audit's own storage failed")]
+    Storage(#[from] sqlx::Error),
+    #[error(transparent)]
+    Anchor(#[from] AnchorError),
+}
+
+/// Runs every check in one repeatable-read snapshot, so that a working town cannot blur the picture,
+/// and moves the marks when everything holds.
+///
+/// # Errors
+/// When the database fails; a broken invariant is a report, not an error.
+pub async fn run(auditor: &PgPool, options: &AuditOptions, now: Timestamp) -> Result<AuditReport, AuditError> {
+    let mut tx = auditor.begin().await?;
+    sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE").execute(&mut *tx).await?;
+    let mut reports = Vec::with_capacity(CHECKS.len() + 1);
+    for check in CHECKS {
+        let row = sqlx::query(check.sql)
+            .bind(options.full)
+            .fetch_one(&mut *tx)
+            .await
+            .map_err(|source| AuditError::Check { id: check.id, source })?;
+        reports.push(CheckReport {
+            id: check.id,
+            title: check.title,
+            checked: row.try_get(0)?,
+            violations: row.try_get(1)?,
+            first: row.try_get::<Option<Vec<String>>, _>(2)?.unwrap_or_default(),
+        });
+    }
+    if !options.anchors.is_empty() {
+        reports.push(crate::anchors::check(&mut tx, &options.anchors).await?);
+    }
+    let report = AuditReport::new(reports);
+    if report.holds {
+        move_marks(&mut tx, now).await?;
+    }
+    tx.commit().await?;
+    Ok(report)
+}
+
+async fn move_marks(conn: &mut sqlx::PgConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO audit.mark (shard, last_seq, hash, at)
+         SELECT shard, last_seq, hash, $1 FROM log.shard_head WHERE last_seq > 0
+         ON CONFLICT ON CONSTRAINT mark_once DO UPDATE
+         SET last_seq = excluded.last_seq, hash = excluded.hash, at = excluded.at",
+    )
+    .bind(now.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
