@@ -1,1 +1,125 @@
-fn main() {}
+//! Hunch: a loyalty programme for a town. This crate only wires: settings, commands, loops.
+
+mod bench;
+mod clock;
+mod home;
+mod settings;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use hunch_db::PoolSizes;
+use settings::Settings;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser, Debug)]
+#[command(
+    name = "hunch",
+    version,
+    about = "A loyalty programme for a town: points from local shopping, staked on same-day markets"
+)]
+struct Cli {
+    /// Settings file.
+    #[arg(long, global = true, default_value = "hunch.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Check that every point and every dollar is accounted for.
+    Audit {
+        /// From the beginning instead of from where the last audit ended.
+        #[arg(long)]
+        full: bool,
+        /// Also prove the log against hashes kept outside the database.
+        #[arg(long)]
+        anchor: Option<PathBuf>,
+        /// Append the present hashes to this file afterwards, if everything holds.
+        #[arg(long)]
+        write_anchor: Option<PathBuf>,
+        /// One JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Settings.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Measure speed: one JSON line each.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+#[derive(Subcommand, Debug)]
+enum ConfigCommand {
+    /// Explain every setting and where its value came from; fail if they do not fit together.
+    Check,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hunch: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(cli: Cli) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&cli.config, std::env::vars())?;
+    start_log(&settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(run(cli.command, &settings))
+}
+
+async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Migrate => {
+            let home = home::Home::open(settings, PoolSizes::default()).await?;
+            println!("The schema is up to date{}.", home.how_started().map(|h| format!(" ({h})")).unwrap_or_default());
+            home.close().await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Audit { full, anchor, write_anchor, json } => {
+            let home = home::Home::open(settings, PoolSizes::default()).await?;
+            let anchors = anchor.map(|path| hunch_audit::read_anchor_file(&path)).transpose()?.unwrap_or_default();
+            let now = clock::clocks(1, None).wall.now();
+            let options = hunch_audit::AuditOptions { full, anchors };
+            let report = hunch_audit::run(home.database.auditor(), &options, now).await?;
+            if json {
+                println!("{}", serde_json::to_string(&report)?)
+            } else {
+                print!("{}", report.to_text())
+            }
+            if let Some(path) = write_anchor.filter(|_| report.holds) {
+                hunch_audit::write_anchor_file(home.database.auditor(), &path, now).await?;
+            }
+            home.close().await?;
+            Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Config(ConfigCommand::Check) => {
+            print!("{}", settings.explain());
+            settings.check()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Bench(bench) => {
+            bench::run(&bench, settings).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn start_log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(settings.text("log.filter")).context("log.filter")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.text("log.format") {
+        "json" => log.json().init(),
+        _ => log.init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! How many points commands a second the ledger takes, beside what PostgreSQL alone could write.
+
+use anyhow::{Context, ensure};
+use async_trait::async_trait;
+use hunch_db::PoolSizes;
+use hunch_kernel::{MemberId, MerchantId, Points, Shard, shard_of};
+use hunch_ledger::{
+    Action, BatchError, Batcher, Command, EarnBucket, Funder, Outcome, Reason, ShardHandler, apply, open_members,
+};
+use hunch_log::{ShardTx, Tail};
+use sqlx::PgPool;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use crate::bench::{Measured, machine, percentile};
+use crate::home::Home;
+use crate::settings::{Settings, Source};
+
+const SHARDS: u16 = 8;
+
+#[derive(clap::Args, Debug)]
+pub struct LedgerBench {
+    /// Commands in all.
+    #[arg(long, default_value_t = 400_000)]
+    commands: usize,
+    /// Members they are spread over.
+    #[arg(long, default_value_t = 10_000)]
+    members: usize,
+    /// Parallel clients.
+    #[arg(long, default_value_t = 16)]
+    clients: usize,
+    /// Commands a client hands in at once.
+    #[arg(long, default_value_t = 500)]
+    batch: usize,
+}
+
+struct Earnings;
+
+#[async_trait]
+impl ShardHandler for Earnings {
+    type Request = Command;
+    type Answer = Outcome;
+    const NAME: &'static str = "bench-earnings";
+
+    async fn handle(&self, tx: &mut ShardTx, requests: &[Command]) -> Result<Vec<Outcome>, BatchError> {
+        apply(tx, requests).await
+    }
+}
+
+pub async fn run(options: &LedgerBench, settings: &Settings) -> anyhow::Result<Measured> {
+    let folder = tempfile_folder(settings)?;
+    let mut own = settings.clone();
+    own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
+    own.set("database.url", String::new(), Source::CommandLine)?;
+    let home = Home::open(&own, PoolSizes::default()).await?;
+    let measured = measure(options, home.database.app(), home.database.owner()).await;
+    home.close().await?;
+    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    measured
+}
+
+async fn measure(options: &LedgerBench, app: &PgPool, owner: &PgPool) -> anyhow::Result<Measured> {
+    let members: Vec<MemberId> = (0..options.members as u128).map(|n| MemberId(Uuid::from_u128(n))).collect();
+    let mut connection = app.acquire().await?;
+    open_members(&mut connection, &members, SHARDS).await?;
+    drop(connection);
+
+    let floor = floor(options, owner).await?;
+
+    let mut by_shard: Vec<Vec<MemberId>> = vec![Vec::new(); usize::from(SHARDS)];
+    for member in &members {
+        by_shard[shard_of(*member, SHARDS).0 as usize].push(*member);
+    }
+    let clocks = crate::clock::clocks(1, None);
+    let mut builder = Batcher::builder(app.clone(), clocks, Tail::new(SHARDS));
+    let door = builder.register(Earnings);
+    let batcher = builder.build();
+    let mut loops = JoinSet::new();
+    for shard in 0..SHARDS {
+        let batcher = batcher.clone();
+        loops.spawn(async move {
+            loop {
+                batcher.wait(Shard(shard as i16)).await;
+                batcher.step(Shard(shard as i16)).await;
+            }
+        });
+    }
+    let wal_before = wal_bytes(app).await?;
+    let cpu_before = cpu_seconds();
+    let started = Instant::now();
+    let mut clients = JoinSet::new();
+    let rounds = options.commands / (options.clients * options.batch).max(1);
+    for client in 0..options.clients {
+        let (door, batch) = (door.clone(), options.batch);
+        let by_shard = by_shard.clone();
+        clients.spawn(async move {
+            let mut answered = Vec::with_capacity(rounds);
+            for round in 0..rounds {
+                let place = (client + round) % by_shard.len();
+                let commands = (0..batch).map(|n| earning(&by_shard[place], client, round, n)).collect();
+                let sent = Instant::now();
+                let answers = door.submit_all(Shard(place as i16), commands).await?;
+                answered.push(sent.elapsed());
+                ensure!(answers.iter().all(|a| matches!(a, Ok(Outcome::Done(_)))), "a command was not done");
+            }
+            anyhow::Ok(answered)
+        });
+    }
+    let mut latencies: Vec<Duration> = Vec::new();
+    while let Some(done) = clients.join_next().await {
+        latencies.extend(done??);
+    }
+    let elapsed = started.elapsed().as_secs_f64();
+    let (cpu, wal) = (cpu_seconds() - cpu_before, wal_bytes(app).await? - wal_before);
+    loops.shutdown().await;
+    latencies.sort();
+    let done = (rounds * options.clients * options.batch) as f64;
+    let per_second = done / elapsed;
+    Ok(Measured {
+        bench: "ledger",
+        per_second: per_second as u64,
+        p50_ms: percentile(&latencies, 0.50),
+        p95_ms: percentile(&latencies, 0.95),
+        p99_ms: percentile(&latencies, 0.99),
+        floor_per_second: floor as u64,
+        share_of_floor: (per_second / floor * 1_000.0).round() / 1_000.0,
+        cpu_us_per: (cpu / done * 1e8).round() / 100.0,
+        wal_bytes_per: (wal / done).round(),
+        clients: options.clients,
+        batch: options.batch,
+        machine: machine(),
+    })
+}
+
+fn earning(members: &[MemberId], client: usize, round: usize, n: usize) -> Command {
+    let number = ((client as u128) << 80) | ((round as u128) << 40) | n as u128;
+    // A key looks random to the index, as real receipts do.
+    let key = hunch_kernel::derived_uuid(&[b"bench", &number.to_be_bytes()]);
+    Command {
+        key,
+        request: number as i64,
+        member: members[key.as_u128() as usize % members.len()],
+        action: Action::Earn {
+            points: Points(50),
+            funder: Funder::Merchant(MerchantId(Uuid::from_u128(number % 40))),
+            source: key,
+            bucket: EarnBucket::Available,
+            reason: Reason::Purchase,
+        },
+    }
+}
+
+/// The same rows (key with first answer, entry, balance) written by PostgreSQL alone: two sessions, one
+/// statement a batch of 1,000, a commit each, no logic.
+async fn floor(options: &LedgerBench, owner: &PgPool) -> anyhow::Result<f64> {
+    sqlx::raw_sql(
+        "CREATE SCHEMA floor;
+         CREATE TABLE floor.command (LIKE ledger.command INCLUDING ALL);
+         CREATE TABLE floor.entry (LIKE ledger.entry INCLUDING ALL);
+         CREATE TABLE floor.account (LIKE ledger.member_account INCLUDING ALL) WITH (fillfactor = 50);
+         INSERT INTO floor.account SELECT * FROM ledger.member_account;",
+    )
+    .execute(owner)
+    .await?;
+    let batches = (options.commands / 1_000).max(2);
+    let started = Instant::now();
+    let mut sessions = JoinSet::new();
+    for session in 0..2i64 {
+        let owner = owner.clone();
+        let members = options.members as i64;
+        sessions.spawn(async move {
+            for batch in (session..batches as i64).step_by(2) {
+                sqlx::query(
+                    "WITH item AS MATERIALIZED (
+                        SELECT n, sha256(int8send($1 * 1000 + n)) AS digest FROM generate_series(1, 1000) AS n),
+                     made AS MATERIALIZED (
+                        SELECT n, encode(substr(digest, 1, 16), 'hex')::uuid AS key,
+                               lpad(to_hex(2 * (abs(('x' || encode(substr(digest, 17, 4), 'hex'))::bit(32)::int) % ($2 / 2)) + $3), 32, '0')::uuid AS member FROM item),
+                     c AS (INSERT INTO floor.command SELECT key, 0, $1 * 1000 + n, n, 50, 50, 0, 0, 0 FROM made),
+                     e AS (INSERT INTO floor.entry SELECT 0, $1 * 1000 + n, 0, member, 10, 1, key, 50, 1, key, 0, 50, now() FROM made)
+                     UPDATE floor.account a SET available = a.available + s.points, credited = a.credited + s.points
+                     FROM (SELECT member, 50 * count(*) AS points FROM made GROUP BY member) s WHERE a.member = s.member",
+                )
+                .bind(batch)
+                .bind(members)
+                .bind(session)
+                .execute(&owner)
+                .await?;
+            }
+            Ok::<(), sqlx::Error>(())
+        });
+    }
+    while let Some(done) = sessions.join_next().await {
+        done??;
+    }
+    let per_second = (batches * 1_000) as f64 / started.elapsed().as_secs_f64();
+    sqlx::raw_sql("DROP SCHEMA floor CASCADE").execute(owner).await?;
+    Ok(per_second)
+}
+
+async fn wal_bytes(pool: &PgPool) -> anyhow::Result<f64> {
+    Ok(sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8").fetch_one(pool).await?)
+}
+
+/// Processor seconds of this process and of everything it started that still runs or has ended.
+fn cpu_seconds() -> f64 {
+    let group = |name: String| -> Option<(u32, u32, f64)> {
+        let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
+        let rest: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks: f64 = rest.get(11)?.parse::<f64>().ok()? + rest.get(12)?.parse::<f64>().ok()?;
+        Some((name.parse().ok()?, rest.get(1)?.parse().ok()?, ticks / 100.0))
+    };
+    let all: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
+        .map(|d| d.flatten().filter_map(|e| group(e.file_name().to_string_lossy().into_owned())).collect())
+        .unwrap_or_default();
+    let mut family = vec![std::process::id()];
+    let mut total = 0.0;
+    while let Some(pid) = family.pop() {
+        total += all.iter().filter(|p| p.0 == pid).map(|p| p.2).sum::<f64>();
+        family.extend(all.iter().filter(|p| p.1 == pid).map(|p| p.0));
+    }
+    total
+}
+
+fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
+    let folder = settings.folder().with_file_name(format!("bench-{}", std::process::id()));
+    std::path::absolute(&folder).with_context(|| folder.display().to_string())
+}

@@ -1,0 +1,207 @@
+//! Every setting: what it is for, its default, and where its value came from.
+//!
+//! Order: the default, then `hunch.toml`, then `HUNCH_…` (`HUNCH_EXCHANGE__REST_URL` is
+//! `exchange.rest_url`). An unknown key is refused, so a misspelt safeguard cannot be silently absent.
+
+use anyhow::{Context, bail, ensure};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Name, default and purpose of each setting. The reader, `hunch config check` and the README's
+/// table come from this one list.
+const KNOWN: &[(&str, &str, &str)] = &[
+    ("server.listen", "127.0.0.1:8080", "address and port of the HTTP API"),
+    ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
+    ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
+    ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
+    ("exchange.kind", "simulator", "simulator (started inside), or kalshi (anything that speaks its protocol)"),
+    ("exchange.rest_url", "", "REST address up to and including /trade-api/v2"),
+    ("exchange.ws_url", "", "WebSocket address, ending in /trade-api/ws/v2"),
+    ("exchange.key_id", "", "API key id"),
+    ("exchange.private_key_file", "", "PEM file of the API key"),
+    ("exchange.poll_seconds", "10", "how often results are polled even while the socket looks healthy"),
+    ("push.subject", "mailto:operator@localhost", "contact that push services see"),
+    ("push.allow_loopback_http", "false", "accept plain-http push endpoints on this machine (tests and the demo)"),
+    ("push.concurrency", "64", "pushes on their way at once"),
+    ("webhook.secret_file", "", "secret of POST /webhooks/settlement; made under database.folder when empty"),
+    ("operator.token_file", "", "operator's token; made under database.folder when empty"),
+    ("clock.speed", "1", "business seconds a real second (sandbox only)"),
+    ("limits.house_day_points", "100000", "most points a member may stake in a day"),
+    ("limits.house_week_points", "500000", "most points a member may stake in a week"),
+    ("log.format", "text", "text or json"),
+    ("log.filter", "info,sqlx=warn", "which log lines are written"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Default,
+    File,
+    Environment,
+    CommandLine,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Default => "default",
+            Source::File => "hunch.toml",
+            Source::Environment => "environment",
+            Source::CommandLine => "command line",
+        })
+    }
+}
+
+/// All settings with their sources.
+#[derive(Clone, Debug)]
+pub struct Settings(BTreeMap<&'static str, (String, Source)>);
+
+impl Settings {
+    /// Reads `file` if it exists, then the variables given.
+    ///
+    /// # Errors
+    /// An unreadable file, an unknown key, or a value that is not a plain one.
+    pub fn load(file: &Path, variables: impl Iterator<Item = (String, String)>) -> anyhow::Result<Settings> {
+        let defaults = KNOWN.iter().map(|(key, default, _)| (*key, (default.to_string(), Source::Default)));
+        let mut settings = Settings(defaults.collect());
+        match std::fs::read_to_string(file) {
+            Ok(text) => {
+                let table: toml::Table = text.parse().with_context(|| format!("{} is not TOML", file.display()))?;
+                for (section, value) in table {
+                    let toml::Value::Table(keys) = value else {
+                        bail!("{}: `{section}` must be a section, such as [{section}]", file.display());
+                    };
+                    for (key, value) in keys {
+                        let text = match value {
+                            toml::Value::String(s) => s,
+                            toml::Value::Integer(n) => n.to_string(),
+                            toml::Value::Boolean(b) => b.to_string(),
+                            other => bail!("{}: {section}.{key} must be a plain value, not {other}", file.display()),
+                        };
+                        settings.set(&format!("{section}.{key}"), text, Source::File)?;
+                    }
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e).with_context(|| format!("{} cannot be read", file.display())),
+        }
+        for (name, value) in variables {
+            if let Some(path) = name.strip_prefix("HUNCH_")
+                && let Some((section, key)) = path.split_once("__")
+            {
+                let key = format!("{}.{}", section.to_lowercase(), key.to_lowercase());
+                settings
+                    .set(&key, value, Source::Environment)
+                    .with_context(|| format!("environment variable {name}"))?;
+            }
+        }
+        Ok(settings)
+    }
+
+    /// # Errors
+    /// An unknown key.
+    pub fn set(&mut self, key: &str, value: String, source: Source) -> anyhow::Result<()> {
+        let Some((known, _, _)) = KNOWN.iter().find(|(k, _, _)| *k == key) else {
+            let near = KNOWN.iter().map(|(k, _, _)| *k).filter(|k| k.split('.').next() == key.split('.').next());
+            bail!("there is no setting `{key}`; known here: {}", near.collect::<Vec<_>>().join(", "));
+        };
+        self.0.insert(known, (value, source));
+        Ok(())
+    }
+
+    pub fn text(&self, key: &str) -> &str {
+        self.0.get(key).map_or("", |(value, _)| value.as_str())
+    }
+
+    pub fn path(&self, key: &str) -> Option<PathBuf> {
+        Some(self.text(key)).filter(|v| !v.is_empty()).map(PathBuf::from)
+    }
+
+    /// # Errors
+    /// The setting's name, value and source when it cannot be understood.
+    pub fn parsed<T: FromStr>(&self, key: &str) -> anyhow::Result<T> {
+        let (value, source) = self.0.get(key).with_context(|| format!("no setting {key}"))?;
+        value.parse().ok().with_context(|| format!("{key} = {value:?} (from the {source}) is not understood"))
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        PathBuf::from(self.text("database.folder"))
+    }
+
+    /// Checks that all values can be used together.
+    ///
+    /// # Errors
+    /// The first that cannot.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.parsed::<SocketAddr>("server.listen")?;
+        for number in [
+            "exchange.poll_seconds",
+            "push.concurrency",
+            "clock.speed",
+            "limits.house_day_points",
+            "limits.house_week_points",
+        ] {
+            ensure!(self.parsed::<u32>(number)? > 0, "{number} must be at least 1");
+        }
+        self.parsed::<bool>("push.allow_loopback_http")?;
+        ensure!(matches!(self.text("log.format"), "text" | "json"), "log.format must be text or json");
+        match self.text("exchange.kind") {
+            "simulator" => {}
+            "kalshi" => {
+                for key in ["exchange.rest_url", "exchange.ws_url", "exchange.key_id", "exchange.private_key_file"] {
+                    ensure!(!self.text(key).is_empty(), "exchange.kind = kalshi needs {key}");
+                }
+            }
+            other => bail!("exchange.kind = {other:?} is neither simulator nor kalshi"),
+        }
+        Ok(())
+    }
+
+    /// One line a setting: name, value, source, purpose.
+    pub fn explain(&self) -> String {
+        let mut text = String::new();
+        for (key, _, purpose) in KNOWN {
+            let (value, source) = &self.0[key];
+            let shown = if value.is_empty() { "(empty)" } else { value };
+            text.push_str(&format!("{key:<28} {shown:<28} {source:<12} {purpose}\n", source = source.to_string()));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(file: &str, variables: &[(&str, &str)]) -> anyhow::Result<Settings> {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("hunch.toml");
+        std::fs::write(&path, file)?;
+        Settings::load(&path, variables.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+    }
+
+    #[test]
+    fn the_environment_beats_the_file_beats_the_default() {
+        let s = load("[exchange]\nrest_url = \"a\"\nkind = \"kalshi\"", &[("HUNCH_EXCHANGE__REST_URL", "b")]).unwrap();
+        assert_eq!((s.text("exchange.rest_url"), s.text("exchange.kind")), ("b", "kalshi"));
+        assert_eq!(s.text("server.listen"), "127.0.0.1:8080");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_with_their_neighbours() {
+        let error = load("[exchange]\nrest_ulr = \"a\"", &[]).unwrap_err().to_string();
+        assert!(error.contains("rest_ulr") && error.contains("exchange.rest_url"), "{error}");
+        assert!(load("", &[("HUNCH_SERVER__LISTEM", "x")]).is_err());
+        assert!(load("listen = 1", &[]).is_err());
+    }
+
+    #[test]
+    fn settings_that_do_not_fit_together_are_named() {
+        let s = load("[exchange]\nkind = \"kalshi\"", &[]).unwrap();
+        assert!(s.check().unwrap_err().to_string().contains("exchange.rest_url"));
+        assert!(load("[clock]\nspeed = 0", &[]).unwrap().check().is_err());
+        assert!(load("", &[]).unwrap().check().is_ok());
+    }
+}
