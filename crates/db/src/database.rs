@@ -19,9 +19,16 @@ const TRANSACTION_ATTEMPTS_MAX: u32 = 6;
 pub enum DbError {
     #[error("the database cannot be reached")]
     Connect(#[source] sqlx::Error),
+    #[error(
+        "the server does not let hunch_owner in; a superuser makes the roles with the SQL that \
+         `hunch migrate --print-roles` prints and gives them passwords"
+    )]
+    NotLetIn(#[source] sqlx::Error),
     #[error("the database address is not understood")]
     Address(#[source] sqlx::Error),
-    #[error("the server lacks the roles {missing:?}; a superuser makes them once with `hunch migrate --print-roles`")]
+    #[error(
+        "the server lacks the roles {missing:?}; a superuser makes them with the SQL of `hunch migrate --print-roles`"
+    )]
     RolesMissing { missing: Vec<String> },
     #[error("the schema could not be brought up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
@@ -119,10 +126,10 @@ impl Database {
     /// that was never migrated; the other roles connect when first used.
     ///
     /// # Errors
-    /// [`DbError::Connect`] if the server does not let the owner in.
+    /// [`DbError::Connect`] if the server is not there, [`DbError::NotLetIn`] if it does not know the owner.
     pub async fn connect(config: &DatabaseConfig) -> Result<Database, DbError> {
         // Not through the pool, which would knock for half a minute where nobody is.
-        let proof = PgConnection::connect_with(&config.options(Role::Owner)).await.map_err(DbError::Connect)?;
+        let proof = PgConnection::connect_with(&config.options(Role::Owner)).await.map_err(refusal)?;
         proof.close().await.map_err(DbError::Connect)?;
         Ok(Database {
             app: config.pool(Role::App, config.pools.app),
@@ -169,6 +176,12 @@ impl Database {
     pub async fn close(&self) {
         tokio::join!(self.app.close(), self.vault.close(), self.owner.close(), self.auditor.close());
     }
+}
+
+/// Class 28: no such role, wrong password, or no rule that lets it in.
+fn refusal(error: sqlx::Error) -> DbError {
+    let code = error.as_database_error().and_then(|refused| refused.code());
+    if code.is_some_and(|code| code.starts_with("28")) { DbError::NotLetIn(error) } else { DbError::Connect(error) }
 }
 
 /// A transaction that owns its connection. Dropped, it is undone.

@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use sqlx::Connection;
+
 use hunch_db::{
     Database,
     cluster::{ClusterConfig, ClusterError, PrivateCluster, Start, find, tools_folders},
@@ -176,6 +178,27 @@ async fn every_role_gets_in_and_the_migrations_run() {
 }
 
 #[tokio::test]
+async fn a_server_without_our_roles_says_what_to_do_and_the_printed_sql_does_it() {
+    let folder = folder();
+    let cluster = PrivateCluster::start(&ClusterConfig::new(folder.path())).unwrap();
+    let superuser = sqlx::postgres::PgConnectOptions::new_without_pgpass()
+        .socket(cluster.socket_folder())
+        .username("postgres")
+        .database("hunch");
+    let mut superuser = sqlx::PgConnection::connect_with(&superuser).await.unwrap();
+    sqlx::raw_sql("ALTER DATABASE hunch OWNER TO postgres; DROP ROLE hunch_owner")
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    let error = Database::connect(&cluster.database_config()).await.unwrap_err();
+    assert!(error.to_string().contains("hunch migrate --print-roles"), "{error}");
+
+    hunch_db::roles::create_roles(&mut superuser).await.unwrap();
+    Database::connect(&cluster.database_config()).await.unwrap().close().await;
+    superuser.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_killed_postmaster_is_recovered_without_loss() {
     let folder = folder();
     let config = ClusterConfig::new(folder.path());
@@ -239,6 +262,18 @@ fn a_second_owner_is_refused_by_process_id() {
     assert!(said.starts_with("refused the database in ") && said.contains("in use by process"), "{said}");
     second.process.wait().unwrap();
     cluster.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_visitor_joins_a_cluster_that_another_owns() {
+    let folder = folder();
+    assert!(PrivateCluster::join(folder.path()).is_none());
+    let mut owner = Other::start(folder.path(), |_| {});
+    owner.server();
+    let config = PrivateCluster::join(folder.path()).unwrap();
+    Database::connect(&config).await.unwrap().close().await;
+    owner.stop();
+    assert!(PrivateCluster::join(folder.path()).is_none());
 }
 
 #[test]

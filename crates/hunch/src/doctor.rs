@@ -1,10 +1,6 @@
 //! `hunch doctor`: what this machine lacks, and the exact command that brings it. Changes nothing.
 
-use std::{
-    env,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{env, path::PathBuf, process::ExitCode};
 
 use hunch_db::{
     Database, DatabaseConfig,
@@ -12,13 +8,14 @@ use hunch_db::{
 };
 use serde_json::json;
 
-/// Prints the findings and answers with failure if something is missing. `data_folder` is the one that a
-/// private PostgreSQL would use.
+use crate::{home, settings::Settings};
+
+/// Prints the findings and answers with failure if something is missing.
 ///
 /// # Errors
 /// If the answer cannot be written down.
-pub fn run(data_folder: &Path, json: bool) -> anyhow::Result<ExitCode> {
-    let findings = examine(data_folder);
+pub async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
+    let findings = examine(settings).await;
     let ready = findings.iter().all(|finding| finding.is_well);
     if json {
         println!("{}", serde_json::to_string(&as_json(&findings, ready))?);
@@ -28,29 +25,31 @@ pub fn run(data_folder: &Path, json: bool) -> anyhow::Result<ExitCode> {
     Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn examine(data_folder: &Path) -> Vec<Finding> {
-    let mut findings = match env::var("DATABASE_URL") {
-        Ok(url) => vec![look_at_server(&url)],
-        Err(_) => diagnose(data_folder, None),
+async fn examine(settings: &Settings) -> Vec<Finding> {
+    let mut findings = match settings.text("database.url") {
+        "" => diagnose(&home::cluster_folder(settings).unwrap_or_else(|_| settings.folder()), None),
+        url => vec![look_at_server(url).await],
     };
+    findings.push(match settings.check() {
+        Ok(()) => Finding::well("settings", "they fit together"),
+        Err(error) => Finding::ill("settings", format!("{error:#}"), "hunch config check"),
+    });
     findings.push(look_for_data(env::var_os("HUNCH_DATA_DIR").map(PathBuf::from)));
     findings
 }
 
 /// An operator's server is reached or not; its password never appears in what is printed.
-fn look_at_server(url: &str) -> Finding {
-    const SUBJECT: &str = "DATABASE_URL";
-    let reached = DatabaseConfig::from_url(url).map_err(anyhow::Error::from).and_then(|config| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            Database::connect(&config).await?.close().await;
-            Ok(())
-        })
-    });
-    match reached {
+async fn look_at_server(url: &str) -> Finding {
+    const SUBJECT: &str = "database.url";
+    let reached = async {
+        let config = DatabaseConfig::from_url(url)?;
+        Database::connect(&config).await?.close().await;
+        anyhow::Ok(())
+    };
+    match reached.await {
         Ok(()) => Finding::well(SUBJECT, "the server lets the role hunch_owner in"),
         Err(error) => {
-            Finding::ill(SUBJECT, format!("{error:#}"), "psql \"$DATABASE_URL\" -U hunch_owner -c 'SELECT 1'")
+            Finding::ill(SUBJECT, format!("{error:#}"), "psql \"$HUNCH_DATABASE__URL\" -U hunch_owner -c 'SELECT 1'")
         }
     }
 }
@@ -112,9 +111,9 @@ mod tests {
         assert!(!look_for_data(Some(PathBuf::from("/nowhere/at/all"))).is_well);
     }
 
-    #[test]
-    fn a_server_that_does_not_answer_is_a_finding_without_its_password() {
-        let finding = look_at_server("postgres://ann:secret@127.0.0.1:1/x");
+    #[tokio::test]
+    async fn a_server_that_does_not_answer_is_a_finding_without_its_password() {
+        let finding = look_at_server("postgres://ann:secret@127.0.0.1:1/x").await;
         assert!(!finding.is_well);
         assert!(!format!("{finding:?}").contains("secret"), "{finding:?}");
     }

@@ -1,7 +1,9 @@
 //! The database of this programme: the operator's own, or a private one that lives and dies with us.
 
 use anyhow::Context;
-use hunch_db::cluster::{ClusterConfig, PrivateCluster};
+use std::path::PathBuf;
+
+use hunch_db::cluster::{ClusterConfig, PrivateCluster, reachable_folder};
 use hunch_db::{Database, DatabaseConfig, PoolSizes, migrate};
 
 use crate::settings::Settings;
@@ -20,8 +22,7 @@ impl Home {
     pub async fn open(settings: &Settings, pools: PoolSizes) -> anyhow::Result<Home> {
         let (config, cluster) = match settings.text("database.url") {
             "" => {
-                let folder = settings.folder().join("postgres");
-                let folder = std::path::absolute(&folder).with_context(|| folder.display().to_string())?;
+                let folder = cluster_folder(settings)?;
                 let cluster = PrivateCluster::start(&ClusterConfig::new(folder)).context("the private PostgreSQL")?;
                 (cluster.database_config(), Some(cluster))
             }
@@ -30,6 +31,21 @@ impl Home {
         let database = Database::connect(&config.with_pools(pools)).await?;
         migrate(database.owner()).await?;
         Ok(Home { database, cluster })
+    }
+
+    /// As [`Home::open`], but a private server that another process runs is visited, not refused. For commands
+    /// that look and leave; the schema is taken as it is.
+    ///
+    /// # Errors
+    /// As [`Home::open`].
+    pub async fn visit(settings: &Settings, pools: PoolSizes) -> anyhow::Result<Home> {
+        if settings.text("database.url").is_empty()
+            && let Some(config) = PrivateCluster::join(&cluster_folder(settings)?)
+        {
+            let database = Database::connect(&config.with_pools(pools)).await?;
+            return Ok(Home { database, cluster: None });
+        }
+        Home::open(settings, pools).await
     }
 
     /// How the private server came to run, for the log; `None` for the operator's own.
@@ -48,4 +64,9 @@ impl Home {
             None => Ok(()),
         }
     }
+}
+
+/// Beside keys and anchors, or where PostgreSQL's account can go if it cannot go there.
+pub fn cluster_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
+    Ok(reachable_folder(&settings.folder().join("postgres"))?)
 }

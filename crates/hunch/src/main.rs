@@ -2,6 +2,7 @@
 
 mod bench;
 mod clock;
+mod doctor;
 mod home;
 mod settings;
 
@@ -29,7 +30,11 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Bring the database's schema up to date.
-    Migrate,
+    Migrate {
+        /// Print the SQL with which a superuser makes the four roles, and do nothing else.
+        #[arg(long)]
+        print_roles: bool,
+    },
     /// Check that every point and every dollar is accounted for.
     Audit {
         /// From the beginning instead of from where the last audit ended.
@@ -41,6 +46,12 @@ enum Command {
         /// Append the present hashes to this file afterwards, if everything holds.
         #[arg(long)]
         write_anchor: Option<PathBuf>,
+        /// One JSON object instead of text.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what this machine lacks and the exact command that brings it.
+    Doctor {
         /// One JSON object instead of text.
         #[arg(long)]
         json: bool,
@@ -79,14 +90,18 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Migrate => {
+        Command::Migrate { print_roles: true } => {
+            print!("{}", hunch_db::roles::CREATE_ROLES_SQL.trim_start());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate { print_roles: false } => {
             let home = home::Home::open(settings, PoolSizes::default()).await?;
             println!("The schema is up to date{}.", home.how_started().map(|h| format!(" ({h})")).unwrap_or_default());
             home.close().await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Audit { full, anchor, write_anchor, json } => {
-            let home = home::Home::open(settings, PoolSizes::default()).await?;
+            let home = home::Home::visit(settings, PoolSizes::default()).await?;
             let anchors = anchor.map(|path| hunch_audit::read_anchor_file(&path)).transpose()?.unwrap_or_default();
             let now = clock::clocks(1, None).wall.now();
             let options = hunch_audit::AuditOptions { full, anchors };
@@ -102,6 +117,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             home.close().await?;
             Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
+        Command::Doctor { json } => doctor::run(settings, json).await,
         Command::Config(ConfigCommand::Check) => {
             print!("{}", settings.explain());
             settings.check()?;

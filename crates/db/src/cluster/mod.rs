@@ -141,6 +141,16 @@ impl PrivateCluster {
         Ok(cluster)
     }
 
+    /// How to connect to a cluster that another process owns and runs, `None` if none runs there. For programs
+    /// that look and leave, such as an audit: the server goes when its owner does.
+    pub fn join(folder: &Path) -> Option<DatabaseConfig> {
+        let data = folder.join("data");
+        let pid = ready_pid(&data)?;
+        let socket_folder = postmaster::recorded_socket_folder(&data)?;
+        (postmaster::is_ours(pid, &data) && answers(&socket_folder.join(format!(".s.PGSQL.{PORT}"))))
+            .then(|| DatabaseConfig::on_socket(&socket_folder, PORT, DATABASE))
+    }
+
     /// How this server came to run.
     pub fn how_started(&self) -> Start {
         self.start

@@ -43,7 +43,7 @@ impl Places {
         if bytes > DATA_PATH_BYTES_MAX {
             return Err(ClusterError::PathTooLong { path: absolute, bytes, max: DATA_PATH_BYTES_MAX });
         }
-        DirBuilder::new().recursive(true).mode(0o755).create(&absolute).map_err(doing())?;
+        make_searchable(&absolute).map_err(doing())?;
         let folder = fs::canonicalize(&absolute).map_err(doing())?;
         Ok(Places { socket_folder: folder.join("run"), folder })
     }
@@ -159,6 +159,22 @@ impl Places {
                 let bytes = path.as_os_str().as_bytes().len();
                 ClusterError::PathTooLong { path, bytes, max: SOCKET_PATH_BYTES_MAX }
             })
+    }
+}
+
+/// Makes a folder and its missing parents with mode 0755, whatever the caller's umask says: the server may run
+/// under another account and must get through.
+fn make_searchable(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = folder.parent() {
+        make_searchable(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => fs::set_permissions(folder, fs::Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
