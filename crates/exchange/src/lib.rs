@@ -1,1 +1,92 @@
+//! What Hunch needs of an exchange, in our words. No wire, no JSON, no exchange's names.
+//!
+//! An order can always have taken effect without our knowing. So submitting has no error: it has outcomes that
+//! say what may be done next, and *unknown* is one of them.
 
+mod market;
+mod order;
+mod portfolio;
+mod stream;
+
+pub use market::{
+    BookTop, EventReport, FeeRule, MarketQuery, MarketReport, MarketResult, MarketStatus, PriceBand, SeriesReport,
+};
+pub use order::{NewOrder, OrderReport, RefusalClass, SubmitOutcome};
+pub use portfolio::{CashReport, ExchangePosition, FillReport, SettlementReport};
+pub use stream::{ExchangeStream, LifecycleKind, StreamEvent};
+
+use async_trait::async_trait;
+use hunch_kernel::{EventTicker, MarketTicker};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Part of an exchange where cash must lie for its markets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExchangeShard(pub i16);
+
+/// One page of a list; `next` is `None` on the last.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+/// Whether the exchange works at all and takes orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExchangeStatus {
+    pub exchange_active: bool,
+    pub trading_active: bool,
+}
+
+/// Why a read failed. Reads change nothing, so any of them may be repeated.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ExchangeError {
+    #[error("the exchange could not be reached: {0}")]
+    Unreachable(String),
+    #[error("the exchange asks us to slow down")]
+    RateLimited,
+    #[error("the exchange does not accept our key: {0}")]
+    Auth(String),
+    #[error("the exchange refused the request: {0}")]
+    Refused(String),
+    #[error("the exchange's answer is not what it documents: {0}")]
+    Malformed(String),
+}
+
+#[async_trait]
+pub trait Exchange: Send + Sync + 'static {
+    /// Sends one immediate-or-cancel order. Never repeats by itself.
+    async fn submit(&self, order: &NewOrder) -> SubmitOutcome;
+
+    /// Looks for an order of ours by its client order id among those of `ticker` sent after `sent_after` (wall
+    /// time). `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`].
+    async fn find_order(
+        &self,
+        client_order_id: Uuid,
+        ticker: &MarketTicker,
+        sent_after: Timestamp,
+    ) -> Result<Option<OrderReport>, ExchangeError>;
+
+    /// Wall time up to which the exchange's reads of our account are complete.
+    async fn data_as_of(&self) -> Result<Timestamp, ExchangeError>;
+
+    async fn market(&self, ticker: &MarketTicker) -> Result<Option<MarketReport>, ExchangeError>;
+    async fn markets(&self, query: &MarketQuery, cursor: Option<&str>) -> Result<Page<MarketReport>, ExchangeError>;
+    async fn event(&self, ticker: &EventTicker) -> Result<Option<EventReport>, ExchangeError>;
+    async fn series(&self) -> Result<Vec<SeriesReport>, ExchangeError>;
+    async fn book_top(&self, ticker: &MarketTicker) -> Result<BookTop, ExchangeError>;
+
+    async fn status(&self) -> Result<ExchangeStatus, ExchangeError>;
+    async fn cash(&self) -> Result<Vec<CashReport>, ExchangeError>;
+    async fn positions(&self, cursor: Option<&str>) -> Result<Page<ExchangePosition>, ExchangeError>;
+    async fn fills(&self, since: Timestamp, cursor: Option<&str>) -> Result<Page<FillReport>, ExchangeError>;
+    async fn settlements(
+        &self,
+        since: Timestamp,
+        cursor: Option<&str>,
+    ) -> Result<Page<SettlementReport>, ExchangeError>;
+
+    /// Opens a live stream of lifecycle and own fills. One stream is one connection: after `Closed` open another,
+    /// and read again whatever must not be missed.
+    async fn stream(&self) -> Result<Box<dyn ExchangeStream>, ExchangeError>;
+}
