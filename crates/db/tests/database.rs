@@ -112,3 +112,28 @@ async fn canaries_are_found_in_every_kind_of_column_but_not_in_the_vault() {
     assert!(found.iter().all(|sighting| sighting.canary == "Wren-Canary-7" && sighting.rows == 1));
     assert_eq!(find_in(b"say wren-CANARY-7 aloud", &["Wren-Canary-7", "never-planted"]), ["Wren-Canary-7"]);
 }
+
+#[tokio::test]
+async fn a_lost_connection_is_tried_again_and_a_broken_rule_is_not() {
+    let db = TestDb::new().await;
+    for sql in [
+        "CREATE TABLE trading.probe (id int CONSTRAINT probe_once PRIMARY KEY)",
+        "GRANT INSERT ON trading.probe TO hunch_app",
+    ] {
+        sqlx::query(sql).execute(db.owner()).await.unwrap();
+    }
+    let (database, runs) = (db.db(), &std::sync::atomic::AtomicU32::new(0));
+    let insert = |mut tx: hunch_db::Tx| async move {
+        sqlx::query("INSERT INTO trading.probe VALUES (1)").execute(&mut *tx).await?;
+        if runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 {
+            let me: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut *tx).await?;
+            sqlx::query("SELECT pg_terminate_backend($1)").bind(me).execute(database.app()).await?;
+        }
+        Ok::<_, sqlx::Error>((tx, ()))
+    };
+    database.transaction("probe", insert).await.unwrap();
+    assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 2);
+    let error = database.transaction("probe", insert).await.unwrap_err();
+    assert_eq!(error.as_database_error().and_then(|e| e.constraint()), Some("probe_once"));
+    assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 2, "the second call stopped at its first statement");
+}
