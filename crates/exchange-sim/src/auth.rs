@@ -49,7 +49,9 @@ impl PublicKey {
 
     fn verify(&self, text: &[u8], signature: &[u8]) -> bool {
         match self {
-            PublicKey::Rsa(key) => UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key).verify(text, signature).is_ok(),
+            PublicKey::Rsa(key) => {
+                UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key).verify(text, signature).is_ok()
+            }
             PublicKey::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(text, signature).is_ok(),
         }
     }
@@ -168,10 +170,7 @@ mod tests {
         assert_eq!(ask("k", 1_000_001, &good), Err(AuthFailure::BadSignature));
         assert_eq!(ask("k", 1_000_000, "%%%"), Err(AuthFailure::BadSignature));
         assert_eq!(ask("k", 990_000, &good), Err(AuthFailure::Expired));
-        assert_eq!(
-            authenticate(&keys, &HeaderMap::new(), "GET", "/", 0, 5_000),
-            Err(AuthFailure::Missing)
-        );
+        assert_eq!(authenticate(&keys, &HeaderMap::new(), "GET", "/", 0, 5_000), Err(AuthFailure::Missing));
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! The control interface under `/sim/v1`: what a referee does, not what a client may. Its token is its
 //! own (`Authorization: Bearer …`); the exchange's keys open nothing here. Documented in the README.
 
+#![expect(clippy::result_large_err, reason = "a refused request ends in its answer, and that is a whole response")]
+
 use crate::answers::{answer, nested};
 use crate::day::Listing;
 use crate::engine::{Engine, Now, Refusal};
@@ -33,7 +35,8 @@ pub fn router(sim: Arc<Sim>) -> Router {
 }
 
 async fn guard(State(sim): State<Arc<Sim>>, request: Request, next: Next) -> Response {
-    let given = request.headers().get("authorization").and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
+    let given =
+        request.headers().get("authorization").and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Bearer "));
     if given != Some(sim.config.control_token.as_str()) {
         return nested(401, "control_token", "the control token is missing or wrong", None);
     }
@@ -42,7 +45,8 @@ async fn guard(State(sim): State<Arc<Sim>>, request: Request, next: Next) -> Res
 
 fn read<T: for<'d> Deserialize<'d>>(body: &Bytes) -> Result<T, Response> {
     let bytes: &[u8] = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(bytes).map_err(|e| nested(400, "bad_request", "the body cannot be read", Some(&e.to_string())))
+    serde_json::from_slice(bytes)
+        .map_err(|e| nested(400, "bad_request", "the body cannot be read", Some(&e.to_string())))
 }
 
 fn done(result: Result<(), Refusal>) -> Response {

@@ -144,7 +144,10 @@ impl Day {
     /// The end of the local day, when daily markets stop.
     fn midnight(&self) -> Timestamp {
         let tomorrow = self.zoned.date().tomorrow().unwrap_or(self.zoned.date());
-        tomorrow.to_zoned(self.zoned.time_zone().clone()).map_or(self.after(8 * 60), |z| z.timestamp()).max(self.after(30))
+        tomorrow
+            .to_zoned(self.zoned.time_zone().clone())
+            .map_or(self.after(8 * 60), |z| z.timestamp())
+            .max(self.after(30))
     }
 
     fn opened(&self) -> Timestamp {
@@ -164,12 +167,30 @@ impl Day {
     /// One market per team. They close when the winner is known; `close_time` is a far backstop.
     fn games(&mut self) {
         // series, title, tag, shard, away, home, ends in minutes, settlement timer in seconds
-        type Game = (&'static str, &'static str, &'static str, usize, (&'static str, &'static str), (&'static str, &'static str), i64, i64);
+        type Game = (
+            &'static str,
+            &'static str,
+            &'static str,
+            usize,
+            (&'static str, &'static str),
+            (&'static str, &'static str),
+            i64,
+            i64,
+        );
         const GAMES: [Game; 10] = [
             ("KXNBAGAME", "Pro basketball game", "Basketball", 3, ("NYK", "New York"), ("BOS", "Boston"), 4, 30),
             ("KXNBAGAME", "Pro basketball game", "Basketball", 3, ("MIA", "Miami"), ("CHI", "Chicago"), 12, 60),
             ("KXNBAGAME", "Pro basketball game", "Basketball", 3, ("LAL", "Los Angeles L"), ("DEN", "Denver"), 45, 300),
-            ("KXNBAGAME", "Pro basketball game", "Basketball", 3, ("PHX", "Phoenix"), ("GSW", "Golden State"), 200, 300),
+            (
+                "KXNBAGAME",
+                "Pro basketball game",
+                "Basketball",
+                3,
+                ("PHX", "Phoenix"),
+                ("GSW", "Golden State"),
+                200,
+                300,
+            ),
             ("KXNHLGAME", "Pro hockey game", "Hockey", 0, ("NYR", "New York R"), ("TOR", "Toronto"), 8, 60),
             ("KXNHLGAME", "Pro hockey game", "Hockey", 0, ("BUF", "Buffalo"), ("MTL", "Montreal"), 30, 120),
             ("KXNHLGAME", "Pro hockey game", "Hockey", 0, ("SEA", "Seattle"), ("VGK", "Vegas"), 150, 300),
@@ -209,7 +230,14 @@ impl Day {
                         expiration_value: if tie { "Tie".to_owned() } else { String::new() },
                         dispute: None,
                     }),
-                    ..plain_market(&format!("{event}-{code}"), &event, &format!("{name} winner?"), team, self.opened(), backstop)
+                    ..plain_market(
+                        &format!("{event}-{code}"),
+                        &event,
+                        &format!("{name} winner?"),
+                        team,
+                        self.opened(),
+                        backstop,
+                    )
                 })
                 .collect::<Vec<_>>();
             let markets = if index == 4 { disputed(markets, amended, home_result) } else { markets };
@@ -227,7 +255,8 @@ impl Day {
 
     /// Six mutually exclusive markets a city; trading ends at midnight, payment comes the next morning.
     fn temperatures(&mut self) {
-        const CITIES: [(&str, &str, i64); 3] = [("KXHIGHNY", "NYC", 52), ("KXHIGHCHI", "Chicago", 41), ("KXHIGHMIA", "Miami", 79)];
+        const CITIES: [(&str, &str, i64); 3] =
+            [("KXHIGHNY", "NYC", 52), ("KXHIGHCHI", "Chicago", 41), ("KXHIGHMIA", "Miami", 79)];
         for (series, city, around) in CITIES {
             let low = around + self.dice.between(-2, 2) - 4;
             let observed = low + self.dice.between(0, 9);
@@ -239,7 +268,14 @@ impl Day {
                 let (from, to) = (low + 2 * (bin - 1), low + 2 * (bin - 1) + 1);
                 let (suffix, label, kind, floor, cap, hit) = match bin {
                     0 => (format!("T{low}"), format!("{}° or below", low - 1), "less", None, Some(low), observed < low),
-                    5 => (format!("T{}", from - 1), format!("{from}° or above"), "greater", Some(from - 1), None, observed >= from),
+                    5 => (
+                        format!("T{}", from - 1),
+                        format!("{from}° or above"),
+                        "greater",
+                        Some(from - 1),
+                        None,
+                        observed >= from,
+                    ),
                     _ => {
                         let hit = (from..=to).contains(&observed);
                         (format!("B{from}.5"), format!("{from}° to {to}°"), "between", Some(from), Some(to), hit)
@@ -262,7 +298,13 @@ impl Day {
                     ..plain_market(&format!("{event}-{suffix}"), &event, &title, &label, self.opened(), close)
                 });
             }
-            let mut spec = series_spec(series, &format!("Highest temperature in {city}"), "Climate and Weather", &["Daily temperature"], 0);
+            let mut spec = series_spec(
+                series,
+                &format!("Highest temperature in {city}"),
+                "Climate and Weather",
+                &["Daily temperature"],
+                0,
+            );
             spec.source = "The Weather Company".to_owned();
             let spec_event = EventSpec {
                 ticker: event,
@@ -278,8 +320,14 @@ impl Day {
 
     /// One market a city; where it rains, the market ends early.
     fn rain(&mut self) {
-        const CITIES: [(&str, &str, i64); 6] =
-            [("NYC", "New York", 6), ("BOS", "Boston", 15), ("CHI", "Chicago", 40), ("SEA", "Seattle", 10), ("DEN", "Denver", 0), ("MIA", "Miami", 90)];
+        const CITIES: [(&str, &str, i64); 6] = [
+            ("NYC", "New York", 6),
+            ("BOS", "Boston", 15),
+            ("CHI", "Chicago", 40),
+            ("SEA", "Seattle", 10),
+            ("DEN", "Denver", 0),
+            ("MIA", "Miami", 90),
+        ];
         let event = format!("KXRAIN-{}", self.code());
         let midnight = self.midnight();
         let mut markets = Vec::new();
@@ -293,7 +341,14 @@ impl Day {
                 strike_type: Some("greater".to_owned()),
                 floor_strike: Some(Number::from(0)),
                 script: Some(Script { determine_at: at, outcome, expiration_value: String::new(), dispute: None }),
-                ..plain_market(&format!("{event}-{code}"), &event, &format!("Will it rain in {city} today?"), city, self.opened(), midnight)
+                ..plain_market(
+                    &format!("{event}-{code}"),
+                    &event,
+                    &format!("Will it rain in {city} today?"),
+                    city,
+                    self.opened(),
+                    midnight,
+                )
             });
         }
         let mut spec = series_spec("KXRAIN", "Where will it rain?", "Climate and Weather", &["Rain"], 0);
@@ -314,7 +369,11 @@ impl Day {
         for (hours, ends) in [(0, 5), (1, 30), (2, 90), (3, 150)] {
             let close = self.after(ends);
             let local = close.to_zoned(self.zoned.time_zone().clone());
-            let event = format!("KXBTCD-{}{}{hours}", local.strftime("%y%b%d").to_string().to_uppercase(), local.strftime("%H%M"));
+            let event = format!(
+                "KXBTCD-{}{}{hours}",
+                local.strftime("%y%b%d").to_string().to_uppercase(),
+                local.strftime("%H%M")
+            );
             let price = 89_000 + self.dice.between(-600, 600);
             let mut markets = Vec::new();
             for (rung, fair) in [(-500, 88), (-250, 70), (0, 50), (250, 29), (500, 11)] {
@@ -382,26 +441,176 @@ impl Day {
 
     fn news(&mut self) {
         self.questions(&[
-            q("KXJOBLESS", "Jobless claims", "Economics", "Employment", "Jobless claims above 225,000 this week?", "Above 225,000", 44, 9, 60),
-            q("KXGASDAY", "Gas prices", "Economics", "Gas prices", "National gas price below $3.10 today?", "Below $3.10", 63, 35, 120),
-            q("KXAUCTION", "Treasury auction", "Economics", "Rates", "Ten-year auction yield above 4.1%?", "Above 4.1%", 38, 110, 300),
-            q("KXTOPSONG", "Top song", "Entertainment", "Music", "Same song on top of the daily chart as yesterday?", "Same song", 71, 7, 60),
-            q("KXRTSCORE", "Film scores", "Entertainment", "Movies", "New release at 80 or above with critics tonight?", "80 or above", 47, 55, 120),
-            q("KXAWARDNIGHT", "Award night", "Entertainment", "Awards", "Best film goes to the favourite tonight?", "The favourite", 58, 210, 300),
-            q("KXHEADLINE", "Mentions", "Politics", "Mentions", "Will the word 'tariff' be said at the noon briefing?", "It is said", 66, 25, 60),
+            q(
+                "KXJOBLESS",
+                "Jobless claims",
+                "Economics",
+                "Employment",
+                "Jobless claims above 225,000 this week?",
+                "Above 225,000",
+                44,
+                9,
+                60,
+            ),
+            q(
+                "KXGASDAY",
+                "Gas prices",
+                "Economics",
+                "Gas prices",
+                "National gas price below $3.10 today?",
+                "Below $3.10",
+                63,
+                35,
+                120,
+            ),
+            q(
+                "KXAUCTION",
+                "Treasury auction",
+                "Economics",
+                "Rates",
+                "Ten-year auction yield above 4.1%?",
+                "Above 4.1%",
+                38,
+                110,
+                300,
+            ),
+            q(
+                "KXTOPSONG",
+                "Top song",
+                "Entertainment",
+                "Music",
+                "Same song on top of the daily chart as yesterday?",
+                "Same song",
+                71,
+                7,
+                60,
+            ),
+            q(
+                "KXRTSCORE",
+                "Film scores",
+                "Entertainment",
+                "Movies",
+                "New release at 80 or above with critics tonight?",
+                "80 or above",
+                47,
+                55,
+                120,
+            ),
+            q(
+                "KXAWARDNIGHT",
+                "Award night",
+                "Entertainment",
+                "Awards",
+                "Best film goes to the favourite tonight?",
+                "The favourite",
+                58,
+                210,
+                300,
+            ),
+            q(
+                "KXHEADLINE",
+                "Mentions",
+                "Politics",
+                "Mentions",
+                "Will the word 'tariff' be said at the noon briefing?",
+                "It is said",
+                66,
+                25,
+                60,
+            ),
         ]);
     }
 
     fn town(&mut self) {
         self.questions(&[
-            q("KXTOWNBUS", "Town buses", "Transportation", "Transit", "Will bus 12 run on time this hour?", "On time", 64, 3, 20),
-            q("KXTOWNBRIDGE", "Harbour bridge", "Transportation", "Traffic", "Harbour bridge open without a jam at the hour?", "No jam", 57, 14, 30),
-            q("KXTOWNTRAIN", "Evening train", "Transportation", "Transit", "Evening express less than five minutes late?", "Less than five", 69, 50, 60),
-            q("KXTOWNFLIGHT", "Airport", "Transportation", "Flights", "More than 20 cancelled flights at the airport today?", "More than 20", 22, 130, 120),
-            q("KXTOWNMARKET", "Market square", "Social", "Town life", "More than 2,000 visitors at the market square today?", "More than 2,000", 53, 6, 30),
-            q("KXTOWNDERBY", "Town derby", "Social", "Town life", "Do the Harbour boys win the town derby?", "Harbour wins", 49, 18, 30),
-            q("KXTOWNQUIZ", "Quiz night", "Social", "Town life", "Does the library team win quiz night?", "Library wins", 35, 40, 60),
-            q("KXTOWNQUEUE", "Bakery queue", "Social", "Town life", "Queue at the old bakery longer than ten at noon?", "Longer than ten", 60, 75, 60),
+            q(
+                "KXTOWNBUS",
+                "Town buses",
+                "Transportation",
+                "Transit",
+                "Will bus 12 run on time this hour?",
+                "On time",
+                64,
+                3,
+                20,
+            ),
+            q(
+                "KXTOWNBRIDGE",
+                "Harbour bridge",
+                "Transportation",
+                "Traffic",
+                "Harbour bridge open without a jam at the hour?",
+                "No jam",
+                57,
+                14,
+                30,
+            ),
+            q(
+                "KXTOWNTRAIN",
+                "Evening train",
+                "Transportation",
+                "Transit",
+                "Evening express less than five minutes late?",
+                "Less than five",
+                69,
+                50,
+                60,
+            ),
+            q(
+                "KXTOWNFLIGHT",
+                "Airport",
+                "Transportation",
+                "Flights",
+                "More than 20 cancelled flights at the airport today?",
+                "More than 20",
+                22,
+                130,
+                120,
+            ),
+            q(
+                "KXTOWNMARKET",
+                "Market square",
+                "Social",
+                "Town life",
+                "More than 2,000 visitors at the market square today?",
+                "More than 2,000",
+                53,
+                6,
+                30,
+            ),
+            q(
+                "KXTOWNDERBY",
+                "Town derby",
+                "Social",
+                "Town life",
+                "Do the Harbour boys win the town derby?",
+                "Harbour wins",
+                49,
+                18,
+                30,
+            ),
+            q(
+                "KXTOWNQUIZ",
+                "Quiz night",
+                "Social",
+                "Town life",
+                "Does the library team win quiz night?",
+                "Library wins",
+                35,
+                40,
+                60,
+            ),
+            q(
+                "KXTOWNQUEUE",
+                "Bakery queue",
+                "Social",
+                "Town life",
+                "Queue at the old bakery longer than ten at noon?",
+                "Longer than ten",
+                60,
+                75,
+                60,
+            ),
         ]);
     }
 }
@@ -446,7 +655,9 @@ fn disputed(markets: Vec<MarketSpec>, away: Outcome, home: Outcome) -> Vec<Marke
         .into_iter()
         .zip(amended)
         .map(|(market, amended)| MarketSpec {
-            script: market.script.map(|script| Script { dispute: Some(Dispute { after_seconds: 20, amended }), ..script }),
+            script: market
+                .script
+                .map(|script| Script { dispute: Some(Dispute { after_seconds: 20, amended }), ..script }),
             ..market
         })
         .collect()
@@ -472,20 +683,17 @@ mod tests {
         for (_, event, _) in engine.events.values() {
             *categories.entry(&engine.series[&event.series_ticker].1.category).or_default() += 1;
         }
-        for kind in ["Sports", "Climate and Weather", "Crypto", "Economics", "Entertainment", "Social", "Transportation"] {
+        for kind in
+            ["Sports", "Climate and Weather", "Crypto", "Economics", "Entertainment", "Social", "Transportation"]
+        {
             assert!(categories[kind] >= 3, "{kind}: {categories:?}");
         }
         assert!(engine.markets.values().all(|m| m.status() == Status::Active));
         let soon = now() + SignedDuration::from_mins(10);
         let ending = engine.markets.values().filter(|m| m.spec.script.as_ref().is_some_and(|s| s.determine_at <= soon));
         assert!(ending.count() >= 8);
-        let later = Now { time: now() + SignedDuration::from_hours(40), wall: 1 };
-        for _ in 0..4 {
-            engine.advance(later);
-        }
-        let later = Now { time: now() + SignedDuration::from_hours(80), wall: 2 };
-        for _ in 0..4 {
-            engine.advance(later);
+        for hours in [40, 41, 42, 43, 44] {
+            engine.advance(Now { time: now() + SignedDuration::from_hours(hours), wall: hours });
         }
         assert!(engine.markets.values().all(|m| m.status() == Status::Finalized));
         assert_eq!(engine.audit(), Vec::<String>::new());
@@ -502,7 +710,8 @@ mod tests {
     fn exactly_one_temperature_comes_true() {
         for seed in 0..50 {
             for listing in believable(seed, now()).into_iter().filter(|l| l.series.ticker.starts_with("KXHIGH")) {
-                let yes = listing.markets.iter().filter_map(|m| m.script.as_ref()).filter(|s| s.outcome == Outcome::Yes);
+                let yes =
+                    listing.markets.iter().filter_map(|m| m.script.as_ref()).filter(|s| s.outcome == Outcome::Yes);
                 assert_eq!(yes.count(), 1, "{} seed {seed}", listing.event.ticker);
             }
         }

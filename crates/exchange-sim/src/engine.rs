@@ -10,8 +10,8 @@
 use crate::book::{Book, BookSide, Incoming, Plan, Resting, SelfTrade};
 use crate::dice::Dice;
 use crate::model::{
-    Account, Balance, EventSpec, Fill, Lagged, Life, Market, MarketSpec, Order, OrderStatus, Outcome, Position,
-    SHARDS, SeriesSpec, Settlement, Status, TimeInForce, Trade, Transfer,
+    Account, Balance, EventSpec, Fill, Lagged, Life, Market, MarketSpec, Order, OrderStatus, Outcome, Position, SHARDS,
+    SeriesSpec, Settlement, Status, TimeInForce, Trade, Transfer,
 };
 use crate::units::{Cash, Px, Qty};
 use jiff::Timestamp;
@@ -102,19 +102,59 @@ pub struct Placed {
 /// Something that subscribers may hear of.
 #[derive(Clone, Debug)]
 pub enum Notice {
-    Created { ticker: String },
-    EventCreated { event_ticker: String },
-    Deactivated { ticker: String },
-    Activated { ticker: String },
-    CloseDateUpdated { ticker: String, close: Timestamp },
-    Determined { ticker: String, outcome: Outcome, at: Timestamp },
-    Settled { ticker: String, at: Timestamp },
-    Order { order: Order, reason: Option<&'static str> },
-    Fill { fill: Fill, client_order_id: String, post_position: Qty },
-    Position { owner: usize, ticker: String, position: Position },
+    Created {
+        ticker: String,
+    },
+    EventCreated {
+        event_ticker: String,
+    },
+    Deactivated {
+        ticker: String,
+    },
+    Activated {
+        ticker: String,
+    },
+    CloseDateUpdated {
+        ticker: String,
+        close: Timestamp,
+    },
+    Determined {
+        ticker: String,
+        outcome: Outcome,
+        at: Timestamp,
+    },
+    Settled {
+        ticker: String,
+        at: Timestamp,
+    },
+    Order {
+        order: Order,
+        reason: Option<&'static str>,
+    },
+    Fill {
+        fill: Fill,
+        client_order_id: String,
+        post_position: Qty,
+    },
+    Position {
+        owner: usize,
+        ticker: String,
+        position: Position,
+    },
     Trade(Trade),
-    Book { ticker: String, clock: u64, side: BookSide, price: Px, delta: Qty, owner: usize, client_order_id: Option<String>, at: Timestamp },
-    Ticker { ticker: String },
+    Book {
+        ticker: String,
+        clock: u64,
+        side: BookSide,
+        price: Px,
+        delta: Qty,
+        owner: usize,
+        client_order_id: Option<String>,
+        at: Timestamp,
+    },
+    Ticker {
+        ticker: String,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -304,8 +344,7 @@ impl Engine {
         }
         let immediate = ask.time_in_force != TimeInForce::GoodTillCanceled;
         let reach = if immediate { ask.cap.map_or(count, |cap| count.min(cap)) } else { count };
-        let incoming =
-            Incoming { owner, side: ask.side, limit: ask.price, count: reach, self_trade: ask.self_trade };
+        let incoming = Incoming { owner, side: ask.side, limit: ask.price, count: reach, self_trade: ask.self_trade };
         let plan = self.payable_plan(now, &ask.ticker, &incoming);
         if ask.post_only && (!plan.matches.is_empty() || plan.met_itself) {
             return Err(Refusal::Order("post only cross"));
@@ -389,7 +428,10 @@ impl Engine {
         if order.status != OrderStatus::Resting {
             return Err(Refusal::UnknownOrder);
         }
-        if self.markets.get(&order.ticker).is_some_and(|m| m.status() != Status::Active && m.status() != Status::Inactive)
+        if self
+            .markets
+            .get(&order.ticker)
+            .is_some_and(|m| m.status() != Status::Active && m.status() != Status::Inactive)
         {
             return Err(Refusal::MarketInactive);
         }
@@ -431,7 +473,15 @@ impl Engine {
     }
 
     /// Cancels what rests of the order and places the rest anew, at the end of the queue.
-    pub fn amend(&mut self, now: Now, owner: usize, id: Uuid, price: Px, count: Qty, new_client_id: Option<String>) -> Result<Order, Refusal> {
+    pub fn amend(
+        &mut self,
+        now: Now,
+        owner: usize,
+        id: Uuid,
+        price: Px,
+        count: Qty,
+        new_client_id: Option<String>,
+    ) -> Result<Order, Refusal> {
         self.may_trade()?;
         let old = self.own_order(owner, id)?;
         if old.status != OrderStatus::Resting {
@@ -488,7 +538,10 @@ impl Engine {
             let balance = self.accounts[m.maker_owner].balance.now();
             let (position, cash) = seen.entry(m.maker_owner).or_insert_with(|| {
                 let fresh = || Position::new(order.created);
-                (self.position(m.maker_owner, &market.spec.ticker).cloned().unwrap_or_else(fresh), balance.available(market.shard))
+                (
+                    self.position(m.maker_owner, &market.spec.ticker).cloned().unwrap_or_else(fresh),
+                    balance.available(market.shard),
+                )
             });
             let effect = position.trade(side, m.price, m.count);
             let fee = market.fees.at_most(false, m.price, m.count) + Cash(100);
@@ -509,7 +562,9 @@ impl Engine {
         let mut excess = 0;
         for m in &plan.matches {
             let effect = position.trade(ask.side, m.price, m.count);
-            cash = cash + effect.pair_cash - effect.cost - self.fill_fee(market, true, ask.side, m.price, m.count, &mut excess);
+            cash = cash + effect.pair_cash
+                - effect.cost
+                - self.fill_fee(market, true, ask.side, m.price, m.count, &mut excess);
         }
         let mut reserve = Cash::ZERO;
         if rest > Qty::ZERO {
@@ -566,7 +621,16 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one fill has these facts, and one caller")]
-    fn book_fill(&mut self, now: Now, trade: &Trade, owner: usize, side: BookSide, order: Option<u64>, taker: bool, gone: bool) {
+    fn book_fill(
+        &mut self,
+        now: Now,
+        trade: &Trade,
+        owner: usize,
+        side: BookSide,
+        order: Option<u64>,
+        taker: bool,
+        gone: bool,
+    ) {
         let Some(market) = self.markets.get(&trade.ticker) else { return };
         let shard = market.shard;
         let mut order = order.and_then(|seq| self.orders.get(&seq)).map(|o| o.now().clone());
@@ -681,7 +745,16 @@ impl Engine {
     }
 
     #[expect(clippy::too_many_arguments, reason = "a delta on the socket has these facts")]
-    fn book_moved(&mut self, now: Now, ticker: &str, side: BookSide, price: Px, delta: Qty, owner: usize, client_order_id: Option<String>) {
+    fn book_moved(
+        &mut self,
+        now: Now,
+        ticker: &str,
+        side: BookSide,
+        price: Px,
+        delta: Qty,
+        owner: usize,
+        client_order_id: Option<String>,
+    ) {
         let Some(market) = self.markets.get_mut(ticker) else { return };
         market.clock += 1;
         let clock = market.clock;
@@ -733,7 +806,15 @@ impl Engine {
         Ok(())
     }
 
-    pub fn transfer(&mut self, now: Now, owner: usize, from: usize, to: usize, amount: Cash, client_id: Option<Uuid>) -> Result<Uuid, Refusal> {
+    pub fn transfer(
+        &mut self,
+        now: Now,
+        owner: usize,
+        from: usize,
+        to: usize,
+        amount: Cash,
+        client_id: Option<Uuid>,
+    ) -> Result<Uuid, Refusal> {
         if !self.exchange_active {
             return Err(Refusal::ExchangePaused);
         }
@@ -778,8 +859,9 @@ impl Engine {
             self.cancel_resting(now, &order.ticker, order.side, order.price, order.seq, "ExpiryCancel");
         }
         if self.house_step_micros > 0 && now.time >= self.house_next {
-            self.house_next = Timestamp::from_microsecond(now.time.as_microsecond().saturating_add(self.house_step_micros))
-                .unwrap_or(Timestamp::MAX);
+            self.house_next =
+                Timestamp::from_microsecond(now.time.as_microsecond().saturating_add(self.house_step_micros))
+                    .unwrap_or(Timestamp::MAX);
             self.house_step(now);
         }
     }
@@ -792,7 +874,7 @@ impl Engine {
                 self.set_life(now, ticker, |life| life.status = Status::Active);
                 self.quote(now, ticker);
             }
-            Status::Active | Status::Inactive if now.time >= life.close_time => self.to_closed(now, ticker),
+            Status::Active | Status::Inactive if now.time >= life.close_time => self.shut(now, ticker),
             _ => {}
         }
         let Some(market) = self.markets.get(ticker) else { return };
@@ -836,7 +918,7 @@ impl Engine {
         }
     }
 
-    fn to_closed(&mut self, now: Now, ticker: &str) {
+    fn shut(&mut self, now: Now, ticker: &str) {
         self.clear_book(now, ticker, "CloseCancel", |_| true);
         self.set_life(now, ticker, |life| life.status = Status::Closed);
     }
@@ -861,7 +943,7 @@ impl Engine {
             Status::Initialized | Status::Active | Status::Inactive => {
                 self.set_life(now, ticker, |life| life.close_time = now.time);
                 self.note(Notice::CloseDateUpdated { ticker: ticker.to_owned(), close: now.time });
-                self.to_closed(now, ticker);
+                self.shut(now, ticker);
                 Ok(())
             }
             other => Err(Refusal::State(other.as_str())),
@@ -1170,7 +1252,8 @@ impl Engine {
             broken.push(format!("E1: {there} dollars are there, {} were funded", self.funded));
         }
         for market in self.markets.values().filter(|m| m.status() != Status::Finalized) {
-            let nets = || self.accounts.iter().filter_map(|a| a.positions.get(&market.spec.ticker)).map(|p| p.now().net);
+            let nets =
+                || self.accounts.iter().filter_map(|a| a.positions.get(&market.spec.ticker)).map(|p| p.now().net);
             let yes: Qty = nets().filter(|n| *n > Qty::ZERO).sum();
             let no: Qty = nets().filter(|n| *n < Qty::ZERO).map(|n| -n).sum();
             if yes != no || market.pot != Px::ONE.times(yes) {

@@ -23,7 +23,9 @@ pub enum FaultKind {
     /// 429, as when a bucket is empty.
     RateLimit,
     /// The book gives the next order at most this much, in hundredths of a contract.
-    PartialFill { at_most: Qty },
+    PartialFill {
+        at_most: Qty,
+    },
     /// Success that nobody can read: the answer is cut in the middle. The request was carried out.
     #[serde(rename = "malformed_2xx")]
     Malformed2xx,

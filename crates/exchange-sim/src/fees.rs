@@ -55,11 +55,8 @@ impl FeeSchedule {
     fn exact_and_rounded(self, taker: bool, price: Px, count: Qty) -> (i128, i128) {
         let p = i128::from(price.0);
         // rate/10^4 × multiplier/10^3 × count/10^2 × p/10^6 × (10^6-p)/10^6 dollars, times 10^12.
-        let scaled = self.rate(taker)
-            * i128::from(self.multiplier_thousandths)
-            * i128::from(count.0)
-            * p
-            * (1_000_000 - p);
+        let scaled =
+            self.rate(taker) * i128::from(self.multiplier_thousandths) * i128::from(count.0) * p * (1_000_000 - p);
         let unit = 1_000_000_000; // 10^(4+3+2)
         let exact = ceil_div(scaled, unit);
         (exact, ceil_div(scaled, unit * 1_000_000 * UNIT) * UNIT)
@@ -88,7 +85,8 @@ mod tests {
     #[test]
     fn rounding_beyond_a_cent_comes_back() {
         let mut excess = 0;
-        let total: i64 = (0..2_000).map(|_| FeeSchedule::STANDARD.fee(true, Px::cents(50), Qty(1000), &mut excess).0).sum();
+        let total: i64 =
+            (0..2_000).map(|_| FeeSchedule::STANDARD.fee(true, Px::cents(50), Qty(1000), &mut excess).0).sum();
         assert_eq!(total, 2_000 * 175_000, "0.175 is exact");
         let mut excess = 0;
         let each: Vec<i64> =

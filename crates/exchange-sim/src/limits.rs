@@ -17,8 +17,12 @@ impl Tier {
     pub const ADVANCED: Tier = Tier { name: "advanced", read: (300, 600), write: (300, 300), balance_per_second: 1 };
     pub const PREMIER: Tier = Tier { name: "premier", read: (1000, 2000), write: (1000, 1000), balance_per_second: 5 };
     /// For tests whose clock stands still.
-    pub const UNLIMITED: Tier =
-        Tier { name: "unlimited", read: (1_000_000, 1_000_000_000), write: (1_000_000, 1_000_000_000), balance_per_second: 1_000_000_000 };
+    pub const UNLIMITED: Tier = Tier {
+        name: "unlimited",
+        read: (1_000_000, 1_000_000_000),
+        write: (1_000_000, 1_000_000_000),
+        balance_per_second: 1_000_000_000,
+    };
 
     pub fn by_name(name: &str) -> Option<Tier> {
         [Tier::BASIC, Tier::ADVANCED, Tier::PREMIER, Tier::UNLIMITED].into_iter().find(|t| t.name == name)

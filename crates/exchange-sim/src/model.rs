@@ -197,9 +197,7 @@ impl Grid {
         match self {
             Grid::LinearCent => &[(0, 1_000_000, 10_000)],
             Grid::DeciCent => &[(0, 1_000_000, 1_000)],
-            Grid::TaperedDeciCent => {
-                &[(0, 100_000, 1_000), (100_000, 900_000, 10_000), (900_000, 1_000_000, 1_000)]
-            }
+            Grid::TaperedDeciCent => &[(0, 100_000, 1_000), (100_000, 900_000, 10_000), (900_000, 1_000_000, 1_000)],
         }
     }
 
@@ -207,9 +205,10 @@ impl Grid {
     pub fn allows(self, price: Px) -> bool {
         price.0 > 0
             && price.0 < 1_000_000
-            && self.ranges().iter().any(|(start, end, step)| {
-                (*start..=*end).contains(&price.0) && (price.0 - start) % step == 0
-            })
+            && self
+                .ranges()
+                .iter()
+                .any(|(start, end, step)| (*start..=*end).contains(&price.0) && (price.0 - start) % step == 0)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Kalshi's REST operations under `/trade-api/v2`. One handler reads the request, asks the engine and
 //! answers in the published shape; signature, limits and faults come before it.
 
+#![expect(clippy::result_large_err, reason = "a refused request ends in its answer, and that is a whole response")]
+
 use crate::answers::{answer, flat, nested, not_found, parameter, refusal_error, too_many};
 use crate::auth::authenticate;
 use crate::book::{BookSide, SelfTrade};
@@ -56,11 +58,12 @@ async fn serve(State(sim): State<Arc<Sim>>, request: Request) -> Response {
     };
     let signed = head.headers.contains_key("kalshi-access-key");
     let tolerance = sim.config.clock_tolerance.as_millis() as i64;
-    let account = match authenticate(&sim.keys, &head.headers, head.method.as_str(), head.uri.path(), sim.wall_ms(), tolerance) {
-        Ok(account) => Some(account),
-        Err(failure) if signed || is_private(&path) => return failure.into_response(),
-        Err(_) => None,
-    };
+    let account =
+        match authenticate(&sim.keys, &head.headers, head.method.as_str(), head.uri.path(), sim.wall_ms(), tolerance) {
+            Ok(account) => Some(account),
+            Err(failure) if signed || is_private(&path) => return failure.into_response(),
+            Err(_) => None,
+        };
     let call = Call { sim: &sim, method: head.method, path, query, body, account };
     if !call.within_limits() {
         return too_many();
@@ -206,7 +209,8 @@ impl Call<'_> {
     fn named(&self) -> (Option<String>, Option<String>) {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(str::to_owned);
-        let in_path = || (self.path.first().map(String::as_str) == Some("markets")).then(|| self.path.get(1).cloned()).flatten();
+        let in_path =
+            || (self.path.first().map(String::as_str) == Some("markets")).then(|| self.path.get(1).cloned()).flatten();
         (text("ticker").or_else(|| self.param("ticker").map(str::to_owned)).or_else(in_path), text("client_order_id"))
     }
 
@@ -214,13 +218,18 @@ impl Call<'_> {
         let account = self.account.unwrap_or(usize::MAX);
         let wall = self.sim.clocks.wall.now().as_microsecond();
         let segments = self.segments();
-        if self.method == Method::GET && segments == ["portfolio", "balance"] && !self.sim.limits().take(account, Bucket::Balance, 1, wall) {
+        if self.method == Method::GET
+            && segments == ["portfolio", "balance"]
+            && !self.sim.limits().take(account, Bucket::Balance, 1, wall)
+        {
             return false;
         }
         let (bucket, cost) = match (&self.method, segments.as_slice()) {
             (&Method::GET, ["portfolio", "orders", _]) => (Bucket::Read, 2),
             (&Method::GET, _) => (Bucket::Read, 10),
-            (&Method::DELETE, ["portfolio", "events", "orders", "batched"]) => (Bucket::Write(0), 2 * self.batch_size()),
+            (&Method::DELETE, ["portfolio", "events", "orders", "batched"]) => {
+                (Bucket::Write(0), 2 * self.batch_size())
+            }
             (&Method::DELETE, _) => (Bucket::Write(0), 2),
             (_, ["portfolio", "events", "orders", "batched"]) => (Bucket::Write(0), 10 * self.batch_size()),
             _ => (Bucket::Write(self.named_shard()), 10),
@@ -245,8 +254,12 @@ impl Call<'_> {
             _ if self.is_create() => On::CreateOrder,
             _ => On::Any,
         };
-        let subject = Subject { on, ticker: ticker.as_deref(), client_order_id: client_order_id.as_deref(), message: None };
-        let fault = self.sim.faults().take(&subject, |kind| !kind.is_socket() && !matches!(kind, FaultKind::PartialFill { .. }));
+        let subject =
+            Subject { on, ticker: ticker.as_deref(), client_order_id: client_order_id.as_deref(), message: None };
+        let fault = self
+            .sim
+            .faults()
+            .take(&subject, |kind| !kind.is_socket() && !matches!(kind, FaultKind::PartialFill { .. }));
         match fault {
             Some(FaultKind::RateLimit) => too_many(),
             Some(FaultKind::Error5xx { status, after_accept }) => {
@@ -360,7 +373,11 @@ impl Call<'_> {
             let seen = engine.as_of.at(self.seen(now)).copied().unwrap_or(engine.as_of.now().to_owned());
             // Something written in the same microsecond as the last look may not be visible yet.
             let lag = self.sim.config.portfolio_lag;
-            if lag.is_zero() { now.time } else { seen.checked_sub(jiff::SignedDuration::from_micros(1)).unwrap_or(seen) }
+            if lag.is_zero() {
+                now.time
+            } else {
+                seen.checked_sub(jiff::SignedDuration::from_micros(1)).unwrap_or(seen)
+            }
         });
         answer(200, json!({ "as_of_time": as_of.to_string() }))
     }
@@ -409,10 +426,7 @@ impl Call<'_> {
                 mine.iter().filter_map(|m| m.life.at(at).map(|life| wire::market(m, life))).collect()
             };
             let any_child = |ticker: &str, test: &dyn Fn(&crate::model::Life) -> bool| {
-                engine
-                    .markets
-                    .values()
-                    .any(|m| m.spec.event_ticker == ticker && m.life.at(at).is_some_and(test))
+                engine.markets.values().any(|m| m.spec.event_ticker == ticker && m.life.at(at).is_some_and(test))
             };
             let rows = engine
                 .events
@@ -471,7 +485,8 @@ impl Call<'_> {
         let updated = self.window("min_updated_ts", "max_updated_ts")?;
         let close = self.window("min_close_ts", "max_close_ts")?;
         let settled = self.window("min_settled_ts", "max_settled_ts")?;
-        let families = [&created, &updated, &settled].into_iter().filter(|w| w.is_set()).count() + usize::from(close.is_set());
+        let families =
+            [&created, &updated, &settled].into_iter().filter(|w| w.is_set()).count() + usize::from(close.is_set());
         if families > 1 {
             return Err(parameter("timestamp filters are mutually exclusive"));
         }
@@ -542,7 +557,10 @@ impl Call<'_> {
         let (ticker, window) = (self.param("ticker"), self.window("min_ts", "max_ts")?);
         let block_only = self.flag("is_block_trade");
         Ok(self.sim.with(|engine, _| {
-            let rows = engine.trades.iter().filter(|t| !block_only && ticker.is_none_or(|n| t.ticker == n) && window.has(Some(t.at)));
+            let rows = engine
+                .trades
+                .iter()
+                .filter(|t| !block_only && ticker.is_none_or(|n| t.ticker == n) && window.has(Some(t.at)));
             let (page, cursor) = page(rows.map(|t| (t.seq, t)).collect(), limit, self.cursor(), Sorted::Newest);
             answer(200, json!({ "trades": page.into_iter().map(wire::trade).collect::<Vec<_>>(), "cursor": cursor }))
         }))
@@ -586,7 +604,10 @@ impl Call<'_> {
     fn account_limits(&self) -> Response {
         let tier = self.sim.limits().tier;
         let bucket = |(rate, size): (i64, i64)| json!({ "refill_rate": rate, "bucket_capacity": size });
-        answer(200, json!({ "usage_tier": tier.name, "read": bucket(tier.read), "write": bucket(tier.write), "grants": [] }))
+        answer(
+            200,
+            json!({ "usage_tier": tier.name, "read": bucket(tier.read), "write": bucket(tier.write), "grants": [] }),
+        )
     }
 
     fn api_keys(&self) -> Result<Response, Response> {
@@ -629,9 +650,8 @@ impl Call<'_> {
             let shown = shard.map_or_else(|| balance.total(), |s| balance.available(s));
             let positions = account.positions.values().filter_map(|p| p.at(at));
             let worth: Cash = positions.map(|p| p.basis).sum();
-            let breakdown: Vec<Value> = (0..SHARDS)
-                .map(|s| json!({ "exchange_index": s, "balance": balance.available(s).four() }))
-                .collect();
+            let breakdown: Vec<Value> =
+                (0..SHARDS).map(|s| json!({ "exchange_index": s, "balance": balance.available(s).four() })).collect();
             answer(
                 200,
                 json!({
@@ -805,7 +825,10 @@ impl Call<'_> {
             let rows: Vec<Value> =
                 (0..SHARDS).map(|s| json!({ "exchange_index": s, "balance": reserved[s].four() })).collect();
             let total: Cash = reserved.into_iter().sum();
-            answer(200, json!({ "total_resting_order_value": total.cents_down(), "resting_order_value_breakdown": rows }))
+            answer(
+                200,
+                json!({ "total_resting_order_value": total.cents_down(), "resting_order_value_breakdown": rows }),
+            )
         }))
     }
 
@@ -877,7 +900,9 @@ impl Call<'_> {
 
     fn cancel(&self, id: &str) -> Result<Response, Response> {
         let owner = self.owner()?;
-        let id = self.findable(id, self.param("market_ticker"), self.shard_filter()?).map_err(IntoResponse::into_response)?;
+        let id = self
+            .findable(id, self.param("market_ticker"), self.shard_filter()?)
+            .map_err(IntoResponse::into_response)?;
         let (order, left) =
             self.sim.with(|engine, now| engine.cancel(now, owner, id)).map_err(IntoResponse::into_response)?;
         Ok(answer(200, cancelled(&order, left)))
@@ -999,7 +1024,14 @@ impl Call<'_> {
         let id = self
             .sim
             .with(|engine, now| {
-                engine.transfer(now, owner, body.source_exchange_shard, body.destination_exchange_shard, amount, body.client_transfer_id)
+                engine.transfer(
+                    now,
+                    owner,
+                    body.source_exchange_shard,
+                    body.destination_exchange_shard,
+                    amount,
+                    body.client_transfer_id,
+                )
             })
             .map_err(IntoResponse::into_response)?;
         Ok(answer(200, json!({ "transfer_id": id })))

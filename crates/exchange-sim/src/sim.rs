@@ -253,7 +253,8 @@ impl Sim {
             serde_json::to_vec(&*engine).map_err(std::io::Error::other)
         };
         let beside = path.with_extension("writing");
-        let saved = written.and_then(|bytes| std::fs::write(&beside, bytes)).and_then(|()| std::fs::rename(&beside, path));
+        let saved =
+            written.and_then(|bytes| std::fs::write(&beside, bytes)).and_then(|()| std::fs::rename(&beside, path));
         if let Err(error) = saved {
             tracing::warn!(%error, path = %path.display(), "exchange simulator state not saved");
         }
@@ -307,6 +308,11 @@ impl SimHandle {
     /// How many faults are still waiting for something they fit.
     pub fn faults_armed(&self) -> usize {
         self.sim.faults().armed().len()
+    }
+
+    /// How many sockets are connected.
+    pub fn sockets(&self) -> usize {
+        self.sim.hub.count()
     }
 
     pub fn clear_faults(&self) {

@@ -141,9 +141,13 @@ fn event(engine: &Engine, at: Timestamp, notice: &Notice) -> Option<Event> {
         | Notice::Settled { ticker, .. } => {
             plain("market_lifecycle_v2", "market_lifecycle_v2", ticker, None, wire::lifecycle(engine, notice)?)
         }
-        Notice::Order { order, reason } => {
-            plain("user_orders", "user_order", &order.ticker, Some(order.owner), wire::user_order(engine, order, *reason))
-        }
+        Notice::Order { order, reason } => plain(
+            "user_orders",
+            "user_order",
+            &order.ticker,
+            Some(order.owner),
+            wire::user_order(engine, order, *reason),
+        ),
         Notice::Fill { fill, client_order_id, post_position } => {
             plain("fill", "fill", &fill.ticker, Some(fill.owner), wire::ws_fill(fill, client_order_id, *post_position))
         }

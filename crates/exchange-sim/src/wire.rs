@@ -2,7 +2,9 @@
 
 use crate::book::BookSide;
 use crate::engine::{Engine, Notice};
-use crate::model::{EventSpec, Fill, Grid, Life, Market, Order, OrderStatus, Outcome, Position, SeriesSpec, Settlement, Status, Trade};
+use crate::model::{
+    EventSpec, Fill, Grid, Life, Market, Order, OrderStatus, Outcome, Position, SeriesSpec, Settlement, Status, Trade,
+};
 use crate::units::{Cash, Px, Qty};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
