@@ -19,7 +19,8 @@ pub struct Command {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Points arrive as a new lot. What the member owes is paid from them first.
+    /// Points arrive as a new lot. What the member owes is paid from them first. Earning nothing is possible: the
+    /// key is used then, and no points move.
     Earn { points: Points, funder: Funder, source: Uuid, bucket: EarnBucket, reason: Reason },
     /// Provisional points become available.
     Mature { points: Points, source: Uuid },

@@ -153,6 +153,7 @@ impl Work {
 
     fn run(&mut self, state: &State, action: &Action) -> Result<Points, Refusal> {
         match action {
+            Action::Earn { points: Points::ZERO, .. } => Ok(Points::ZERO),
             Action::Earn { points, funder, source, bucket, reason } => {
                 let points = positive(*points)?;
                 let (account, house) = funder.account();

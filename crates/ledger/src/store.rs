@@ -154,9 +154,10 @@ async fn load_provenance(
     earned: Uuid,
 ) -> Result<Option<Provenance>, sqlx::Error> {
     let Some(row) = sqlx::query(
-        "SELECT e.lot_lo, e.lot_hi, e.debit, e.house, e.source
-         FROM ledger.command c JOIN ledger.entry e ON e.shard = c.shard AND e.seq = c.seq
-         WHERE c.key = $1 AND e.member = $2 AND e.debit IN (10, 11) AND e.lot_lo IS NOT NULL",
+        "SELECT coalesce(e.lot_lo, 0), coalesce(e.lot_hi, 0), coalesce(e.debit, 11::int2), coalesce(e.house, c.key), coalesce(e.source, c.key)
+         FROM ledger.command c
+         LEFT JOIN ledger.entry e ON e.shard = c.shard AND e.seq = c.seq AND e.debit IN (10, 11) AND e.lot_lo IS NOT NULL
+         WHERE c.key = $1 AND (e.member = $2 OR e.member IS NULL AND c.points = 0)",
     )
     .bind(earned)
     .bind(member.0)

@@ -126,7 +126,7 @@ impl Books {
         }
         match &command.action {
             Action::Earn { .. } => {
-                let entry = &decided.entries[0];
+                let Some(entry) = decided.entries.first() else { return };
                 self.earned.push((command.key, command.member));
                 self.lots.insert(command.key, (entry.lot.unwrap(), entry.debit, entry.house));
             }

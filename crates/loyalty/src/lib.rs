@@ -1,1 +1,36 @@
+//! Merchants, tills, what a purchase earns, receipts and returns, and the code a member shows at the till.
+//!
+//! Invariants
+//! - A receipt (terminal and number) has one effect for ever; a repeat gets the first answer (L6).
+//! - Points follow the rule in force when the purchase was made, however late the receipt arrives.
+//! - The purchase row, its points and its message are one transaction (E1).
+//! - A member code works once.
 
+mod codes;
+mod directory;
+mod earn_rule;
+mod offers;
+mod purchases;
+mod returns;
+mod store;
+mod terminals;
+
+pub use codes::{CODE_SECONDS, CodeError, CodeKey, MemberCode, issue_code};
+pub use directory::{Directory, Merchant, NewMerchant, Terminal, add_merchant, add_terminal, merchants};
+pub use earn_rule::EarnRule;
+pub use offers::{Offer, active_offers, add_offer};
+pub use purchases::{
+    MemberRef, Purchase, PurchaseAnswer, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases, purchase_id,
+};
+pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest};
+pub use terminals::{
+    SESSION_HOURS, SIGNATURE_SECONDS_MAX, SessionError, SignedRequest, TerminalSession, TerminalSessions, sign,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoyaltyError {
+    #[error("loyalty storage failed")]
+    Storage(#[from] sqlx::Error),
+    #[error("{0}")]
+    Invalid(&'static str),
+}

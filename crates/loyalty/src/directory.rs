@@ -1,0 +1,156 @@
+//! The merchants, tills and rules a purchase is checked against: read often, changed rarely, so kept in memory and
+//! read again when something is asked for that memory does not know, or when it is a minute old.
+
+use hunch_kernel::{MerchantId, SharedClock, SharedEntropy, TerminalId, random_token};
+use jiff::{SignedDuration, Timestamp};
+use ring::digest::{SHA256, digest};
+use sqlx::PgPool;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::earn_rule::EarnRule;
+use crate::{LoyaltyError, store};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merchant {
+    pub id: MerchantId,
+    pub name: String,
+    pub category: String,
+    pub zone: String,
+    pub currency: String,
+    pub rules: Vec<EarnRule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    pub id: TerminalId,
+    pub merchant: MerchantId,
+    pub name: String,
+    pub active: bool,
+}
+
+/// A merchant to be, with its first earn rule.
+#[derive(Clone, Debug)]
+pub struct NewMerchant {
+    pub id: MerchantId,
+    pub name: String,
+    pub category: String,
+    pub zone: String,
+    pub currency: String,
+    pub points_per_unit: i64,
+    pub per_cents: i64,
+    pub points_per_visit: i64,
+    pub points_max: i64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub merchants: HashMap<MerchantId, Merchant>,
+    pub terminals: HashMap<TerminalId, Terminal>,
+    read_at: Option<Timestamp>,
+}
+
+/// The shared memory of all merchants and tills.
+#[derive(Clone)]
+pub struct Directory {
+    pool: PgPool,
+    wall: SharedClock,
+    known: Arc<RwLock<Arc<Known>>>,
+}
+
+const FRESH: SignedDuration = SignedDuration::from_secs(60);
+/// How soon an unknown id may make us read again: a flood of made-up ids must not become a flood of reads.
+const RETRY: SignedDuration = SignedDuration::from_millis(500);
+
+impl Directory {
+    pub fn new(pool: PgPool, wall: SharedClock) -> Directory {
+        Directory { pool, wall, known: Arc::default() }
+    }
+
+    /// The till and its merchant, or `None`.
+    ///
+    /// # Errors
+    /// When the database fails and memory has no answer.
+    pub async fn terminal(&self, id: TerminalId) -> Result<Option<(Terminal, Merchant)>, LoyaltyError> {
+        let found = |known: &Known| {
+            let terminal = known.terminals.get(&id)?.clone();
+            let merchant = known.merchants.get(&terminal.merchant)?.clone();
+            Some((terminal, merchant))
+        };
+        self.look(found).await
+    }
+
+    /// # Errors
+    /// When the database fails and memory has no answer.
+    pub async fn merchant(&self, id: MerchantId) -> Result<Option<Merchant>, LoyaltyError> {
+        self.look(|known| known.merchants.get(&id).cloned()).await
+    }
+
+    async fn look<T>(&self, find: impl Fn(&Known) -> Option<T>) -> Result<Option<T>, LoyaltyError> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let found = find(&known);
+        let age = known.read_at.map(|at| self.wall.now().duration_since(at));
+        let due = if found.is_some() { FRESH } else { RETRY };
+        if age.is_some_and(|age| age < due) {
+            return Ok(found);
+        }
+        let fresh = Arc::new(Known { read_at: Some(self.wall.now()), ..store::directory(&self.pool).await? });
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        Ok(find(&fresh))
+    }
+
+    /// Forgets what memory holds, after a change made through this process.
+    pub fn forget(&self) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+}
+
+/// Adds a merchant with its first rule. Safe to repeat with the same id.
+///
+/// # Errors
+/// `Invalid` names what is wrong; `Storage` when the database fails.
+pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<(), LoyaltyError> {
+    if new.name.trim().is_empty() || new.name.len() > 80 {
+        return Err(LoyaltyError::Invalid("a merchant's name has 1 to 80 characters"));
+    }
+    if new.currency.len() != 3 || !new.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+        return Err(LoyaltyError::Invalid("a currency is three capital letters, such as USD"));
+    }
+    if jiff::tz::TimeZone::get(&new.zone).is_err() {
+        return Err(LoyaltyError::Invalid("the time zone is not known; use a name such as America/New_York"));
+    }
+    if new.points_per_unit < 0 || new.per_cents <= 0 || new.points_per_visit < 0 || new.points_max <= 0 {
+        return Err(LoyaltyError::Invalid(
+            "a rule's points cannot be negative, its unit and its maximum must be positive",
+        ));
+    }
+    store::insert_merchant(pool, new, now).await?;
+    Ok(())
+}
+
+/// Adds a till and gives its secret, which is shown this once.
+///
+/// # Errors
+/// `Storage` when the database fails or the merchant does not exist.
+pub async fn add_terminal(
+    pool: &PgPool,
+    entropy: &SharedEntropy,
+    merchant: MerchantId,
+    name: &str,
+    now: Timestamp,
+) -> Result<(TerminalId, String), LoyaltyError> {
+    let id = TerminalId(entropy.uuid());
+    let secret = random_token(entropy.as_ref());
+    store::insert_terminal(pool, id, merchant, name, digest(&SHA256, secret.as_bytes()).as_ref(), now).await?;
+    Ok((id, secret))
+}
+
+/// All merchants by name.
+///
+/// # Errors
+/// `Storage` when the database fails.
+pub async fn merchants(pool: &PgPool) -> Result<Vec<Merchant>, LoyaltyError> {
+    let mut all: Vec<Merchant> = store::directory(pool).await?.merchants.into_values().collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}

@@ -1,0 +1,103 @@
+//! A whole receipt comes back: its points go, and the share of winnings they brought.
+
+use async_trait::async_trait;
+use hunch_kernel::{MemberId, Points, PurchaseId, derived_uuid};
+use hunch_ledger::{Action, BatchError, Command, MemberBalance, Outcome, Refusal, ShardHandler};
+use hunch_log::ShardTx;
+use hunch_messages::{Message, PurchaseReturned};
+
+use crate::store;
+
+/// A return, at a till of the merchant that sold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnRequest {
+    pub purchase: PurchaseId,
+    /// Of the purchase row, which its shard comes from.
+    pub member: MemberId,
+    pub terminal: hunch_kernel::TerminalId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReturnAnswer {
+    pub purchase: PurchaseId,
+    /// Points that the purchase had earned.
+    pub earned: Points,
+    /// Points taken at once, winnings included.
+    pub clawed_back: Points,
+    pub balance: MemberBalance,
+    pub first: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReturnRefusal {
+    #[error("there is no such purchase here; report the purchase first, then its return")]
+    UnknownPurchase,
+    #[error("this purchase was made at another merchant; return it there")]
+    OtherMerchant,
+    #[error("the programme is busy; send the same return again in a moment")]
+    Busy,
+    #[error("the return could not be stored; send it again in a moment")]
+    Unavailable,
+}
+
+/// The returns of one shard transaction.
+pub struct ReturnHandler;
+
+#[async_trait]
+impl ShardHandler for ReturnHandler {
+    type Request = ReturnRequest;
+    type Answer = Result<ReturnAnswer, ReturnRefusal>;
+    const NAME: &'static str = "returns";
+
+    async fn handle(&self, tx: &mut ShardTx, requests: &[ReturnRequest]) -> Result<Vec<Self::Answer>, BatchError> {
+        let rows = store::purchases(tx.conn(), &requests.iter().map(|r| r.purchase).collect::<Vec<_>>()).await?;
+        let mut answers = Vec::with_capacity(requests.len());
+        for request in requests {
+            let Some(row) = rows.get(&request.purchase) else {
+                answers.push(Err(ReturnRefusal::UnknownPurchase));
+                continue;
+            };
+            let command = Command {
+                key: derived_uuid(&[b"purchase-return", request.purchase.0.as_bytes()]),
+                request: 0,
+                member: row.member,
+                action: Action::Clawback { earned: request.purchase.0 },
+            };
+            let outcome = hunch_ledger::apply(tx, std::slice::from_ref(&command)).await?.remove(0);
+            let answer = |done: &hunch_ledger::Done, first| ReturnAnswer {
+                purchase: request.purchase,
+                earned: row.points,
+                clawed_back: done.points,
+                balance: done.balance,
+                first,
+            };
+            answers.push(match &outcome {
+                Outcome::Done(done) => {
+                    let returned_at = tx.now();
+                    tx.announce_at(
+                        done.seq,
+                        Message::PurchaseReturned(PurchaseReturned {
+                            v: 1,
+                            purchase: request.purchase.0,
+                            member: row.member.0,
+                            merchant: row.merchant.0,
+                            merchant_category: row.merchant_category.clone(),
+                            amount_cents: row.amount_cents,
+                            points: row.points.0,
+                            clawed_back: done.points.0,
+                            owed: -done.balance.debt.0,
+                            purchased_at: row.purchased_at,
+                            returned_at,
+                        }),
+                    );
+                    store::insert_return(tx, request, done).await?;
+                    Ok(answer(done, true))
+                }
+                Outcome::Repeated(done) => Ok(answer(done, false)),
+                Outcome::Refused(Refusal::UnknownEarning) => Err(ReturnRefusal::UnknownPurchase),
+                Outcome::Refused(_) => Err(ReturnRefusal::Unavailable),
+            });
+        }
+        Ok(answers)
+    }
+}

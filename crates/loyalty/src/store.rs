@@ -1,0 +1,347 @@
+//! Loyalty's SQL.
+
+use hunch_kernel::{MemberId, MerchantId, Points, PurchaseId, TerminalId};
+use hunch_ledger::Done;
+use hunch_log::ShardTx;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+use crate::codes::CodeError;
+use crate::directory::{Known, Merchant, NewMerchant, Terminal};
+use crate::earn_rule::EarnRule;
+use crate::offers::Offer;
+use crate::purchases::Purchase;
+use crate::returns::ReturnRequest;
+use crate::terminals::TerminalSession;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+fn time(row: &PgRow, column: usize) -> Result<Timestamp> {
+    Ok(row.try_get::<jiff_sqlx::Timestamp, _>(column)?.to_jiff())
+}
+
+pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
+    let mut known = Known::default();
+    for row in
+        sqlx::query("SELECT merchant, name, category, zone, currency FROM loyalty.merchant").fetch_all(pool).await?
+    {
+        let id = MerchantId(row.try_get(0)?);
+        let merchant = Merchant {
+            id,
+            name: row.try_get(1)?,
+            category: row.try_get(2)?,
+            zone: row.try_get(3)?,
+            currency: row.try_get(4)?,
+            rules: Vec::new(),
+        };
+        known.merchants.insert(id, merchant);
+    }
+    let rules = sqlx::query(
+        "SELECT merchant, rule, points_per_unit, per_cents, points_per_visit, points_max, valid_from, valid_to
+         FROM loyalty.earn_rule ORDER BY valid_from",
+    );
+    for row in rules.fetch_all(pool).await? {
+        if let Some(merchant) = known.merchants.get_mut(&MerchantId(row.try_get(0)?)) {
+            merchant.rules.push(EarnRule {
+                rule: row.try_get(1)?,
+                points_per_unit: row.try_get(2)?,
+                per_cents: row.try_get(3)?,
+                points_per_visit: row.try_get(4)?,
+                points_max: row.try_get(5)?,
+                valid_from: time(&row, 6)?,
+                valid_to: row.try_get::<Option<jiff_sqlx::Timestamp>, _>(7)?.map(jiff_sqlx::Timestamp::to_jiff),
+            });
+        }
+    }
+    for row in sqlx::query("SELECT terminal, merchant, name, active FROM loyalty.terminal").fetch_all(pool).await? {
+        let id = TerminalId(row.try_get(0)?);
+        let merchant = MerchantId(row.try_get(1)?);
+        known.terminals.insert(id, Terminal { id, merchant, name: row.try_get(2)?, active: row.try_get(3)? });
+    }
+    Ok(known)
+}
+
+pub(crate) async fn insert_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<()> {
+    let mut tx = pool.begin().await?;
+    sqlx::query(
+        "INSERT INTO loyalty.merchant (merchant, name, category, zone, currency, joined_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT ON CONSTRAINT merchant_once DO NOTHING",
+    )
+    .bind(new.id.0)
+    .bind(&new.name)
+    .bind(&new.category)
+    .bind(&new.zone)
+    .bind(&new.currency)
+    .bind(now.to_sqlx())
+    .execute(&mut *tx)
+    .await?;
+    // From the beginning of time, so that receipts from before the merchant was entered are not lost.
+    sqlx::query(
+        "INSERT INTO loyalty.earn_rule (rule, merchant, points_per_unit, per_cents, points_per_visit, points_max, valid_from)
+         VALUES ($1, $2, $3, $4, $5, $6, '2000-01-01T00:00:00Z') ON CONFLICT ON CONSTRAINT earn_rule_start DO NOTHING",
+    )
+    .bind(hunch_kernel::derived_uuid(&[b"first-rule", new.id.0.as_bytes()]))
+    .bind(new.id.0)
+    .bind(new.points_per_unit)
+    .bind(new.per_cents)
+    .bind(new.points_per_visit)
+    .bind(new.points_max)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
+}
+
+pub(crate) async fn insert_terminal(
+    pool: &PgPool,
+    id: TerminalId,
+    merchant: MerchantId,
+    name: &str,
+    secret_sha256: &[u8],
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO loyalty.terminal (terminal, merchant, name, secret_sha256, made_at) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(id.0)
+    .bind(merchant.0)
+    .bind(name)
+    .bind(secret_sha256)
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn terminal_secret(pool: &PgPool, id: TerminalId) -> Result<Option<(MerchantId, Vec<u8>)>> {
+    let row = sqlx::query("SELECT merchant, secret_sha256 FROM loyalty.terminal WHERE terminal = $1 AND active")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?;
+    row.map(|r| Ok((MerchantId(r.try_get(0)?), r.try_get(1)?))).transpose()
+}
+
+pub(crate) async fn insert_session(pool: &PgPool, s: &TerminalSession) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO loyalty.terminal_session (session, terminal, hmac_key, expires_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(s.session)
+    .bind(s.terminal.0)
+    .bind(&s.key)
+    .bind(s.expires_at.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn session(pool: &PgPool, id: Uuid) -> Result<Option<TerminalSession>> {
+    let row = sqlx::query(
+        "SELECT s.terminal, t.merchant, s.hmac_key, s.expires_at
+         FROM loyalty.terminal_session s JOIN loyalty.terminal t USING (terminal) WHERE s.session = $1 AND t.active",
+    )
+    .bind(id)
+    .fetch_optional(pool)
+    .await?;
+    row.map(|r| {
+        Ok(TerminalSession {
+            session: id,
+            terminal: TerminalId(r.try_get(0)?),
+            merchant: MerchantId(r.try_get(1)?),
+            key: r.try_get(2)?,
+            expires_at: time(&r, 3)?,
+        })
+    })
+    .transpose()
+}
+
+pub(crate) async fn delete_sessions(pool: &PgPool, terminal: TerminalId) -> Result<()> {
+    sqlx::query("DELETE FROM loyalty.terminal_session WHERE terminal = $1").bind(terminal.0).execute(pool).await?;
+    Ok(())
+}
+
+pub(crate) async fn insert_code(pool: &PgPool, code: Uuid, member: MemberId, expires_at: Timestamp) -> Result<()> {
+    sqlx::query("INSERT INTO loyalty.member_code (code, member, expires_at) VALUES ($1, $2, $3)")
+        .bind(code)
+        .bind(member.0)
+        .bind(expires_at.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Uses a code for a purchase. One statement, so two tills cannot both win.
+pub(crate) async fn redeem_code(
+    pool: &PgPool,
+    code: Uuid,
+    terminal: TerminalId,
+    purchase: PurchaseId,
+    now: Timestamp,
+) -> Result<std::result::Result<MemberId, CodeError>> {
+    let used = sqlx::query(
+        "UPDATE loyalty.member_code SET used_at = coalesce(used_at, $4), used_by = $2, used_for = $3
+         WHERE code = $1 AND (used_at IS NULL AND expires_at > $4 OR used_for = $3) RETURNING member",
+    )
+    .bind(code)
+    .bind(terminal.0)
+    .bind(purchase.0)
+    .bind(now.to_sqlx())
+    .fetch_optional(pool)
+    .await?;
+    if let Some(row) = used {
+        return Ok(Ok(MemberId(row.try_get(0)?)));
+    }
+    let used: Option<bool> = sqlx::query_scalar("SELECT used_at IS NOT NULL FROM loyalty.member_code WHERE code = $1")
+        .bind(code)
+        .fetch_optional(pool)
+        .await?;
+    Ok(Err(match used {
+        Some(true) => CodeError::Used,
+        Some(false) => CodeError::Expired,
+        None => CodeError::Foreign,
+    }))
+}
+
+pub(crate) async fn log_refused_code(
+    pool: &PgPool,
+    terminal: TerminalId,
+    reason: &str,
+    code: Option<Uuid>,
+    at: Timestamp,
+) -> Result<()> {
+    sqlx::query("INSERT INTO loyalty.refused_code (terminal, reason, code, at) VALUES ($1, $2, $3, $4)")
+        .bind(terminal.0)
+        .bind(reason)
+        .bind(code)
+        .bind(at.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn insert_purchases(tx: &mut ShardTx, fresh: &[(i64, &Purchase)]) -> Result<()> {
+    if fresh.is_empty() {
+        return Ok(());
+    }
+    let ids = |f: fn(&Purchase) -> Uuid| fresh.iter().map(|(_, p)| f(p)).collect::<Vec<Uuid>>();
+    let (shard, now) = (tx.shard().0, tx.now());
+    sqlx::query(
+        "INSERT INTO loyalty.purchase (purchase, shard, seq, member, merchant, terminal, receipt, amount_cents, points, purchased_at, recorded_at)
+         SELECT purchase, $1, seq, member, merchant, terminal, receipt, amount, points, to_timestamp(0) + bought * interval '1 microsecond', $2
+         FROM UNNEST($3::uuid[], $4::int8[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::int8[], $10::int8[], $11::int8[])
+              AS t(purchase, seq, member, merchant, terminal, receipt, amount, points, bought)",
+    )
+    .bind(shard)
+    .bind(now.to_sqlx())
+    .bind(ids(|p| p.id.0))
+    .bind(fresh.iter().map(|(seq, _)| *seq).collect::<Vec<_>>())
+    .bind(ids(|p| p.member.0))
+    .bind(ids(|p| p.merchant.0))
+    .bind(ids(|p| p.terminal.0))
+    .bind(fresh.iter().map(|(_, p)| p.receipt.as_str()).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p)| p.amount_cents).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p)| p.points.0).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p)| p.purchased_at.as_microsecond()).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// What a return needs to know of a purchase.
+pub(crate) struct PurchaseRow {
+    pub member: MemberId,
+    pub merchant: MerchantId,
+    pub merchant_category: String,
+    pub amount_cents: i64,
+    pub points: Points,
+    pub purchased_at: Timestamp,
+}
+
+pub(crate) async fn purchases(conn: &mut PgConnection, ids: &[PurchaseId]) -> Result<HashMap<PurchaseId, PurchaseRow>> {
+    let rows = sqlx::query(
+        "SELECT p.purchase, p.member, p.merchant, m.category, p.amount_cents, p.points, p.purchased_at
+         FROM loyalty.purchase p JOIN loyalty.merchant m USING (merchant) WHERE p.purchase = ANY($1)",
+    )
+    .bind(ids.iter().map(|id| id.0).collect::<Vec<Uuid>>())
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            let row = PurchaseRow {
+                member: MemberId(r.try_get(1)?),
+                merchant: MerchantId(r.try_get(2)?),
+                merchant_category: r.try_get(3)?,
+                amount_cents: r.try_get(4)?,
+                points: Points(r.try_get(5)?),
+                purchased_at: time(r, 6)?,
+            };
+            Ok((PurchaseId(r.try_get(0)?), row))
+        })
+        .collect()
+}
+
+pub(crate) async fn insert_return(tx: &mut ShardTx, request: &ReturnRequest, done: &Done) -> Result<()> {
+    let (shard, now) = (tx.shard().0, tx.now());
+    sqlx::query(
+        "INSERT INTO loyalty.purchase_return (purchase, shard, seq, terminal, clawed_back, owed, returned_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(request.purchase.0)
+    .bind(shard)
+    .bind(done.seq)
+    .bind(request.terminal.0)
+    .bind(done.points.0)
+    .bind(-done.balance.debt.0)
+    .bind(now.to_sqlx())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn offers(pool: &PgPool, at: Timestamp) -> Result<Vec<Offer>> {
+    let rows = sqlx::query(
+        "SELECT o.offer, o.merchant, m.name, m.category, o.title, o.bonus_points, o.valid_to
+         FROM loyalty.offer o JOIN loyalty.merchant m USING (merchant)
+         WHERE o.valid_from <= $1 AND o.valid_to > $1 ORDER BY o.valid_to, o.offer",
+    )
+    .bind(at.to_sqlx())
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            Ok(Offer {
+                id: r.try_get(0)?,
+                merchant: MerchantId(r.try_get(1)?),
+                merchant_name: r.try_get(2)?,
+                merchant_category: r.try_get(3)?,
+                title: r.try_get(4)?,
+                bonus: Points(r.try_get(5)?),
+                valid_to: time(r, 6)?,
+            })
+        })
+        .collect()
+}
+
+pub(crate) async fn insert_offer(
+    pool: &PgPool,
+    id: Uuid,
+    merchant: MerchantId,
+    title: &str,
+    bonus: Points,
+    valid: std::ops::Range<Timestamp>,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO loyalty.offer (offer, merchant, title, bonus_points, valid_from, valid_to) VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(id)
+    .bind(merchant.0)
+    .bind(title)
+    .bind(bonus.0)
+    .bind(valid.start.to_sqlx())
+    .bind(valid.end.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}

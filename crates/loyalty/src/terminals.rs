@@ -1,0 +1,148 @@
+//! A till proves who it is: its secret opens a session, the session's key signs every request.
+//!
+//! The signed text is the wall time in seconds, the method, the path and the SHA-256 of the body in hexadecimal,
+//! one a line. A signature is accepted for five minutes. Replays inside them are harmless: a receipt has one effect.
+
+use hunch_kernel::{Clocks, MerchantId, SharedEntropy, TerminalId};
+use jiff::{SignedDuration, Timestamp};
+use ring::{digest, hmac};
+use sqlx::PgPool;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use uuid::Uuid;
+
+use crate::{LoyaltyError, store};
+
+pub const SESSION_HOURS: i64 = 24;
+/// How far a signature's time may be from ours, either way.
+pub const SIGNATURE_SECONDS_MAX: i64 = 300;
+
+/// What a till gets for its secret.
+#[derive(Clone)]
+pub struct TerminalSession {
+    pub session: Uuid,
+    pub terminal: TerminalId,
+    pub merchant: MerchantId,
+    pub key: Vec<u8>,
+    pub expires_at: Timestamp,
+}
+
+/// A request as its sender signed it.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedRequest<'a> {
+    pub session: Uuid,
+    /// Wall time in seconds, as sent.
+    pub timestamp: i64,
+    pub method: &'a str,
+    pub path: &'a str,
+    pub body: &'a [u8],
+    pub signature: &'a [u8],
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    #[error("this terminal or its secret is not known")]
+    UnknownTerminal,
+    #[error("the session is unknown or has ended; open a new one")]
+    UnknownSession,
+    #[error("the signature's time is more than five minutes from ours; set the till's clock")]
+    Stale,
+    #[error("the signature does not match the request")]
+    Signature,
+    #[error("terminal storage failed")]
+    Storage(#[from] sqlx::Error),
+}
+
+/// Opens and checks sessions. Keys that were used lately are kept in memory.
+#[derive(Clone)]
+pub struct TerminalSessions {
+    pool: PgPool,
+    clocks: Clocks,
+    entropy: SharedEntropy,
+    known: Arc<RwLock<HashMap<Uuid, TerminalSession>>>,
+}
+
+const KNOWN_MAX: usize = 10_000;
+
+impl TerminalSessions {
+    pub fn new(pool: PgPool, clocks: Clocks, entropy: SharedEntropy) -> TerminalSessions {
+        TerminalSessions { pool, clocks, entropy, known: Arc::default() }
+    }
+
+    /// # Errors
+    /// `UnknownTerminal` for a wrong id, a wrong secret or a closed till alike.
+    pub async fn open(&self, terminal: TerminalId, secret: &str) -> Result<TerminalSession, SessionError> {
+        let sent = digest::digest(&digest::SHA256, secret.as_bytes());
+        let Some((merchant, stored)) = store::terminal_secret(&self.pool, terminal).await? else {
+            return Err(SessionError::UnknownTerminal);
+        };
+        // Digests of a random secret: how far two of them agree tells a guesser nothing.
+        if sent.as_ref() != stored {
+            return Err(SessionError::UnknownTerminal);
+        }
+        let mut key = vec![0u8; 32];
+        self.entropy.fill(&mut key);
+        let now = self.clocks.wall.now();
+        let session = TerminalSession {
+            session: self.entropy.uuid(),
+            terminal,
+            merchant,
+            key,
+            expires_at: now.saturating_add(SignedDuration::from_hours(SESSION_HOURS)).unwrap_or(now),
+        };
+        store::insert_session(&self.pool, &session).await?;
+        Ok(session)
+    }
+
+    /// The till that signed this request.
+    ///
+    /// # Errors
+    /// Why it is not believed.
+    pub async fn verify(&self, request: &SignedRequest<'_>) -> Result<(TerminalId, MerchantId), SessionError> {
+        let now = self.clocks.wall.now();
+        if (now.as_second() - request.timestamp).abs() > SIGNATURE_SECONDS_MAX {
+            return Err(SessionError::Stale);
+        }
+        let session = self.session(request.session).await?.ok_or(SessionError::UnknownSession)?;
+        if session.expires_at <= now {
+            return Err(SessionError::UnknownSession);
+        }
+        let text = signed_text(request.timestamp, request.method, request.path, request.body);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &session.key);
+        hmac::verify(&key, text.as_bytes(), request.signature).map_err(|_| SessionError::Signature)?;
+        Ok((session.terminal, session.merchant))
+    }
+
+    async fn session(&self, id: Uuid) -> Result<Option<TerminalSession>, SessionError> {
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(Some(known.clone()));
+        }
+        let Some(found) = store::session(&self.pool, id).await? else { return Ok(None) };
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(id, found.clone());
+        Ok(Some(found))
+    }
+
+    /// Ends all sessions of a till at once, in this process and in the database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn close_all(&self, terminal: TerminalId) -> Result<(), LoyaltyError> {
+        store::delete_sessions(&self.pool, terminal).await?;
+        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, s| s.terminal != terminal);
+        Ok(())
+    }
+}
+
+fn signed_text(timestamp: i64, method: &str, path: &str, body: &[u8]) -> String {
+    format!("{timestamp}\n{method}\n{path}\n{}", hex::encode(digest::digest(&digest::SHA256, body)))
+}
+
+/// Signs as a till does. For clients and tests.
+pub fn sign(key: &[u8], timestamp: i64, method: &str, path: &str, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    hex::encode(hmac::sign(&key, signed_text(timestamp, method, path, body).as_bytes()))
+}
