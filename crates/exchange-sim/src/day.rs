@@ -137,6 +137,11 @@ impl Day {
         self.zoned.strftime("%y%b%d").to_string().to_uppercase()
     }
 
+    /// Date and time of a moment, for tickers of which there are several a day.
+    fn code_at(&self, at: Timestamp) -> String {
+        at.to_zoned(self.zoned.time_zone().clone()).strftime("%y%b%d%H%M").to_string().to_uppercase()
+    }
+
     fn long_date(&self) -> String {
         self.zoned.strftime("%b %-d, %Y").to_string()
     }
@@ -203,17 +208,17 @@ impl Day {
             spec.source = "ESPN".to_owned();
             spec.frequency = "custom".to_owned();
             spec.fees.fee_type = FeeType::QuadraticWithMakerFees;
-            let event = format!("{series}-{}{}{}", self.code(), away.0, home.0);
+            let event = format!("{series}-{}{}{}", self.code_at(self.after(ends)), away.0, home.0);
             let name = format!("{} at {}", away.1, home.1);
             let fair = Px::cents(self.dice.between(25, 75));
             let (end, backstop) = (self.after(ends), self.after(14 * 24 * 60));
             // Football can end in a tie: half a dollar a contract. It is this day's scalar result.
             let tie = tag == "Football" && index == 7;
             let away_wins = if tie { Outcome::Scalar(Px::cents(50)) } else { self.draw(fair) };
-            let (amended, home_result) = match away_wins {
-                Outcome::Yes => (Outcome::No, Outcome::No),
-                Outcome::No => (Outcome::Yes, Outcome::Yes),
-                scalar => (scalar, scalar),
+            let home_result = match away_wins {
+                Outcome::Yes => Outcome::No,
+                Outcome::No => Outcome::Yes,
+                scalar => scalar,
             };
             let markets = [(away, fair, away_wins), (home, fair.complement(), home_result)]
                 .into_iter()
@@ -240,7 +245,7 @@ impl Day {
                     )
                 })
                 .collect::<Vec<_>>();
-            let markets = if index == 4 { disputed(markets, amended, home_result) } else { markets };
+            let markets = if index == 4 { disputed(markets) } else { markets };
             let spec_event = EventSpec {
                 ticker: event.clone(),
                 series_ticker: series.to_owned(),
@@ -364,16 +369,13 @@ impl Day {
         self.push(spec, spec_event, markets);
     }
 
-    /// Hourly ladders, the first two ending soon, on the finer grid.
+    /// Hourly ladders on the finer grid, the first ending soon; later ones open as the day goes on.
     fn crypto(&mut self) {
-        for (hours, ends) in [(0, 5), (1, 30), (2, 90), (3, 150)] {
+        let hours = (1..=14).map(|hour| 30 + 60 * hour);
+        for ends in [5, 30].into_iter().chain(hours) {
             let close = self.after(ends);
             let local = close.to_zoned(self.zoned.time_zone().clone());
-            let event = format!(
-                "KXBTCD-{}{}{hours}",
-                local.strftime("%y%b%d").to_string().to_uppercase(),
-                local.strftime("%H%M")
-            );
+            let event = format!("KXBTCD-{}", self.code_at(close));
             let price = 89_000 + self.dice.between(-600, 600);
             let mut markets = Vec::new();
             for (rung, fair) in [(-500, 88), (-250, 70), (0, 50), (250, 29), (500, 11)] {
@@ -395,7 +397,7 @@ impl Day {
                         &event,
                         &format!("Bitcoin above ${strike} at {}?", local.strftime("%H:%M")),
                         &format!("${strike} or above"),
-                        self.after(-30),
+                        self.after(ends - 90),
                         close,
                     )
                 });
@@ -414,207 +416,44 @@ impl Day {
         }
     }
 
-    /// Single questions of the day: (series, title, category, tag, question, yes label, fair, ends, timer).
-    fn questions(&mut self, rows: &[Question]) {
-        for row in rows {
-            let event = format!("{}-{}", row.series, self.code());
-            let end = self.after(row.ends);
-            let fair = Px::cents(row.fair);
-            let outcome = self.draw(fair);
-            let market = MarketSpec {
-                fair,
-                settlement_timer_seconds: row.timer,
-                script: Some(Script { determine_at: end, outcome, expiration_value: String::new(), dispute: None }),
-                ..plain_market(&format!("{event}-Y"), &event, row.question, row.yes, self.opened(), end)
-            };
-            let spec_event = EventSpec {
-                ticker: event,
-                series_ticker: row.series.to_owned(),
-                title: row.question.to_owned(),
-                sub_title: format!("On {}", self.long_date()),
-                mutually_exclusive: false,
-                strike_date: Some(end),
-            };
-            self.push(series_spec(row.series, row.title, row.category, &[row.tag], 0), spec_event, vec![market]);
-        }
+    /// One question with one market, open for the last two hours before it ends, or longer already.
+    fn question(&mut self, row: Question) {
+        let end = self.after(row.ends);
+        let event = format!("{}-{}", row.series, self.code_at(end));
+        let fair = Px::cents(row.fair);
+        let outcome = self.draw(fair);
+        let open = if row.ends > 120 { self.after(row.ends - 120) } else { self.opened() };
+        let market = MarketSpec {
+            fair,
+            settlement_timer_seconds: row.timer,
+            script: Some(Script { determine_at: end, outcome, expiration_value: String::new(), dispute: None }),
+            ..plain_market(&format!("{event}-Y"), &event, row.question, row.yes, open, end)
+        };
+        let spec_event = EventSpec {
+            ticker: event,
+            series_ticker: row.series.to_owned(),
+            title: row.question.to_owned(),
+            sub_title: format!("On {}", self.long_date()),
+            mutually_exclusive: false,
+            strike_date: Some(end),
+        };
+        self.push(series_spec(row.series, row.title, row.category, &[row.tag], 0), spec_event, vec![market]);
     }
 
     fn news(&mut self) {
-        self.questions(&[
-            q(
-                "KXJOBLESS",
-                "Jobless claims",
-                "Economics",
-                "Employment",
-                "Jobless claims above 225,000 this week?",
-                "Above 225,000",
-                44,
-                9,
-                60,
-            ),
-            q(
-                "KXGASDAY",
-                "Gas prices",
-                "Economics",
-                "Gas prices",
-                "National gas price below $3.10 today?",
-                "Below $3.10",
-                63,
-                35,
-                120,
-            ),
-            q(
-                "KXAUCTION",
-                "Treasury auction",
-                "Economics",
-                "Rates",
-                "Ten-year auction yield above 4.1%?",
-                "Above 4.1%",
-                38,
-                110,
-                300,
-            ),
-            q(
-                "KXTOPSONG",
-                "Top song",
-                "Entertainment",
-                "Music",
-                "Same song on top of the daily chart as yesterday?",
-                "Same song",
-                71,
-                7,
-                60,
-            ),
-            q(
-                "KXRTSCORE",
-                "Film scores",
-                "Entertainment",
-                "Movies",
-                "New release at 80 or above with critics tonight?",
-                "80 or above",
-                47,
-                55,
-                120,
-            ),
-            q(
-                "KXAWARDNIGHT",
-                "Award night",
-                "Entertainment",
-                "Awards",
-                "Best film goes to the favourite tonight?",
-                "The favourite",
-                58,
-                210,
-                300,
-            ),
-            q(
-                "KXHEADLINE",
-                "Mentions",
-                "Politics",
-                "Mentions",
-                "Will the word 'tariff' be said at the noon briefing?",
-                "It is said",
-                66,
-                25,
-                60,
-            ),
-        ]);
+        NEWS.into_iter().for_each(|question| self.question(question));
     }
 
+    /// What the town itself talks about; the bus is asked about every hour.
     fn town(&mut self) {
-        self.questions(&[
-            q(
-                "KXTOWNBUS",
-                "Town buses",
-                "Transportation",
-                "Transit",
-                "Will bus 12 run on time this hour?",
-                "On time",
-                64,
-                3,
-                20,
-            ),
-            q(
-                "KXTOWNBRIDGE",
-                "Harbour bridge",
-                "Transportation",
-                "Traffic",
-                "Harbour bridge open without a jam at the hour?",
-                "No jam",
-                57,
-                14,
-                30,
-            ),
-            q(
-                "KXTOWNTRAIN",
-                "Evening train",
-                "Transportation",
-                "Transit",
-                "Evening express less than five minutes late?",
-                "Less than five",
-                69,
-                50,
-                60,
-            ),
-            q(
-                "KXTOWNFLIGHT",
-                "Airport",
-                "Transportation",
-                "Flights",
-                "More than 20 cancelled flights at the airport today?",
-                "More than 20",
-                22,
-                130,
-                120,
-            ),
-            q(
-                "KXTOWNMARKET",
-                "Market square",
-                "Social",
-                "Town life",
-                "More than 2,000 visitors at the market square today?",
-                "More than 2,000",
-                53,
-                6,
-                30,
-            ),
-            q(
-                "KXTOWNDERBY",
-                "Town derby",
-                "Social",
-                "Town life",
-                "Do the Harbour boys win the town derby?",
-                "Harbour wins",
-                49,
-                18,
-                30,
-            ),
-            q(
-                "KXTOWNQUIZ",
-                "Quiz night",
-                "Social",
-                "Town life",
-                "Does the library team win quiz night?",
-                "Library wins",
-                35,
-                40,
-                60,
-            ),
-            q(
-                "KXTOWNQUEUE",
-                "Bakery queue",
-                "Social",
-                "Town life",
-                "Queue at the old bakery longer than ten at noon?",
-                "Longer than ten",
-                60,
-                75,
-                60,
-            ),
-        ]);
+        TOWN.into_iter().for_each(|question| self.question(question));
+        for hour in 1..=14 {
+            self.question(Question { ends: 3 + 60 * hour, ..TOWN[0] });
+        }
     }
 }
 
+#[derive(Clone, Copy)]
 struct Question {
     series: &'static str,
     title: &'static str,
@@ -622,45 +461,56 @@ struct Question {
     tag: &'static str,
     question: &'static str,
     yes: &'static str,
+    /// Cents.
     fair: i64,
+    /// Minutes from now.
     ends: i64,
+    /// Seconds from determination to payment.
     timer: i64,
 }
 
-#[expect(clippy::too_many_arguments, reason = "a row of the table above")]
-const fn q(
-    series: &'static str,
-    title: &'static str,
-    category: &'static str,
-    tag: &'static str,
-    question: &'static str,
-    yes: &'static str,
-    fair: i64,
-    ends: i64,
-    timer: i64,
-) -> Question {
-    Question { series, title, category, tag, question, yes, fair, ends, timer }
+macro_rules! questions {
+    ($($series:literal, $title:literal, $category:literal, $tag:literal, $question:literal, $yes:literal, $fair:literal, $ends:literal, $timer:literal;)*) => {
+        [$(Question {
+            series: $series, title: $title, category: $category, tag: $tag, question: $question, yes: $yes,
+            fair: $fair, ends: $ends, timer: $timer,
+        }),*]
+    };
 }
+
+const NEWS: [Question; 7] = questions! {
+    "KXJOBLESS", "Jobless claims", "Economics", "Employment", "Jobless claims above 225,000 this week?", "Above 225,000", 44, 9, 60;
+    "KXGASDAY", "Gas prices", "Economics", "Gas prices", "National gas price below $3.10 today?", "Below $3.10", 63, 35, 120;
+    "KXAUCTION", "Treasury auction", "Economics", "Rates", "Ten-year auction yield above 4.1%?", "Above 4.1%", 38, 110, 300;
+    "KXTOPSONG", "Top song", "Entertainment", "Music", "Same song on top of the daily chart as yesterday?", "Same song", 71, 7, 60;
+    "KXRTSCORE", "Film scores", "Entertainment", "Movies", "New release at 80 or above with critics tonight?", "80 or above", 47, 55, 120;
+    "KXAWARDNIGHT", "Award night", "Entertainment", "Awards", "Best film goes to the favourite tonight?", "The favourite", 58, 210, 300;
+    "KXHEADLINE", "Mentions", "Politics", "Mentions", "Will the word 'tariff' be said at the briefing?", "It is said", 66, 25, 60;
+};
+
+const TOWN: [Question; 8] = questions! {
+    "KXTOWNBUS", "Town buses", "Transportation", "Transit", "Will bus 12 run on time this hour?", "On time", 64, 3, 20;
+    "KXTOWNBRIDGE", "Harbour bridge", "Transportation", "Traffic", "Harbour bridge open without a jam at the hour?", "No jam", 57, 14, 30;
+    "KXTOWNTRAIN", "Evening train", "Transportation", "Transit", "Evening express less than five minutes late?", "Less than five", 69, 50, 60;
+    "KXTOWNFLIGHT", "Airport", "Transportation", "Flights", "More than 20 cancelled flights at the airport today?", "More than 20", 22, 130, 120;
+    "KXTOWNMARKET", "Market square", "Social", "Town life", "More than 2,000 visitors at the market square today?", "More than 2,000", 53, 6, 30;
+    "KXTOWNDERBY", "Town derby", "Social", "Town life", "Do the Harbour boys win the town derby?", "Harbour wins", 49, 18, 30;
+    "KXTOWNQUIZ", "Quiz night", "Social", "Town life", "Does the library team win quiz night?", "Library wins", 35, 40, 60;
+    "KXTOWNQUEUE", "Bakery queue", "Social", "Town life", "Queue at the old bakery longer than ten?", "Longer than ten", 60, 75, 60;
+};
 
 /// The first word was wrong: both markets are disputed before payment and amended to the contrary.
-fn disputed(markets: Vec<MarketSpec>, away: Outcome, home: Outcome) -> Vec<MarketSpec> {
-    let _ = home;
+fn disputed(markets: Vec<MarketSpec>) -> Vec<MarketSpec> {
     let contrary = |outcome: Outcome| match outcome {
         Outcome::Yes => Outcome::No,
         Outcome::No => Outcome::Yes,
         scalar => scalar,
     };
-    let amended = [away, contrary(away)];
-    markets
-        .into_iter()
-        .zip(amended)
-        .map(|(market, amended)| MarketSpec {
-            script: market
-                .script
-                .map(|script| Script { dispute: Some(Dispute { after_seconds: 20, amended }), ..script }),
-            ..market
-        })
-        .collect()
+    let dispute = |script: Script| {
+        let amended = contrary(script.outcome);
+        Script { dispute: Some(Dispute { after_seconds: 20, amended }), ..script }
+    };
+    markets.into_iter().map(|market| MarketSpec { script: market.script.map(dispute), ..market }).collect()
 }
 
 #[cfg(test)]
@@ -688,7 +538,8 @@ mod tests {
         {
             assert!(categories[kind] >= 3, "{kind}: {categories:?}");
         }
-        assert!(engine.markets.values().all(|m| m.status() == Status::Active));
+        let open = engine.markets.values().filter(|m| m.status() == Status::Active).count();
+        assert!(open >= 70 && open < engine.markets.len(), "{open} are open, later hours are not yet");
         let soon = now() + SignedDuration::from_mins(10);
         let ending = engine.markets.values().filter(|m| m.spec.script.as_ref().is_some_and(|s| s.determine_at <= soon));
         assert!(ending.count() >= 8);

@@ -71,6 +71,8 @@ pub struct Hub(Mutex<Connections>);
 struct Connections {
     next: u64,
     open: HashMap<u64, mpsc::Sender<Push>>,
+    /// Channels that somebody subscribed to since the last time nobody was connected.
+    wanted: BTreeSet<&'static str>,
 }
 
 impl Hub {
@@ -91,6 +93,10 @@ impl Hub {
         self.connections().open.remove(&id);
     }
 
+    fn want(&self, channel: &'static str) {
+        self.connections().wanted.insert(channel);
+    }
+
     pub fn count(&self) -> usize {
         self.connections().open.len()
     }
@@ -107,11 +113,33 @@ impl Hub {
     pub fn publish(&self, engine: &Engine, at: Timestamp, notices: &[Notice]) {
         let mut connections = self.connections();
         if connections.open.is_empty() {
+            connections.wanted.clear();
             return;
         }
-        for event in notices.iter().filter_map(|n| event(engine, at, n)).map(Arc::new) {
+        // The house moves its quotes all the time: what nobody listens to is not even written.
+        let wanted = connections.wanted.clone();
+        let heard = notices.iter().filter(|n| wanted.contains(channel(n)));
+        for event in heard.filter_map(|n| event(engine, at, n)).map(Arc::new) {
             connections.open.retain(|_, sender| sender.try_send(Push::Event(event.clone())).is_ok());
         }
+    }
+}
+
+fn channel(notice: &Notice) -> &'static str {
+    match notice {
+        Notice::EventCreated { .. }
+        | Notice::Created { .. }
+        | Notice::Deactivated { .. }
+        | Notice::Activated { .. }
+        | Notice::CloseDateUpdated { .. }
+        | Notice::Determined { .. }
+        | Notice::Settled { .. } => "market_lifecycle_v2",
+        Notice::Order { .. } => "user_orders",
+        Notice::Fill { .. } => "fill",
+        Notice::Position { .. } => "market_positions",
+        Notice::Trade(_) => "trade",
+        Notice::Ticker { .. } => "ticker",
+        Notice::Book { .. } => "orderbook_delta",
     }
 }
 
@@ -126,7 +154,7 @@ fn event(engine: &Engine, at: Timestamp, notice: &Notice) -> Option<Event> {
     };
     Some(match notice {
         Notice::EventCreated { event_ticker } => Event {
-            channel: "market_lifecycle_v2",
+            channel: channel(notice),
             kind: "event_lifecycle",
             ticker: None,
             owner: None,
@@ -369,6 +397,7 @@ impl Connection {
                 snapshots: HashMap::new(),
             };
             self.subscriptions.insert(sid, subscription);
+            self.sim.hub().want(channel);
             frames.push(self.reply(id, json!({ "type": "subscribed", "msg": { "channel": channel, "sid": sid } })));
             if channel == "orderbook_delta" {
                 frames.extend(self.snapshots(None, sid, &tickers.clone().unwrap_or_default()));

@@ -12,13 +12,15 @@ use std::sync::Mutex;
 use support::{Bench, Reply, TICKER, ioc, order, start_time};
 
 struct Judge {
-    /// method, path template, status → validator; none where the document names no schema.
-    operations: Vec<(String, Vec<String>, BTreeMap<u16, Option<Validator>>)>,
+    operations: Vec<Operation>,
     errors: Validator,
     /// message type → the schemas that may describe it.
     messages: BTreeMap<String, Vec<Validator>>,
     seen: Mutex<BTreeSet<String>>,
 }
+
+/// Method, path template, and by status the schema; none where the document names none.
+type Operation = (String, Vec<String>, BTreeMap<u16, Option<Validator>>);
 
 /// None, with a word about it, when the documents are not there.
 fn judge(test: &str) -> Option<Judge> {
@@ -73,7 +75,7 @@ fn compile(defs: &Value, schema: &Value) -> Validator {
     jsonschema::options().should_validate_formats(true).build(&Value::Object(root)).unwrap()
 }
 
-fn operation(defs: &Value, operation: &Value) -> (String, Vec<String>, BTreeMap<u16, Option<Validator>>) {
+fn operation(defs: &Value, operation: &Value) -> Operation {
     let responses = operation["responses"].as_object().unwrap();
     let used = matches!(
         operation["path"].as_str().unwrap().split('/').nth(1).unwrap(),
