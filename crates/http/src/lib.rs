@@ -1,1 +1,19 @@
+//! The HTTP API: routes, wire types, problem details, OpenAPI. No business rule lives here.
+//!
+//! - Every error is a problem document (RFC 9457) from one table, [`Problem`].
+//! - Member, terminal and operator credentials are three different types; a route names the one it takes.
+//! - The OpenAPI document is made from the code and kept as a snapshot in `docs/openapi.json`.
 
+mod app;
+mod credentials;
+mod json;
+mod openapi;
+mod problem;
+mod router;
+mod routes;
+
+pub use app::{App, Readiness};
+pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL};
+pub use openapi::openapi_json;
+pub use problem::{PROBLEMS, Problem, ProblemKind};
+pub use router::router;

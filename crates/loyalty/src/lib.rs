@@ -22,7 +22,7 @@ pub use offers::{Offer, active_offers, add_offer};
 pub use purchases::{
     MemberRef, Purchase, PurchaseAnswer, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases, purchase_id,
 };
-pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest};
+pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest, Sold, sold_by};
 pub use terminals::{
     SESSION_HOURS, SIGNATURE_SECONDS_MAX, SessionError, SignedRequest, TerminalSession, TerminalSessions, sign,
 };

@@ -1,12 +1,14 @@
 //! A whole receipt comes back: its points go, and the share of winnings they brought.
 
 use async_trait::async_trait;
-use hunch_kernel::{MemberId, Points, PurchaseId, derived_uuid};
+use hunch_kernel::{MemberId, MerchantId, Points, PurchaseId, derived_uuid};
 use hunch_ledger::{Action, BatchError, Command, MemberBalance, Outcome, Refusal, ShardHandler};
 use hunch_log::ShardTx;
 use hunch_messages::{Message, PurchaseReturned};
 
-use crate::store;
+use sqlx::PgPool;
+
+use crate::{LoyaltyError, store};
 
 /// A return, at a till of the merchant that sold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,23 @@ pub enum ReturnRefusal {
     Busy,
     #[error("the return could not be stored; send it again in a moment")]
     Unavailable,
+}
+
+/// Whom a purchase belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sold {
+    pub member: MemberId,
+    pub merchant: MerchantId,
+}
+
+/// Who bought and who sold, or `None` for a purchase that was never reported.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sold_by(pool: &PgPool, purchase: PurchaseId) -> Result<Option<Sold>, LoyaltyError> {
+    let mut connection = pool.acquire().await?;
+    let rows = store::purchases(&mut connection, &[purchase]).await?;
+    Ok(rows.get(&purchase).map(|row| Sold { member: row.member, merchant: row.merchant }))
 }
 
 /// The returns of one shard transaction.

@@ -1,0 +1,91 @@
+//! Who is asking. Three kinds of credentials, three types: one can never stand in for another.
+//!
+//! - a member: `Authorization: Bearer <session token>`
+//! - a terminal: `Hunch-Session`, `Hunch-Timestamp`, `Hunch-Signature` over the request (see `hunch_loyalty`)
+//! - an operator: `Authorization: Bearer <operator token>`
+
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use hunch_kernel::{MerchantId, TerminalId};
+use hunch_loyalty::SignedRequest;
+use ring::digest::{SHA256, digest};
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::json;
+use crate::problem::{Problem, ProblemKind};
+
+/// Names of the security schemes in the OpenAPI document.
+pub const MEMBER: &str = "member";
+pub const TERMINAL: &str = "terminal";
+pub const OPERATOR: &str = "operator";
+
+/// A body that a terminal signed.
+pub struct Signed<T> {
+    pub terminal: TerminalId,
+    pub merchant: MerchantId,
+    pub body: T,
+}
+
+impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<Signed<T>, Problem> {
+        let headers = request.headers().clone();
+        let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
+        let bytes = json::read(request, app).await?;
+        let missing = || {
+            Problem::new(
+                ProblemKind::Unauthenticated,
+                "a terminal's request carries Hunch-Session, Hunch-Timestamp and Hunch-Signature; open a session first",
+            )
+        };
+        let session: Uuid = text(&headers, "hunch-session").and_then(|v| v.parse().ok()).ok_or_else(missing)?;
+        let timestamp: i64 = text(&headers, "hunch-timestamp").and_then(|v| v.parse().ok()).ok_or_else(missing)?;
+        let signature = text(&headers, "hunch-signature").and_then(|v| hex::decode(v).ok()).ok_or_else(missing)?;
+        let signed =
+            SignedRequest { session, timestamp, method: &method, path: &path, body: &bytes, signature: &signature };
+        let (terminal, merchant) = app.terminal_sessions.verify(&signed).await?;
+        // Parsed only after the signature held: strangers do not reach the parser.
+        Ok(Signed { terminal, merchant, body: json::parse(&headers, &bytes)? })
+    }
+}
+
+/// The operator's token, kept as its digest.
+#[derive(Clone)]
+pub struct OperatorKey(Vec<u8>);
+
+impl OperatorKey {
+    pub fn of_token(token: &str) -> OperatorKey {
+        OperatorKey(digest(&SHA256, token.as_bytes()).as_ref().to_vec())
+    }
+}
+
+/// Someone who holds the operator's token.
+pub struct Operator;
+
+impl FromRequestParts<Arc<App>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Operator, Problem> {
+        let token = bearer(&parts.headers)
+            .ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "send Authorization: Bearer <operator token>"))?;
+        // Digests of random tokens: how far two of them agree tells a guesser nothing.
+        if OperatorKey::of_token(token).0 == app.operator.0 {
+            Ok(Operator)
+        } else {
+            Err(Problem::new(ProblemKind::Unauthenticated, "this is not an operator's token"))
+        }
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    text(headers, "authorization")?.strip_prefix("Bearer ").map(str::trim).filter(|t| !t.is_empty())
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,208 @@
+//! What goes wrong, as RFC 9457 problem documents. One table: a type is stable for ever, a title is the same for
+//! every occurrence, a detail is a sentence that the reader can act on.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// The kinds of problem there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    BadJson,
+    BodyTooLarge,
+    MediaType,
+    NotFound,
+    MethodNotAllowed,
+    Unauthenticated,
+    BadSignature,
+    Forbidden,
+    Invalid,
+    BatchTooLarge,
+    UnknownTerminal,
+    UnknownMember,
+    Amount,
+    Currency,
+    FutureDate,
+    ReceiptNumber,
+    ReceiptReused,
+    CodeForeign,
+    CodeExpired,
+    CodeUsed,
+    UnknownPurchase,
+    OtherMerchant,
+    Busy,
+    Unavailable,
+    Timeout,
+    Internal,
+}
+
+/// (kind, type, title, status, seconds after which to try again).
+pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
+    (ProblemKind::BadJson, "/problems/bad-json", "The body is not the JSON this route takes", 400, None),
+    (ProblemKind::BodyTooLarge, "/problems/body-too-large", "The body is too large", 413, None),
+    (ProblemKind::MediaType, "/problems/media-type", "The body must be application/json", 415, None),
+    (ProblemKind::NotFound, "/problems/not-found", "There is nothing here", 404, None),
+    (ProblemKind::MethodNotAllowed, "/problems/method-not-allowed", "This method is not possible here", 405, None),
+    (ProblemKind::Unauthenticated, "/problems/unauthenticated", "Credentials are missing or not valid", 401, None),
+    (ProblemKind::BadSignature, "/problems/bad-signature", "The request's signature is not valid", 401, None),
+    (ProblemKind::Forbidden, "/problems/forbidden", "These credentials may not do this", 403, None),
+    (ProblemKind::Invalid, "/problems/invalid", "A value is not possible", 422, None),
+    (ProblemKind::BatchTooLarge, "/problems/batch-too-large", "Too many items in one batch", 422, None),
+    (ProblemKind::UnknownTerminal, "/problems/unknown-terminal", "Terminal not known", 422, None),
+    (ProblemKind::UnknownMember, "/problems/unknown-member", "Member not known", 422, None),
+    (ProblemKind::Amount, "/problems/amount", "Amount not possible", 422, None),
+    (ProblemKind::Currency, "/problems/currency", "Not the merchant's currency", 422, None),
+    (ProblemKind::FutureDate, "/problems/future-date", "Dated in the future", 422, None),
+    (ProblemKind::ReceiptNumber, "/problems/receipt-number", "Receipt number not possible", 422, None),
+    (ProblemKind::ReceiptReused, "/problems/receipt-reused", "Receipt number already used", 409, None),
+    (ProblemKind::CodeForeign, "/problems/code-foreign", "Not a member code", 422, None),
+    (ProblemKind::CodeExpired, "/problems/code-expired", "Member code expired", 422, None),
+    (ProblemKind::CodeUsed, "/problems/code-used", "Member code already used", 409, None),
+    (ProblemKind::UnknownPurchase, "/problems/unknown-purchase", "Purchase not known", 404, None),
+    (ProblemKind::OtherMerchant, "/problems/other-merchant", "Purchase of another merchant", 403, None),
+    (ProblemKind::Busy, "/problems/busy", "Too busy just now", 503, Some(1)),
+    (ProblemKind::Unavailable, "/problems/unavailable", "Storage cannot be reached just now", 503, Some(2)),
+    (ProblemKind::Timeout, "/problems/timeout", "No answer in time", 503, Some(1)),
+    (ProblemKind::Internal, "/problems/internal", "Internal error", 500, None),
+];
+
+/// One occurrence.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    pub kind: ProblemKind,
+    /// For people. Never holds what the caller must not see.
+    pub detail: Option<String>,
+}
+
+/// A problem as it is sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// Stable for ever; documented under docs/problems.md.
+    #[serde(rename = "type")]
+    #[schema(example = "/problems/unknown-member")]
+    pub kind: &'static str,
+    pub title: &'static str,
+    pub status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+impl Problem {
+    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Problem {
+        Problem { kind, detail: Some(detail.into()) }
+    }
+
+    pub fn bare(kind: ProblemKind) -> Problem {
+        Problem { kind, detail: None }
+    }
+
+    /// Logs the whole chain here, where it is handled, and tells the caller nothing of it.
+    pub fn internal(error: &dyn std::error::Error) -> Problem {
+        let mut chain = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain.push_str(": ");
+            chain.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        tracing::error!(error = chain, "request failed");
+        Problem::bare(ProblemKind::Internal)
+    }
+
+    pub fn body(&self) -> ProblemBody {
+        let (kind, title, status, _) = self.kind.row();
+        ProblemBody { kind, title, status, detail: self.detail.clone() }
+    }
+}
+
+impl ProblemKind {
+    fn row(self) -> (&'static str, &'static str, u16, Option<u32>) {
+        let row = PROBLEMS.iter().find(|row| row.0 == self);
+        // A kind without a row would be a mistake of ours; the table's test finds it.
+        row.map_or(("/problems/internal", "Internal error", 500, None), |r| (r.1, r.2, r.3, r.4))
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let (_, _, status, retry) = self.kind.row();
+        let body = serde_json::to_vec(&self.body()).unwrap_or_default();
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == 401 {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<hunch_loyalty::PurchaseRefusal> for Problem {
+    fn from(refusal: hunch_loyalty::PurchaseRefusal) -> Problem {
+        use hunch_loyalty::{CodeError, PurchaseRefusal as R};
+        // No `_` arm: a new refusal must choose its answer here before anything compiles.
+        let kind = match &refusal {
+            R::UnknownTerminal(_) => ProblemKind::UnknownTerminal,
+            R::UnknownMember => ProblemKind::UnknownMember,
+            R::Amount(_) => ProblemKind::Amount,
+            R::Currency { .. } => ProblemKind::Currency,
+            R::Future { .. } => ProblemKind::FutureDate,
+            R::Receipt => ProblemKind::ReceiptNumber,
+            R::Code(CodeError::Foreign) => ProblemKind::CodeForeign,
+            R::Code(CodeError::Expired) => ProblemKind::CodeExpired,
+            R::Code(CodeError::Used) => ProblemKind::CodeUsed,
+            R::ReceiptReused(_) => ProblemKind::ReceiptReused,
+            R::Busy => ProblemKind::Busy,
+            R::Unavailable => ProblemKind::Unavailable,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
+impl From<hunch_loyalty::ReturnRefusal> for Problem {
+    fn from(refusal: hunch_loyalty::ReturnRefusal) -> Problem {
+        use hunch_loyalty::ReturnRefusal as R;
+        let kind = match &refusal {
+            R::UnknownPurchase => ProblemKind::UnknownPurchase,
+            R::OtherMerchant => ProblemKind::OtherMerchant,
+            R::Busy => ProblemKind::Busy,
+            R::Unavailable => ProblemKind::Unavailable,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
+impl From<hunch_loyalty::SessionError> for Problem {
+    fn from(error: hunch_loyalty::SessionError) -> Problem {
+        use hunch_loyalty::SessionError as E;
+        let kind = match &error {
+            E::UnknownTerminal | E::UnknownSession => ProblemKind::Unauthenticated,
+            E::Stale | E::Signature => ProblemKind::BadSignature,
+            E::Storage(_) => return Problem::storage(&error),
+        };
+        Problem::new(kind, error.to_string())
+    }
+}
+
+impl From<hunch_loyalty::LoyaltyError> for Problem {
+    fn from(error: hunch_loyalty::LoyaltyError) -> Problem {
+        match &error {
+            hunch_loyalty::LoyaltyError::Invalid(_) => Problem::new(ProblemKind::Invalid, error.to_string()),
+            hunch_loyalty::LoyaltyError::Storage(_) => Problem::storage(&error),
+        }
+    }
+}
+
+impl Problem {
+    /// The database did not do its part: logged here, and the caller may try again.
+    pub fn storage(error: &dyn std::error::Error) -> Problem {
+        let logged = Problem::internal(error);
+        Problem { kind: ProblemKind::Unavailable, ..logged }
+    }
+}

@@ -1,0 +1,81 @@
+//! All routes, and what every request passes through.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{Response, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+use crate::openapi::Document;
+use crate::problem::{Problem, ProblemKind};
+use crate::routes::{health, ops, pos};
+
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+const REQUEST_SECONDS_MAX: u64 = 30;
+
+/// The routes and their document.
+pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .routes(routes!(pos::open_session))
+        .routes(routes!(pos::record_purchase))
+        .routes(routes!(pos::record_batch))
+        .routes(routes!(pos::record_return))
+        .routes(routes!(ops::post_merchant))
+        .routes(routes!(ops::post_terminal))
+        .split_for_parts()
+}
+
+/// The whole service.
+pub fn router(app: Arc<App>) -> Router {
+    let (routes, _) = parts();
+    routes
+        .route("/openapi.json", axum::routing::get(document))
+        .fallback(|| async { Problem::bare(ProblemKind::NotFound) })
+        .method_not_allowed_fallback(|| async { Problem::bare(ProblemKind::MethodNotAllowed) })
+        .layer(from_fn(measure))
+        .layer(from_fn(limit_time))
+        .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .with_state(app)
+}
+
+async fn document(State(_): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], crate::openapi_json())
+}
+
+/// Counts and times every request by its route, never by its path: paths hold ids.
+async fn measure(request: Request, next: Next) -> Response<Body> {
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().as_str().to_owned();
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let labels = [("route", route), ("method", method), ("status", response.status().as_u16().to_string())];
+    metrics::counter!("hunch_http_requests_total", &labels).increment(1);
+    metrics::histogram!("hunch_http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
+    response
+}
+
+async fn limit_time(request: Request, next: Next) -> Response<Body> {
+    match tokio::time::timeout(Duration::from_secs(REQUEST_SECONDS_MAX), next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            ProblemKind::Timeout,
+            "it is not known whether the request took effect; send it again with the same key",
+        )
+        .into_response(),
+    }
+}

@@ -1,0 +1,48 @@
+//! For load balancers and dashboards.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+
+const DATABASE_SECONDS_MAX: u64 = 2;
+
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+}
+
+/// The process runs.
+#[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health)))]
+pub async fn healthz() -> axum::Json<Health> {
+    axum::Json(Health { status: "ok" })
+}
+
+/// The process takes requests and its database answers.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses(
+    (status = 200, body = Health),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn readyz(State(app): State<Arc<App>>) -> Result<axum::Json<Health>, Problem> {
+    if !app.readiness.get() {
+        return Err(Problem::new(ProblemKind::Unavailable, "this process is starting or stopping"));
+    }
+    let asked = sqlx::query("SELECT 1").execute(&app.pool);
+    match tokio::time::timeout(Duration::from_secs(DATABASE_SECONDS_MAX), asked).await {
+        Ok(Ok(_)) => Ok(axum::Json(Health { status: "ok" })),
+        Ok(Err(e)) => Err(Problem::storage(&e)),
+        Err(_) => Err(Problem::new(ProblemKind::Unavailable, "the database does not answer")),
+    }
+}
+
+/// Everything measured, as Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content_type = "text/plain", body = String)))]
+pub async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (app.metrics)())
+}

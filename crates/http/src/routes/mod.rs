@@ -1,0 +1,5 @@
+//! One file a subject.
+
+pub mod health;
+pub mod ops;
+pub mod pos;

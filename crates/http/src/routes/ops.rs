@@ -1,0 +1,109 @@
+//! The operator: who sells here, and at which tills.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use hunch_kernel::MerchantId;
+use hunch_loyalty::{NewMerchant, add_merchant, add_terminal};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::credentials::Operator;
+use crate::json::Json;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddMerchant {
+    /// Chosen by the caller, so that sending it again adds nothing.
+    pub merchant: Uuid,
+    #[schema(min_length = 1, max_length = 80)]
+    pub name: String,
+    #[schema(min_length = 1, max_length = 40, example = "bakery")]
+    pub category: String,
+    #[schema(example = "America/New_York")]
+    pub zone: String,
+    #[schema(pattern = "^[A-Z]{3}$")]
+    pub currency: String,
+    /// Points for each whole `per_cents` of a purchase.
+    #[schema(minimum = 0)]
+    pub points_per_unit: i64,
+    #[schema(minimum = 1)]
+    pub per_cents: i64,
+    #[serde(default)]
+    #[schema(minimum = 0)]
+    pub points_per_visit: i64,
+    /// Most points of one purchase.
+    #[schema(minimum = 1)]
+    pub points_max: i64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MerchantAdded {
+    pub merchant: Uuid,
+}
+
+/// Adds a merchant with its first earn rule.
+#[utoipa::path(post, path = "/v1/ops/merchants", tag = "ops", request_body = AddMerchant,
+    security(("operator" = [])), responses(
+    (status = 201, body = MerchantAdded),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn post_merchant(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Json(body): Json<AddMerchant>,
+) -> Result<(StatusCode, axum::Json<MerchantAdded>), Problem> {
+    let new = NewMerchant {
+        id: MerchantId(body.merchant),
+        name: body.name,
+        category: body.category,
+        zone: body.zone,
+        currency: body.currency,
+        points_per_unit: body.points_per_unit,
+        per_cents: body.per_cents,
+        points_per_visit: body.points_per_visit,
+        points_max: body.points_max,
+    };
+    add_merchant(&app.pool, &new, app.clocks.business.now()).await?;
+    app.directory.forget();
+    Ok((StatusCode::CREATED, axum::Json(MerchantAdded { merchant: new.id.0 })))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddTerminal {
+    pub merchant: Uuid,
+    #[schema(min_length = 1, max_length = 80)]
+    pub name: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TerminalAdded {
+    pub terminal: Uuid,
+    /// Shown this once. The till opens its sessions with it.
+    pub secret: String,
+}
+
+/// Adds a till to a merchant.
+#[utoipa::path(post, path = "/v1/ops/terminals", tag = "ops", request_body = AddTerminal,
+    security(("operator" = [])), responses(
+    (status = 201, body = TerminalAdded),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn post_terminal(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Json(body): Json<AddTerminal>,
+) -> Result<(StatusCode, axum::Json<TerminalAdded>), Problem> {
+    let merchant = MerchantId(body.merchant);
+    if app.directory.merchant(merchant).await?.is_none() {
+        return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
+    }
+    let now = app.clocks.business.now();
+    let (terminal, secret) = add_terminal(&app.pool, &app.entropy, merchant, &body.name, now).await?;
+    app.directory.forget();
+    Ok((StatusCode::CREATED, axum::Json(TerminalAdded { terminal: terminal.0, secret })))
+}

@@ -1,0 +1,103 @@
+//! The document, the table of problems, and who may call what.
+
+mod support;
+
+use axum::body::Body;
+use axum::http::Request;
+use hunch_http::PROBLEMS;
+use serde_json::Value;
+use support::{OPERATOR, Service};
+
+/// `docs/openapi.json` is the document of this very code. To renew it: `cargo run -p hunch -- openapi > docs/openapi.json`.
+#[test]
+fn the_committed_document_is_the_codes_own() {
+    let committed = include_str!("../../../docs/openapi.json");
+    assert!(committed == hunch_http::openapi_json(), "docs/openapi.json is not what the code says; renew it");
+}
+
+#[test]
+fn the_table_of_problems_has_no_doubles_and_is_documented() {
+    let page = include_str!("../../../docs/problems.md");
+    let mut seen = std::collections::HashSet::new();
+    for (_, kind, title, status, retry) in PROBLEMS {
+        assert!(seen.insert(*kind), "{kind} twice");
+        let retry = retry.map_or("-".to_owned(), |s| s.to_string());
+        let line = format!("| `{kind}` | {status} | {title} | {retry} |");
+        assert!(page.contains(&line), "docs/problems.md lacks: {line}");
+    }
+}
+
+/// Every route of the document, with the one kind of credentials it takes. A route that is missing here is red.
+const PERMISSIONS: &[(&str, &str, &str)] = &[
+    ("get", "/healthz", "anyone"),
+    ("get", "/readyz", "anyone"),
+    ("get", "/metrics", "anyone"),
+    ("post", "/v1/pos/sessions", "anyone"),
+    ("post", "/v1/pos/purchases", "terminal"),
+    ("post", "/v1/pos/purchases/batch", "terminal"),
+    ("post", "/v1/pos/returns", "terminal"),
+    ("post", "/v1/ops/merchants", "operator"),
+    ("post", "/v1/ops/terminals", "operator"),
+];
+
+#[tokio::test]
+async fn each_route_takes_its_own_credentials_only() {
+    let document: Value = serde_json::from_str(&hunch_http::openapi_json()).unwrap();
+    let mut routes: Vec<(String, String, String)> = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let scheme = operation["security"][0].as_object().and_then(|s| s.keys().next().cloned());
+            routes.push((method.clone(), path.clone(), scheme.unwrap_or_else(|| "anyone".to_owned())));
+        }
+    }
+    routes.sort();
+    let mut expected: Vec<(String, String, String)> =
+        PERMISSIONS.iter().map(|(m, p, c)| (m.to_string(), p.to_string(), c.to_string())).collect();
+    expected.sort();
+    assert_eq!(routes, expected);
+
+    let service = Service::start().await;
+    let till = service.till().await;
+    for (method, path, credentials) in PERMISSIONS.iter().filter(|(_, _, c)| *c != "anyone") {
+        let plain = || {
+            Request::builder()
+                .method(method.to_uppercase().as_str())
+                .uri(*path)
+                .header("content-type", "application/json")
+        };
+        let mut wrong = vec![
+            plain().body(Body::from("{}")).unwrap(),
+            plain().header("authorization", "Bearer nonsense").body(Body::from("{}")).unwrap(),
+            plain().header("authorization", "Basic eDp5").body(Body::from("{}")).unwrap(),
+        ];
+        match *credentials {
+            "terminal" => wrong
+                .push(plain().header("authorization", format!("Bearer {OPERATOR}")).body(Body::from("{}")).unwrap()),
+            _ => wrong.push(
+                plain()
+                    .header("hunch-session", &till.session)
+                    .header("hunch-timestamp", 1)
+                    .header("hunch-signature", "00")
+                    .body(Body::from("{}"))
+                    .unwrap(),
+            ),
+        }
+        for request in wrong {
+            let answer = service.ask(request).await;
+            assert!(matches!(answer.status, 401 | 403), "{method} {path}: {} {}", answer.status, answer.body);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_here_is_a_problem_too() {
+    let service = Service::start().await;
+    let missing = service.ask(Request::get("/v1/nowhere").body(Body::empty()).unwrap()).await;
+    assert_eq!((missing.status, missing.body["type"].as_str()), (404, Some("/problems/not-found")));
+    let method = service.ask(Request::get("/v1/pos/purchases").body(Body::empty()).unwrap()).await;
+    assert_eq!((method.status, method.body["type"].as_str()), (405, Some("/problems/method-not-allowed")));
+    let media = service.ask(Request::post("/v1/pos/sessions").body(Body::from("x=1")).unwrap()).await;
+    assert_eq!((media.status, media.body["type"].as_str()), (415, Some("/problems/media-type")));
+    assert_eq!(service.ask(Request::get("/readyz").body(Body::empty()).unwrap()).await.status, 200);
+    assert_eq!(service.ask(Request::get("/openapi.json").body(Body::empty()).unwrap()).await.body["openapi"], "3.1.0");
+}

@@ -1,0 +1,102 @@
+//! A till's requests through the whole stack.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Service, purchase};
+
+#[tokio::test]
+async fn a_purchase_is_answered_the_same_for_ever() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let body = purchase("A-1", 1_250).to_string();
+    let first = service.signed(&till, "/v1/pos/purchases", &body).await;
+    assert_eq!((first.status, first.body["earned_points"].as_i64()), (200, Some(120)), "{}", first.body);
+    let again = service.signed(&till, "/v1/pos/purchases", &body).await;
+    assert_eq!((again.status, &again.body), (200, &first.body));
+    assert!(first.headers.contains_key("x-request-id"));
+    assert!(first.body.get("balance").is_none(), "the till learns the points earned, not the balance");
+
+    let back = json!({"purchase": first.body["purchase"]}).to_string();
+    let returned = service.signed(&till, "/v1/pos/returns", &back).await;
+    assert_eq!((returned.status, returned.body["taken_points"].as_i64()), (200, Some(120)), "{}", returned.body);
+    assert_eq!(service.signed(&till, "/v1/pos/returns", &back).await.body, returned.body);
+}
+
+#[tokio::test]
+async fn a_batch_answers_each_item() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let mut both = purchase("4", 100);
+    both["member_code"] = json!("H1.x");
+    let batch =
+        json!({"purchases": [purchase("1", 100), purchase("2", -1), purchase("1", 100), both, purchase("3", 200)]});
+    let answer = service.signed(&till, "/v1/pos/purchases/batch", &batch.to_string()).await;
+    assert_eq!(
+        (answer.status, answer.body["recorded"].as_i64(), answer.body["refused"].as_i64()),
+        (200, Some(3), Some(2))
+    );
+    let results = answer.body["results"].as_array().unwrap();
+    assert_eq!(results[0]["recorded"], results[2]["recorded"], "a duplicate in the middle gets its first answer");
+    assert_eq!(results[1]["problem"]["type"], "/problems/amount");
+    assert_eq!(results[3]["problem"]["type"], "/problems/invalid");
+    assert_eq!(results[4]["recorded"]["earned_points"], 20);
+}
+
+/// Everything the issue of bad input names, with its type; nothing is stored by any of it.
+#[tokio::test]
+async fn bad_input_gets_a_problem_that_can_be_acted_on() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let change = |field: &str, value: Value| {
+        let mut body = purchase("9", 100);
+        body[field] = value;
+        body.to_string()
+    };
+    let cases = [
+        (change("amount_cents", json!(0)), 422, "/problems/amount"),
+        (change("amount_cents", json!(-5)), 422, "/problems/amount"),
+        (change("amount_cents", json!(100_000_001)), 422, "/problems/amount"),
+        (change("amount_cents", json!(1.5)), 400, "/problems/bad-json"),
+        (change("amount_cents", json!(1e300)), 400, "/problems/bad-json"),
+        (change("currency", json!("EUR")), 422, "/problems/currency"),
+        (change("purchased_at", json!("2026-11-24T12:00:00Z")), 422, "/problems/future-date"),
+        (change("purchased_at", json!("yesterday")), 400, "/problems/bad-json"),
+        (change("receipt", json!("")), 422, "/problems/receipt-number"),
+        (change("receipt", json!("x".repeat(65))), 422, "/problems/receipt-number"),
+        (change("member_token", json!("00000000-0000-0000-0000-000000000404")), 422, "/problems/unknown-member"),
+        (change("member_token", Value::Null), 422, "/problems/invalid"),
+        (change("surprise", json!(1)), 400, "/problems/bad-json"),
+        ("{\"receipt\":".to_owned(), 400, "/problems/bad-json"),
+        (String::new(), 400, "/problems/bad-json"),
+        ("[1]".to_owned(), 400, "/problems/bad-json"),
+        (format!("{{\"receipt\":\"{}\"}}", "x".repeat(2_000_000)), 413, "/problems/body-too-large"),
+    ];
+    for (body, status, kind) in cases {
+        let answer = service.signed(&till, "/v1/pos/purchases", &body).await;
+        let shown: String = body.chars().take(80).collect();
+        assert_eq!((answer.status, answer.body["type"].as_str()), (status, Some(kind)), "{shown}: {}", answer.body);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        assert!(answer.body["detail"].as_str().is_some_and(|d| d.len() > 10), "{}", answer.body);
+    }
+    let batch = json!({"purchases": (0..501).map(|n| purchase(&n.to_string(), 100)).collect::<Vec<_>>()});
+    let answer = service.signed(&till, "/v1/pos/purchases/batch", &batch.to_string()).await;
+    assert_eq!((answer.status, answer.body["type"].as_str()), (422, Some("/problems/batch-too-large")));
+
+    let reused = service.signed(&till, "/v1/pos/purchases", &purchase("1", 100).to_string()).await;
+    assert_eq!(reused.status, 200);
+    let reused = service.signed(&till, "/v1/pos/purchases", &purchase("1", 101).to_string()).await;
+    assert_eq!((reused.status, reused.body["type"].as_str()), (409, Some("/problems/receipt-reused")));
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM loyalty.purchase").fetch_one(service.db.app()).await.unwrap();
+    assert_eq!(stored, 1);
+}
+
+#[tokio::test]
+async fn a_return_belongs_to_the_merchant_that_sold() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let unknown = json!({"purchase": "00000000-0000-0000-0000-000000000001"}).to_string();
+    let answer = service.signed(&till, "/v1/pos/returns", &unknown).await;
+    assert_eq!((answer.status, answer.body["type"].as_str()), (404, Some("/problems/unknown-purchase")));
+}

@@ -1,0 +1,128 @@
+//! A whole service on a database of its own, asked in memory.
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hunch_db::testing::TestDb;
+use hunch_http::{App, OperatorKey, Readiness, router};
+use hunch_kernel::{Clocks, ManualClock, MemberId, SeededEntropy};
+use hunch_ledger::testing::{RunningBatcher, run_batcher};
+use hunch_ledger::{Batcher, open_members};
+use hunch_log::Tail;
+use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions, sign};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use tower::ServiceExt;
+use uuid::Uuid;
+
+pub const OPERATOR: &str = "operator-token-of-the-test";
+pub const MEMBER: Uuid = Uuid::from_u128(77);
+pub const MERCHANT: Uuid = Uuid::from_u128(9);
+
+pub struct Service {
+    pub db: TestDb,
+    pub clock: Arc<ManualClock>,
+    pub router: Router,
+    _running: RunningBatcher,
+}
+
+/// A till with an open session.
+pub struct Till {
+    pub session: String,
+    pub key: Vec<u8>,
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: axum::http::HeaderMap,
+    pub body: Value,
+}
+
+impl Service {
+    pub async fn start() -> Service {
+        let db = TestDb::new().await;
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        let clocks = Clocks::manual(clock.clone());
+        let entropy = SeededEntropy::shared(1);
+        open_members(&mut db.app().acquire().await.unwrap(), &[MemberId(MEMBER)], 8).await.unwrap();
+        let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), Tail::new(8));
+        let (door, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
+        let directory = Directory::new(db.app().clone(), clocks.wall.clone());
+        let readiness = Readiness::default();
+        readiness.set(true);
+        let app = App {
+            pool: db.app().clone(),
+            clocks: clocks.clone(),
+            entropy: entropy.clone(),
+            directory: directory.clone(),
+            purchases: Purchases {
+                directory,
+                codes: CodeKey::new(b"test key"),
+                door,
+                pool: db.app().clone(),
+                clocks: clocks.clone(),
+                shards: 8,
+            },
+            returns,
+            terminal_sessions: TerminalSessions::new(db.app().clone(), clocks, entropy),
+            operator: OperatorKey::of_token(OPERATOR),
+            readiness,
+            metrics: Arc::new(String::new),
+        };
+        let _running = run_batcher(&builder.build());
+        Service { db, clock, router: router(Arc::new(app)), _running }
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 10_000_000).await.unwrap();
+        let body =
+            serde_json::from_slice(&bytes).unwrap_or(Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub async fn operator(&self, path: &str, body: Value) -> Answer {
+        let request = Request::post(path)
+            .header("authorization", format!("Bearer {OPERATOR}"))
+            .header("content-type", "application/json");
+        self.ask(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Rosa's Bakery with one till and an open session, all through the public doors.
+    pub async fn till(&self) -> Till {
+        let merchant = json!({
+            "merchant": MERCHANT, "name": "Rosa's Bakery", "category": "bakery", "zone": "America/New_York",
+            "currency": "USD", "points_per_unit": 10, "per_cents": 100, "points_max": 5000
+        });
+        assert_eq!(self.operator("/v1/ops/merchants", merchant).await.status, 201);
+        let added = self.operator("/v1/ops/terminals", json!({"merchant": MERCHANT, "name": "front"})).await;
+        assert_eq!(added.status, 201);
+        let body = json!({"terminal": added.body["terminal"], "secret": added.body["secret"]});
+        let request = Request::post("/v1/pos/sessions").header("content-type", "application/json");
+        let opened = self.ask(request.body(Body::from(body.to_string())).unwrap()).await;
+        assert_eq!(opened.status, 201, "{}", opened.body);
+        let key = STANDARD.decode(opened.body["key"].as_str().unwrap()).unwrap();
+        Till { session: opened.body["session"].as_str().unwrap().to_owned(), key }
+    }
+
+    pub async fn signed(&self, till: &Till, path: &str, body: &str) -> Answer {
+        use hunch_kernel::Clock;
+        let timestamp = self.clock.now().as_second();
+        let request = Request::post(path)
+            .header("content-type", "application/json")
+            .header("hunch-session", &till.session)
+            .header("hunch-timestamp", timestamp)
+            .header("hunch-signature", sign(&till.key, timestamp, "POST", path, body.as_bytes()));
+        self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+}
+
+pub fn purchase(receipt: &str, amount_cents: i64) -> Value {
+    json!({
+        "receipt": receipt, "member_token": MEMBER, "amount_cents": amount_cents, "currency": "USD",
+        "purchased_at": "2026-11-23T11:59:00Z"
+    })
+}
