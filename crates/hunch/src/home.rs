@@ -53,6 +53,14 @@ impl Home {
         self.cluster.as_ref().map(|c| format!("{:?}, PostgreSQL {}", c.how_started(), c.binaries().version))
     }
 
+    /// Starts the private server again if it has died. True if it had.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn recover_if_dead(&mut self) -> anyhow::Result<bool> {
+        self.cluster.as_mut().map_or(Ok(false), |c| Ok(c.recover_if_dead()?))
+    }
+
     /// Closes the pools, then stops the private server in order.
     ///
     /// # Errors

@@ -4,6 +4,9 @@ mod bench;
 mod clock;
 mod doctor;
 mod home;
+mod programme;
+mod secrets;
+mod serve;
 mod settings;
 
 use anyhow::Context;
@@ -29,6 +32,12 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Run the programme and its HTTP API until Ctrl-C.
+    Serve,
+    /// An exchange that speaks Kalshi's protocol, alone: a believable day of markets for any client.
+    ExchangeSim(hunch_exchange_sim::cli::Args),
+    /// Print the OpenAPI document of the HTTP API.
+    Openapi,
     /// Bring the database's schema up to date.
     Migrate {
         /// Print the SQL with which a superuser makes the four roles, and do nothing else.
@@ -90,6 +99,18 @@ fn start(cli: Cli) -> anyhow::Result<ExitCode> {
 
 async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Serve => serve::run(settings).await.map(|()| ExitCode::SUCCESS),
+        Command::ExchangeSim(args) => {
+            let interrupted = async {
+                let _ = tokio::signal::ctrl_c().await;
+            };
+            hunch_exchange_sim::cli::run(args, clock::clocks(1, None), interrupted).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Openapi => {
+            print!("{}", hunch_http::openapi_json());
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Migrate { print_roles: true } => {
             print!("{}", hunch_db::roles::CREATE_ROLES_SQL.trim_start());
             Ok(ExitCode::SUCCESS)

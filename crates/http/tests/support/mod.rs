@@ -1,4 +1,5 @@
 //! A whole service on a database of its own, asked in memory.
+#![allow(dead_code, reason = "each test program uses its own part")]
 
 use axum::Router;
 use axum::body::{Body, to_bytes};

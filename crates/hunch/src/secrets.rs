@@ -1,0 +1,49 @@
+//! Secrets of this installation: made once, kept in files that only we can read, never in settings or the log.
+
+use anyhow::Context;
+use hunch_kernel::{Entropy, random_token};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// The secret in `folder/name`, made if it is not there yet.
+///
+/// # Errors
+/// When the file cannot be read or made.
+pub fn secret(folder: &Path, name: &str, entropy: &dyn Entropy) -> anyhow::Result<String> {
+    let path = folder.join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => return Ok(text.trim().to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| path.display().to_string()),
+    }
+    std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let made = random_token(entropy);
+    // Beside its place first, so that a crash never leaves half a secret.
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
+        file.write_all(made.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&draft, &path)
+    };
+    write().with_context(|| path.display().to_string())?;
+    Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hunch_kernel::SeededEntropy;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_secret_is_made_once_and_only_ours_to_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let entropy = SeededEntropy::shared(1);
+        let first = secret(folder.path(), "operator-token", entropy.as_ref()).unwrap();
+        assert_eq!(secret(folder.path(), "operator-token", entropy.as_ref()).unwrap(), first);
+        let mode = std::fs::metadata(folder.path().join("operator-token")).unwrap().permissions().mode();
+        assert_eq!((first.len(), mode & 0o777), (64, 0o600));
+    }
+}

@@ -1,0 +1,116 @@
+//! `hunch serve`: the programme with its HTTP API, until it is told to stop.
+
+use anyhow::Context;
+use hunch_db::PoolSizes;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::clocks;
+use crate::home::Home;
+use crate::programme::Programme;
+use crate::settings::Settings;
+
+/// How often a private server that died is looked for.
+const WATCH_SECONDS: u64 = 1;
+
+/// A served programme, for whoever wants to use it from within the process and end it.
+pub struct Served {
+    pub address: SocketAddr,
+    pub operator_token: String,
+    stop: CancellationToken,
+    done: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Served {
+    /// Opens the database, wires everything and listens.
+    ///
+    /// # Errors
+    /// One sentence about what is missing or in the way.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Served> {
+        settings.check()?;
+        let mut home = Home::open(settings, PoolSizes::default()).await?;
+        let clocks = clocks(settings.parsed("clock.speed")?, None);
+        let programme = Programme::build(settings, &home.database, clocks, recorder()?).await?;
+        let listen: SocketAddr = settings.parsed("server.listen")?;
+        let listener = TcpListener::bind(listen)
+            .await
+            .with_context(|| format!("{listen} cannot be listened on; choose another with HUNCH_SERVER__LISTEN"))?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let operator_token = programme.operator_token.clone();
+        let app = programme.app.clone();
+
+        let serving = stop.clone();
+        let done = tokio::spawn(async move {
+            let mut loops = programme.start(&serving);
+            app.readiness.set(true);
+            let (closing, watching) = (serving.clone(), serving.clone());
+            let server = axum::serve(listener, hunch_http::router(app.clone()))
+                .with_graceful_shutdown(async move { closing.cancelled().await });
+            let (served, watched) = tokio::join!(
+                async {
+                    let served = server.await;
+                    serving.cancel();
+                    served
+                },
+                watch(&mut home, &watching),
+            );
+            app.readiness.set(false);
+            while loops.join_next().await.is_some() {}
+            home.close().await?;
+            served.context("serving")?;
+            watched
+        });
+        Ok(Served { address, operator_token, stop, done })
+    }
+
+    /// Answers what is in hand, writes what waits, stops the database.
+    ///
+    /// # Errors
+    /// What went wrong while stopping.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.done.await?
+    }
+
+    async fn until_told(mut self) -> anyhow::Result<()> {
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            done = &mut self.done => return done?,
+        }
+        eprintln!("Stopping: answering what is in hand.");
+        self.stop().await
+    }
+}
+
+pub async fn run(settings: &Settings) -> anyhow::Result<()> {
+    let served = Served::start(settings).await?;
+    eprintln!("Hunch answers at http://{}", served.address);
+    eprintln!("  the API's document   http://{}/openapi.json", served.address);
+    eprintln!("  the operator's token {}", settings.folder().join("operator-token").display());
+    eprintln!("Ctrl-C stops it.");
+    served.until_told().await
+}
+
+/// Starts the private server again if it dies under us.
+async fn watch(home: &mut Home, stop: &CancellationToken) -> anyhow::Result<()> {
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(WATCH_SECONDS))).await.is_some() {
+        match tokio::task::block_in_place(|| home.recover_if_dead()) {
+            Ok(false) => {}
+            Ok(true) => tracing::warn!("the private PostgreSQL had died and was started again"),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the private PostgreSQL does not start"),
+        }
+    }
+    Ok(())
+}
+
+fn recorder() -> anyhow::Result<PrometheusHandle> {
+    const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
+    PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder().context("metrics")
+}
