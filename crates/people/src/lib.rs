@@ -1,1 +1,227 @@
+//! Members by token: joining, signing in, sessions, and what sponsors may call them. Names nobody.
 
+mod codes;
+mod store;
+
+pub use codes::sign_in_code;
+
+use hunch_db::Database;
+use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, random_token, shard_of};
+use hunch_vault::{Person, Vault, VaultError};
+use jiff::{SignedDuration, Timestamp};
+use ring::digest::{SHA256, digest};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use uuid::Uuid;
+
+pub const SESSION_DAYS: i64 = 30;
+const CODE_HOURS: i64 = 24;
+/// Wrong codes a minute, over all comers, before everyone has to wait: a code has 40 bits.
+const WRONG_CODES_A_MINUTE_MAX: u32 = 300;
+/// How long a session is believed without asking the database again.
+const BELIEVED: SignedDuration = SignedDuration::from_secs(5);
+const BELIEVED_SESSIONS_MAX: usize = 20_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: MemberId,
+    pub shard: Shard,
+    pub home_zone: String,
+    /// Wants to be prompted to stake.
+    pub prompts_on: bool,
+    pub joined_at: Timestamp,
+}
+
+/// Someone who joins.
+#[derive(Clone, Debug)]
+pub struct NewMember {
+    /// Chosen by the caller, so that a repeat adds nobody; `None` makes a new one.
+    pub member: Option<MemberId>,
+    pub person: Person,
+    /// IANA name.
+    pub home_zone: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub member: MemberId,
+    /// Shown this once.
+    pub token: String,
+    pub expires_at: Timestamp,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    #[error("the time zone {0:?} is not known; use a name such as America/New_York")]
+    Zone(String),
+    #[error(transparent)]
+    Person(VaultError),
+    #[error("this sign-in code is not valid or was used; ask for a new one")]
+    Code,
+    #[error("too many wrong codes were tried; wait a minute")]
+    TooManyTries,
+    #[error("people storage failed")]
+    Storage(#[from] sqlx::Error),
+}
+
+impl From<VaultError> for PeopleError {
+    fn from(e: VaultError) -> PeopleError {
+        PeopleError::Person(e)
+    }
+}
+
+#[derive(Clone)]
+pub struct People {
+    database: Database,
+    vault: Vault,
+    clocks: Clocks,
+    entropy: SharedEntropy,
+    shards: u16,
+    memory: Arc<Mutex<Memory>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    sessions: HashMap<Vec<u8>, (MemberId, Timestamp)>,
+    wrong_codes: u32,
+    wrong_since: Option<Timestamp>,
+}
+
+impl People {
+    pub fn new(database: Database, clocks: Clocks, entropy: SharedEntropy, shards: u16) -> People {
+        let vault = Vault::new(database.vault().clone());
+        People { database, vault, clocks, entropy, shards, memory: Arc::default() }
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Takes people in: first the vault, then token and accounts in one transaction. A crash between leaves a person
+    /// whom nobody knows, and repeating with the same tokens converges.
+    ///
+    /// # Errors
+    /// `Zone` or `Person` says what is wrong, and nobody is taken in; `Storage`.
+    pub async fn join(&self, people: Vec<NewMember>) -> Result<Vec<MemberId>, PeopleError> {
+        if let Some(bad) = people.iter().find(|p| jiff::tz::TimeZone::get(&p.home_zone).is_err()) {
+            return Err(PeopleError::Zone(bad.home_zone.clone()));
+        }
+        let now = self.clocks.business.now();
+        let ids: Vec<MemberId> =
+            people.iter().map(|p| p.member.unwrap_or_else(|| MemberId(self.entropy.uuid()))).collect();
+        let zones: Vec<String> = people.iter().map(|p| p.home_zone.clone()).collect();
+        let persons: Vec<(MemberId, Person)> = ids.iter().copied().zip(people.into_iter().map(|p| p.person)).collect();
+        self.vault.enter(&persons, now).await?;
+        let mut tx = self.database.app().begin().await?;
+        store::insert_members(&mut tx, &ids, &zones, self.shards, now).await?;
+        hunch_ledger::open_members(&mut tx, &ids, self.shards).await?;
+        tx.commit().await?;
+        Ok(ids)
+    }
+
+    /// # Errors
+    /// `Storage`.
+    pub async fn member(&self, id: MemberId) -> Result<Option<Member>, PeopleError> {
+        Ok(store::member(self.database.app(), id).await?)
+    }
+
+    /// A code with which this member signs in once; a reusable one is for sandboxes only.
+    ///
+    /// # Errors
+    /// `Storage`, also for a member that is not there.
+    pub async fn new_code(&self, member: MemberId, reusable: bool) -> Result<String, PeopleError> {
+        let code = sign_in_code(self.entropy.as_ref());
+        let expires = later(self.clocks.business.now(), SignedDuration::from_hours(CODE_HOURS));
+        store::insert_code(self.database.app(), &sha(&code), member, reusable, expires).await?;
+        Ok(code)
+    }
+
+    /// # Errors
+    /// `Code` for a wrong, used or old code alike; `TooManyTries` slows guessing down.
+    pub async fn sign_in(&self, code: &str) -> Result<Session, PeopleError> {
+        let now = self.clocks.business.now();
+        if self.guessing(now) {
+            return Err(PeopleError::TooManyTries);
+        }
+        let code = codes::normalise(code);
+        let Some(member) = store::use_code(self.database.app(), &sha(&code), now).await? else {
+            self.lock().wrong_codes += 1;
+            return Err(PeopleError::Code);
+        };
+        let token = random_token(self.entropy.as_ref());
+        let expires_at = later(now, SignedDuration::from_hours(24 * SESSION_DAYS));
+        store::insert_session(self.database.app(), &sha(&token), member, expires_at).await?;
+        Ok(Session { member, token, expires_at })
+    }
+
+    fn guessing(&self, now: Timestamp) -> bool {
+        let mut memory = self.lock();
+        let minute = SignedDuration::from_secs(60);
+        if memory.wrong_since.is_none_or(|since| now.duration_since(since) >= minute) {
+            memory.wrong_since = Some(now);
+            memory.wrong_codes = 0;
+        }
+        memory.wrong_codes >= WRONG_CODES_A_MINUTE_MAX
+    }
+
+    /// Whose session this is, if it holds.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn session(&self, token: &str) -> Result<Option<MemberId>, PeopleError> {
+        let now = self.clocks.business.now();
+        let key = sha(token);
+        if let Some((member, until)) = self.lock().sessions.get(&key)
+            && *until > now
+        {
+            return Ok(Some(*member));
+        }
+        let Some((member, expires_at)) = store::session(self.database.app(), &key, now).await? else {
+            self.lock().sessions.remove(&key);
+            return Ok(None);
+        };
+        let mut memory = self.lock();
+        if memory.sessions.len() >= BELIEVED_SESSIONS_MAX {
+            memory.sessions.clear();
+        }
+        memory.sessions.insert(key, (member, expires_at.min(later(now, BELIEVED))));
+        Ok(Some(member))
+    }
+
+    /// Ends a session. Safe to repeat.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn sign_out(&self, token: &str) -> Result<(), PeopleError> {
+        let key = sha(token);
+        store::revoke_session(self.database.app(), &key, self.clocks.business.now()).await?;
+        self.lock().sessions.remove(&key);
+        Ok(())
+    }
+
+    /// What this sponsor calls this member: random, and another one for each sponsor.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn sponsor_token(&self, member: MemberId, merchant: MerchantId) -> Result<Uuid, PeopleError> {
+        Ok(store::sponsor_token(self.database.app(), member, merchant, self.entropy.uuid()).await?)
+    }
+
+    /// The member's shard.
+    pub fn shard(&self, member: MemberId) -> Shard {
+        shard_of(member, self.shards)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
+        // Single inserts and counts: a panic elsewhere leaves nothing half done.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn sha(text: &str) -> Vec<u8> {
+    digest(&SHA256, text.as_bytes()).as_ref().to_vec()
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(Timestamp::MAX)
+}

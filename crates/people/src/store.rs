@@ -1,0 +1,136 @@
+//! People's SQL.
+
+use hunch_kernel::{MemberId, MerchantId, Shard, shard_of};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::Member;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+pub(crate) async fn insert_members(
+    conn: &mut PgConnection,
+    ids: &[MemberId],
+    zones: &[String],
+    shards: u16,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO people.member (member, shard, home_zone, joined_at)
+         SELECT member, shard, zone, $4 FROM UNNEST($1::uuid[], $2::int2[], $3::text[]) AS t(member, shard, zone)
+         ON CONFLICT ON CONSTRAINT member_once DO NOTHING",
+    )
+    .bind(ids.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+    .bind(ids.iter().map(|m| shard_of(*m, shards).0).collect::<Vec<i16>>())
+    .bind(zones)
+    .bind(now.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn member(pool: &PgPool, id: MemberId) -> Result<Option<Member>> {
+    let row = sqlx::query("SELECT shard, home_zone, prompts_on, joined_at FROM people.member WHERE member = $1")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?;
+    row.map(|r| {
+        Ok(Member {
+            id,
+            shard: Shard(r.try_get(0)?),
+            home_zone: r.try_get(1)?,
+            prompts_on: r.try_get(2)?,
+            joined_at: r.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
+        })
+    })
+    .transpose()
+}
+
+pub(crate) async fn insert_code(
+    pool: &PgPool,
+    code_sha256: &[u8],
+    member: MemberId,
+    reusable: bool,
+    expires_at: Timestamp,
+) -> Result<()> {
+    sqlx::query("INSERT INTO people.sign_in_code (code_sha256, member, reusable, expires_at) VALUES ($1, $2, $3, $4)")
+        .bind(code_sha256)
+        .bind(member.0)
+        .bind(reusable)
+        .bind(expires_at.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// One statement, so that a code cannot be used twice at once.
+pub(crate) async fn use_code(pool: &PgPool, code_sha256: &[u8], now: Timestamp) -> Result<Option<MemberId>> {
+    let member: Option<Uuid> = sqlx::query_scalar(
+        "UPDATE people.sign_in_code SET used_at = $2
+         WHERE code_sha256 = $1 AND expires_at > $2 AND (reusable OR used_at IS NULL) RETURNING member",
+    )
+    .bind(code_sha256)
+    .bind(now.to_sqlx())
+    .fetch_optional(pool)
+    .await?;
+    Ok(member.map(MemberId))
+}
+
+pub(crate) async fn insert_session(
+    pool: &PgPool,
+    token_sha256: &[u8],
+    member: MemberId,
+    expires_at: Timestamp,
+) -> Result<()> {
+    sqlx::query("INSERT INTO people.session (token_sha256, member, expires_at) VALUES ($1, $2, $3)")
+        .bind(token_sha256)
+        .bind(member.0)
+        .bind(expires_at.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn session(
+    pool: &PgPool,
+    token_sha256: &[u8],
+    now: Timestamp,
+) -> Result<Option<(MemberId, Timestamp)>> {
+    let row = sqlx::query(
+        "SELECT member, expires_at FROM people.session WHERE token_sha256 = $1 AND revoked_at IS NULL AND expires_at > $2",
+    )
+    .bind(token_sha256)
+    .bind(now.to_sqlx())
+    .fetch_optional(pool)
+    .await?;
+    row.map(|r| Ok((MemberId(r.try_get(0)?), r.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff()))).transpose()
+}
+
+pub(crate) async fn revoke_session(pool: &PgPool, token_sha256: &[u8], now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE people.session SET revoked_at = $2 WHERE token_sha256 = $1 AND revoked_at IS NULL")
+        .bind(token_sha256)
+        .bind(now.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// The pair's token; `fresh` becomes it if there is none yet.
+pub(crate) async fn sponsor_token(pool: &PgPool, member: MemberId, merchant: MerchantId, fresh: Uuid) -> Result<Uuid> {
+    sqlx::query(
+        "INSERT INTO people.sponsor_token (member, merchant, token) VALUES ($1, $2, $3)
+         ON CONFLICT ON CONSTRAINT sponsor_token_once DO NOTHING",
+    )
+    .bind(member.0)
+    .bind(merchant.0)
+    .bind(fresh)
+    .execute(pool)
+    .await?;
+    sqlx::query_scalar("SELECT token FROM people.sponsor_token WHERE member = $1 AND merchant = $2")
+        .bind(member.0)
+        .bind(merchant.0)
+        .fetch_one(pool)
+        .await
+}

@@ -1,0 +1,114 @@
+//! Joining, signing in, and that personal data is found in the vault and nowhere else.
+
+use hunch_db::testing::{TestDb, find_canaries};
+use hunch_kernel::{Clocks, ManualClock, MemberId, MerchantId, SeededEntropy};
+use hunch_ledger::balance;
+use hunch_people::{NewMember, People, PeopleError};
+use hunch_vault::{Person, VaultError};
+use jiff::SignedDuration;
+use jiff::civil::date;
+use std::sync::Arc;
+use uuid::Uuid;
+
+async fn people() -> (TestDb, People, Arc<ManualClock>) {
+    let db = TestDb::new().await;
+    let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+    let people = People::new(db.db().clone(), Clocks::manual(clock.clone()), SeededEntropy::shared(1), 8);
+    (db, people, clock)
+}
+
+fn person() -> Person {
+    Person {
+        full_name: "Canary Nightingale".to_owned(),
+        email: "canary@nightingale.example".to_owned(),
+        phone: "+1-555-0100-canary".to_owned(),
+        birth_date: date(1971, 3, 17),
+    }
+}
+
+fn newcomer(member: Option<MemberId>) -> NewMember {
+    NewMember { member, person: person(), home_zone: "America/New_York".to_owned() }
+}
+
+#[tokio::test]
+async fn joining_twice_is_joining_once() {
+    let (db, people, _) = people().await;
+    let id = MemberId(Uuid::from_u128(5));
+    for _ in 0..2 {
+        assert_eq!(people.join(vec![newcomer(Some(id))]).await.unwrap(), [id]);
+    }
+    assert_eq!(people.member(id).await.unwrap().unwrap().shard, people.shard(id));
+    assert!(balance(db.app(), id).await.unwrap().is_some());
+    assert_eq!(people.vault().own_name(id).await.unwrap().as_deref(), Some("Canary Nightingale"));
+    let adults = people.vault().are_at_least(&[id], 18, date(1989, 3, 17)).await.unwrap();
+    assert_eq!(adults.get(&id), Some(&true));
+    assert_eq!(people.vault().are_at_least(&[id], 18, date(1989, 3, 16)).await.unwrap().get(&id), Some(&false));
+
+    let bad_zone = NewMember { home_zone: "Mars/Base".to_owned(), ..newcomer(None) };
+    assert!(matches!(people.join(vec![newcomer(None), bad_zone]).await, Err(PeopleError::Zone(_))));
+    let unborn = NewMember { person: Person { birth_date: date(2030, 1, 1), ..person() }, ..newcomer(None) };
+    assert!(matches!(people.join(vec![unborn]).await, Err(PeopleError::Person(VaultError::BirthDate))));
+}
+
+#[tokio::test]
+async fn a_code_signs_in_once_and_a_session_ends() {
+    let (_db, people, clock) = people().await;
+    let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
+    let code = people.new_code(id, false).await.unwrap();
+    let session = people.sign_in(&code.to_lowercase()).await.unwrap();
+    assert_eq!(session.member, id);
+    assert!(matches!(people.sign_in(&code).await, Err(PeopleError::Code)));
+    assert_eq!(people.session(&session.token).await.unwrap(), Some(id));
+    assert_eq!(people.session("another").await.unwrap(), None);
+    people.sign_out(&session.token).await.unwrap();
+    assert_eq!(people.session(&session.token).await.unwrap(), None);
+
+    let sandbox = people.new_code(id, true).await.unwrap();
+    let first = people.sign_in(&sandbox).await.unwrap();
+    people.sign_in(&sandbox).await.unwrap();
+    clock.advance(SignedDuration::from_hours(24 * 31));
+    assert_eq!(people.session(&first.token).await.unwrap(), None, "thirty days are over");
+    assert!(matches!(people.sign_in(&sandbox).await, Err(PeopleError::Code)), "a day is over");
+}
+
+#[tokio::test]
+async fn guessing_is_stopped_for_a_minute() {
+    let (_db, people, clock) = people().await;
+    let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
+    let code = people.new_code(id, false).await.unwrap();
+    for n in 0..300 {
+        assert!(matches!(people.sign_in(&format!("{n:08}")).await, Err(PeopleError::Code)));
+    }
+    assert!(matches!(people.sign_in(&code).await, Err(PeopleError::TooManyTries)));
+    clock.advance(SignedDuration::from_secs(61));
+    people.sign_in(&code).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_sponsors_know_a_member_by_different_names() {
+    let (_db, people, _) = people().await;
+    let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
+    let (one, two) = (MerchantId(Uuid::from_u128(1)), MerchantId(Uuid::from_u128(2)));
+    let first = people.sponsor_token(id, one).await.unwrap();
+    assert_eq!(people.sponsor_token(id, one).await.unwrap(), first);
+    let second = people.sponsor_token(id, two).await.unwrap();
+    assert!(first != second && first != id.0 && second != id.0);
+}
+
+#[tokio::test]
+async fn personal_data_is_in_the_vault_and_nowhere_else() {
+    let (db, people, _) = people().await;
+    let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
+    people.new_code(id, false).await.unwrap();
+    let canaries = ["Nightingale", "nightingale.example", "0100-canary", "1971-03-17"];
+    let seen = find_canaries(&db, &canaries).await;
+    assert!(seen.is_empty(), "{seen:?}");
+    for pool in [db.app(), db.auditor()] {
+        let error = sqlx::query("SELECT * FROM vault.person").fetch_all(pool).await.unwrap_err();
+        assert_eq!(error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).as_deref(), Some("42501"));
+    }
+    let everything = sqlx::query("SELECT * FROM people.member").fetch_all(db.vault()).await;
+    assert!(everything.is_err(), "the vault's role sees nothing but the vault");
+    let printed = format!("{:?} {:?}", person(), newcomer(Some(id)));
+    assert!(canaries.iter().all(|c| !printed.contains(c)), "{printed}");
+}
