@@ -3,6 +3,7 @@
 use hunch_kernel::{Clocks, SharedEntropy};
 use hunch_ledger::Door;
 use hunch_loyalty::{Directory, Purchases, ReturnHandler, TerminalSessions};
+use hunch_people::People;
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ pub struct App {
     pub pool: PgPool,
     pub clocks: Clocks,
     pub entropy: SharedEntropy,
+    pub people: People,
     pub directory: Directory,
     pub purchases: Purchases,
     pub returns: Door<ReturnHandler>,

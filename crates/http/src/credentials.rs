@@ -7,7 +7,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use hunch_kernel::{MerchantId, TerminalId};
+use hunch_kernel::{MemberId, MerchantId, TerminalId};
 use hunch_loyalty::SignedRequest;
 use ring::digest::{SHA256, digest};
 use serde::de::DeserializeOwned;
@@ -51,6 +51,28 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
         let (terminal, merchant) = app.terminal_sessions.verify(&signed).await?;
         // Parsed only after the signature held: strangers do not reach the parser.
         Ok(Signed { terminal, merchant, body: json::parse(&headers, &bytes)? })
+    }
+}
+
+/// Someone who signed in.
+pub struct MemberSession {
+    pub member: MemberId,
+    pub token: String,
+}
+
+impl FromRequestParts<Arc<App>> for MemberSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<MemberSession, Problem> {
+        let token = bearer(&parts.headers)
+            .ok_or_else(|| {
+                Problem::new(ProblemKind::Unauthenticated, "sign in, then send Authorization: Bearer <token>")
+            })?
+            .to_owned();
+        match app.people.session(&token).await? {
+            Some(member) => Ok(MemberSession { member, token }),
+            None => Err(Problem::new(ProblemKind::Unauthenticated, "the session has ended; sign in again")),
+        }
     }
 }
 

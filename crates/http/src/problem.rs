@@ -31,6 +31,8 @@ pub enum ProblemKind {
     CodeExpired,
     CodeUsed,
     UnknownPurchase,
+    SignInCode,
+    TooManyTries,
     OtherMerchant,
     Busy,
     Unavailable,
@@ -60,6 +62,8 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::CodeForeign, "/problems/code-foreign", "Not a member code", 422, None),
     (ProblemKind::CodeExpired, "/problems/code-expired", "Member code expired", 422, None),
     (ProblemKind::CodeUsed, "/problems/code-used", "Member code already used", 409, None),
+    (ProblemKind::SignInCode, "/problems/sign-in-code", "Sign-in code not valid", 401, None),
+    (ProblemKind::TooManyTries, "/problems/too-many-tries", "Too many tries", 429, Some(60)),
     (ProblemKind::UnknownPurchase, "/problems/unknown-purchase", "Purchase not known", 404, None),
     (ProblemKind::OtherMerchant, "/problems/other-merchant", "Purchase of another merchant", 403, None),
     (ProblemKind::Busy, "/problems/busy", "Too busy just now", 503, Some(1)),
@@ -196,6 +200,20 @@ impl From<hunch_loyalty::LoyaltyError> for Problem {
             hunch_loyalty::LoyaltyError::Invalid(_) => Problem::new(ProblemKind::Invalid, error.to_string()),
             hunch_loyalty::LoyaltyError::Storage(_) => Problem::storage(&error),
         }
+    }
+}
+
+impl From<hunch_people::PeopleError> for Problem {
+    fn from(error: hunch_people::PeopleError) -> Problem {
+        use hunch_people::PeopleError as E;
+        use hunch_vault::VaultError;
+        let kind = match &error {
+            E::Zone(_) | E::Person(VaultError::Name | VaultError::BirthDate) => ProblemKind::Invalid,
+            E::Code => ProblemKind::SignInCode,
+            E::TooManyTries => ProblemKind::TooManyTries,
+            E::Person(VaultError::Storage) | E::Storage(_) => return Problem::storage(&error),
+        };
+        Problem::new(kind, error.to_string())
     }
 }
 

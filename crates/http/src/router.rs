@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::openapi::Document;
 use crate::problem::{Problem, ProblemKind};
-use crate::routes::{health, ops, pos};
+use crate::routes::{health, me, ops, pos, sign_in};
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_SECONDS_MAX: u64 = 30;
@@ -32,7 +32,14 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(pos::record_purchase))
         .routes(routes!(pos::record_batch))
         .routes(routes!(pos::record_return))
+        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(sign_in::sign_out))
+        .routes(routes!(me::me))
+        .routes(routes!(me::balance))
+        .routes(routes!(me::statement))
+        .routes(routes!(me::code))
         .routes(routes!(ops::post_merchant))
+        .routes(routes!(ops::post_members))
         .routes(routes!(ops::post_terminal))
         .split_for_parts()
 }

@@ -7,6 +7,7 @@ use hunch_kernel::{Clocks, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions};
+use hunch_people::People;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ impl Programme {
 
         let directory = Directory::new(pool.clone(), clocks.wall.clone());
         let app = App {
+            people: People::new(database.clone(), clocks.clone(), entropy.clone(), shards),
             directory: directory.clone(),
             purchases: Purchases {
                 directory,

@@ -125,15 +125,16 @@ impl People {
         Ok(store::member(self.database.app(), id).await?)
     }
 
-    /// A code with which this member signs in once; a reusable one is for sandboxes only.
+    /// A code for each member to sign in with once; reusable ones are for sandboxes only.
     ///
     /// # Errors
     /// `Storage`, also for a member that is not there.
-    pub async fn new_code(&self, member: MemberId, reusable: bool) -> Result<String, PeopleError> {
-        let code = sign_in_code(self.entropy.as_ref());
+    pub async fn new_codes(&self, members: &[MemberId], reusable: bool) -> Result<Vec<String>, PeopleError> {
+        let codes: Vec<String> = members.iter().map(|_| sign_in_code(self.entropy.as_ref())).collect();
+        let digests: Vec<Vec<u8>> = codes.iter().map(|c| sha(c)).collect();
         let expires = later(self.clocks.business.now(), SignedDuration::from_hours(CODE_HOURS));
-        store::insert_code(self.database.app(), &sha(&code), member, reusable, expires).await?;
-        Ok(code)
+        store::insert_codes(self.database.app(), &digests, members, reusable, expires).await?;
+        Ok(codes)
     }
 
     /// # Errors

@@ -48,20 +48,23 @@ pub(crate) async fn member(pool: &PgPool, id: MemberId) -> Result<Option<Member>
     .transpose()
 }
 
-pub(crate) async fn insert_code(
+pub(crate) async fn insert_codes(
     pool: &PgPool,
-    code_sha256: &[u8],
-    member: MemberId,
+    codes_sha256: &[Vec<u8>],
+    members: &[MemberId],
     reusable: bool,
     expires_at: Timestamp,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO people.sign_in_code (code_sha256, member, reusable, expires_at) VALUES ($1, $2, $3, $4)")
-        .bind(code_sha256)
-        .bind(member.0)
-        .bind(reusable)
-        .bind(expires_at.to_sqlx())
-        .execute(pool)
-        .await?;
+    sqlx::query(
+        "INSERT INTO people.sign_in_code (code_sha256, member, reusable, expires_at)
+         SELECT code, member, $3, $4 FROM UNNEST($1::bytea[], $2::uuid[]) AS t(code, member)",
+    )
+    .bind(codes_sha256)
+    .bind(members.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+    .bind(reusable)
+    .bind(expires_at.to_sqlx())
+    .execute(pool)
+    .await?;
     Ok(())
 }
 

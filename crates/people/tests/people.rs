@@ -54,7 +54,7 @@ async fn joining_twice_is_joining_once() {
 async fn a_code_signs_in_once_and_a_session_ends() {
     let (_db, people, clock) = people().await;
     let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
-    let code = people.new_code(id, false).await.unwrap();
+    let code = people.new_codes(&[id], false).await.unwrap().remove(0);
     let session = people.sign_in(&code.to_lowercase()).await.unwrap();
     assert_eq!(session.member, id);
     assert!(matches!(people.sign_in(&code).await, Err(PeopleError::Code)));
@@ -63,7 +63,7 @@ async fn a_code_signs_in_once_and_a_session_ends() {
     people.sign_out(&session.token).await.unwrap();
     assert_eq!(people.session(&session.token).await.unwrap(), None);
 
-    let sandbox = people.new_code(id, true).await.unwrap();
+    let sandbox = people.new_codes(&[id], true).await.unwrap().remove(0);
     let first = people.sign_in(&sandbox).await.unwrap();
     people.sign_in(&sandbox).await.unwrap();
     clock.advance(SignedDuration::from_hours(24 * 31));
@@ -75,7 +75,7 @@ async fn a_code_signs_in_once_and_a_session_ends() {
 async fn guessing_is_stopped_for_a_minute() {
     let (_db, people, clock) = people().await;
     let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
-    let code = people.new_code(id, false).await.unwrap();
+    let code = people.new_codes(&[id], false).await.unwrap().remove(0);
     for n in 0..300 {
         assert!(matches!(people.sign_in(&format!("{n:08}")).await, Err(PeopleError::Code)));
     }
@@ -99,7 +99,7 @@ async fn two_sponsors_know_a_member_by_different_names() {
 async fn personal_data_is_in_the_vault_and_nowhere_else() {
     let (db, people, _) = people().await;
     let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
-    people.new_code(id, false).await.unwrap();
+    people.new_codes(&[id], false).await.unwrap().remove(0);
     let canaries = ["Nightingale", "nightingale.example", "0100-canary", "1971-03-17"];
     let seen = find_canaries(&db, &canaries).await;
     assert!(seen.is_empty(), "{seen:?}");

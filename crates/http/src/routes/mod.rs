@@ -1,5 +1,8 @@
 //! One file a subject.
 
 pub mod health;
+pub mod me;
 pub mod ops;
+pub mod page;
 pub mod pos;
+pub mod sign_in;

@@ -2,8 +2,10 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use hunch_kernel::MerchantId;
+use hunch_kernel::{MemberId, MerchantId};
 use hunch_loyalty::{NewMerchant, add_merchant, add_terminal};
+use hunch_people::NewMember;
+use hunch_vault::Person;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -106,4 +108,72 @@ pub async fn post_terminal(
     let (terminal, secret) = add_terminal(&app.pool, &app.entropy, merchant, &body.name, now).await?;
     app.directory.forget();
     Ok((StatusCode::CREATED, axum::Json(TerminalAdded { terminal: terminal.0, secret })))
+}
+
+/// Most members of one request.
+const MEMBERS_MAX: usize = 500;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddMembers {
+    #[schema(min_items = 1, max_items = 500)]
+    pub members: Vec<AddMember>,
+    /// Sign-in codes that work again and again: for a sandbox only.
+    #[serde(default)]
+    pub reusable_codes: bool,
+}
+
+/// Someone who joins. Goes straight to the vault.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddMember {
+    /// Chosen by the caller, so that sending it again adds nobody; left out, a token is made.
+    pub member_token: Option<Uuid>,
+    #[schema(min_length = 1, max_length = 120)]
+    pub full_name: String,
+    #[schema(max_length = 200)]
+    pub email: String,
+    #[schema(max_length = 40)]
+    pub phone: String,
+    #[schema(value_type = String, format = Date)]
+    pub birth_date: jiff::civil::Date,
+    #[schema(example = "America/New_York")]
+    pub home_zone: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MembersAdded {
+    pub members: Vec<MemberAdded>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MemberAdded {
+    pub member_token: Uuid,
+    /// Good for a day; the member signs in with it.
+    pub sign_in_code: String,
+}
+
+/// Takes members in, all or none.
+#[utoipa::path(post, path = "/v1/ops/members", tag = "ops", request_body = AddMembers,
+    security(("operator" = [])), responses(
+    (status = 201, body = MembersAdded),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn post_members(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Json(body): Json<AddMembers>,
+) -> Result<(StatusCode, axum::Json<MembersAdded>), Problem> {
+    if body.members.is_empty() || body.members.len() > MEMBERS_MAX {
+        return Err(Problem::new(ProblemKind::BatchTooLarge, format!("send 1 to {MEMBERS_MAX} members at once")));
+    }
+    let people = body.members.into_iter().map(|m| NewMember {
+        member: m.member_token.map(MemberId),
+        person: Person { full_name: m.full_name, email: m.email, phone: m.phone, birth_date: m.birth_date },
+        home_zone: m.home_zone,
+    });
+    let ids = app.people.join(people.collect()).await?;
+    let codes = app.people.new_codes(&ids, body.reusable_codes).await?;
+    let members = ids.iter().zip(codes).map(|(id, code)| MemberAdded { member_token: id.0, sign_in_code: code });
+    Ok((StatusCode::CREATED, axum::Json(MembersAdded { members: members.collect() })))
 }

@@ -13,6 +13,7 @@ use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{Batcher, open_members};
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions, sign};
+use hunch_people::People;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -57,6 +58,7 @@ impl Service {
             pool: db.app().clone(),
             clocks: clocks.clone(),
             entropy: entropy.clone(),
+            people: People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8),
             directory: directory.clone(),
             purchases: Purchases {
                 directory,

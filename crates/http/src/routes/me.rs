@@ -1,0 +1,179 @@
+//! The member's own screen: who am I here, what do I have, what happened, and the code for the till.
+
+use axum::extract::{Query, State};
+use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
+use fast_qr::qr::QRBuilder;
+use hunch_ledger::{MemberBalance, StatementCursor, StatementLine};
+use hunch_loyalty::issue_code;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::credentials::MemberSession;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::routes::page;
+
+#[derive(Serialize, ToSchema)]
+pub struct Me {
+    pub member_token: Uuid,
+    /// From the vault, for this screen only.
+    pub name: Option<String>,
+    pub home_zone: String,
+    pub prompts_on: bool,
+    #[schema(value_type = String, format = DateTime)]
+    pub joined_at: jiff::Timestamp,
+}
+
+/// Who is signed in.
+#[utoipa::path(get, path = "/v1/me", tag = "me", security(("member" = [])), responses(
+    (status = 200, body = Me),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn me(State(app): State<Arc<App>>, session: MemberSession) -> Result<axum::Json<Me>, Problem> {
+    let found = app.people.member(session.member).await?;
+    let member = found.ok_or_else(|| Problem::bare(ProblemKind::NotFound))?;
+    let name = app.people.vault().own_name(member.id).await.map_err(hunch_people::PeopleError::from)?;
+    Ok(axum::Json(Me {
+        member_token: member.id.0,
+        name,
+        home_zone: member.home_zone,
+        prompts_on: member.prompts_on,
+        joined_at: member.joined_at,
+    }))
+}
+
+/// Points. Only `available_points` can be spent.
+#[derive(Serialize, ToSchema)]
+pub struct Balance {
+    pub available_points: i64,
+    /// In stakes that wait for the exchange.
+    pub held_points: i64,
+    pub pending_points: i64,
+    /// Owed after returns; the next points pay it.
+    pub owed_points: i64,
+}
+
+impl From<MemberBalance> for Balance {
+    fn from(b: MemberBalance) -> Balance {
+        Balance {
+            available_points: b.available.0,
+            held_points: b.held.0,
+            pending_points: b.provisional.0,
+            owed_points: -b.debt.0,
+        }
+    }
+}
+
+/// What the member has.
+#[utoipa::path(get, path = "/v1/me/balance", tag = "me", security(("member" = [])), responses(
+    (status = 200, body = Balance),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn balance(State(app): State<Arc<App>>, session: MemberSession) -> Result<axum::Json<Balance>, Problem> {
+    let found = hunch_ledger::balance(&app.pool, session.member).await.map_err(|e| Problem::storage(&e))?;
+    Ok(axum::Json(found.unwrap_or_default().into()))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// Of the page before.
+    pub cursor: Option<String>,
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Statement {
+    /// Newest first.
+    pub lines: Vec<Line>,
+    /// Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// One movement of points.
+#[derive(Serialize, ToSchema)]
+pub struct Line {
+    /// Change of what can be spent.
+    pub available_points: i64,
+    /// Change of everything the member owns; zero when points only moved between pockets.
+    pub total_points: i64,
+    /// purchase, stake_held, stake_won, purchase_returned …
+    pub reason: &'static str,
+    /// The purchase, order or other cause.
+    pub source: Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merchant: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: jiff::Timestamp,
+}
+
+/// What happened to the member's points, newest first.
+#[utoipa::path(get, path = "/v1/me/statement", tag = "me", params(PageQuery), security(("member" = [])), responses(
+    (status = 200, body = Statement),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn statement(
+    State(app): State<Arc<App>>,
+    session: MemberSession,
+    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<axum::Json<Statement>, Problem> {
+    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
+    let limit = page::limit(query.limit)?;
+    let before = page::decode::<(i64, i16)>(query.cursor.as_deref())?.map(|(seq, line)| StatementCursor { seq, line });
+    let found = hunch_ledger::statement(&app.pool, session.member, before, limit + 1);
+    let mut lines = found.await.map_err(|e| Problem::storage(&e))?;
+    let more = lines.len() as i64 > limit;
+    lines.truncate(limit as usize);
+    let next_cursor = lines.last().filter(|_| more).and_then(|l| page::encode(&(l.cursor.seq, l.cursor.line)));
+    let names = merchant_names(&app, &lines).await?;
+    let lines = lines.iter().map(|l| Line {
+        available_points: l.available_change.0,
+        total_points: l.change.0,
+        reason: l.reason.as_str(),
+        source: l.source,
+        merchant: l.merchant.and_then(|m| names.get(&m).cloned()),
+        at: l.at,
+    });
+    Ok(axum::Json(Statement { lines: lines.collect(), next_cursor }))
+}
+
+async fn merchant_names(app: &App, lines: &[StatementLine]) -> Result<HashMap<Uuid, String>, Problem> {
+    let mut names = HashMap::new();
+    for id in lines.iter().filter_map(|l| l.merchant) {
+        if let std::collections::hash_map::Entry::Vacant(place) = names.entry(id)
+            && let Some(merchant) = app.directory.merchant(hunch_kernel::MerchantId(id)).await?
+        {
+            place.insert(merchant.name);
+        }
+    }
+    Ok(names)
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Code {
+    /// What the till scans or types.
+    pub text: String,
+    /// The same as a QR picture.
+    pub qr_svg: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: jiff::Timestamp,
+}
+
+/// A code for the till: good once, for a minute.
+#[utoipa::path(get, path = "/v1/me/code", tag = "me", security(("member" = [])), responses(
+    (status = 200, body = Code),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn code(State(app): State<Arc<App>>, session: MemberSession) -> Result<axum::Json<Code>, Problem> {
+    let now = app.clocks.business.now();
+    let code = issue_code(&app.pool, &app.purchases.codes, &app.entropy, session.member, now).await?;
+    let qr = QRBuilder::new(code.text.as_str()).build();
+    let qr = qr.map_err(|_| Problem::new(ProblemKind::Internal, "the code could not be drawn; type its text"))?;
+    let qr_svg = SvgBuilder::default().shape(Shape::Square).to_str(&qr);
+    Ok(axum::Json(Code { text: code.text, qr_svg, expires_at: code.expires_at }))
+}
