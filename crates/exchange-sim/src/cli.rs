@@ -5,10 +5,11 @@ use crate::limits::Tier;
 use crate::sim::{ExchangeSim, KeyConfig, SimConfig};
 use crate::units::Cash;
 use anyhow::Context as _;
-use hunch_kernel::Clocks;
+use hunch_kernel::{Clock, Clocks, SharedClock};
 use jiff::{SignedDuration, Timestamp};
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -28,6 +29,9 @@ pub struct Args {
     /// Chance of the day: prices, books, outcomes.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// How fast the business clock goes: 60 lives an hour in a minute. Signatures keep real time.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i64).range(1..=3600))]
+    pub speed: i64,
     /// Dollars the account starts with on each of the four exchange shards.
     #[arg(long, default_value_t = 25_000)]
     pub dollars_per_shard: i64,
@@ -62,6 +66,8 @@ pub async fn run(args: Args, clocks: Clocks, until: impl Future<Output = ()>) ->
         .clone()
         .unwrap_or_else(|| hunch_kernel::random_token(&*hunch_kernel::SystemEntropy::shared()));
     let now = clocks.business.now();
+    let clocks =
+        Clocks { business: Arc::new(Faster { start: now, speed: args.speed, base: clocks.business }), ..clocks };
     let keys = vec![KeyConfig { key_id: args.key_id.clone(), public_key_pem: pem, account: 1 }];
     let config = SimConfig {
         seed: args.seed,
@@ -89,6 +95,21 @@ pub async fn run(args: Args, clocks: Clocks, until: impl Future<Output = ()>) ->
     until.await;
     handle.stop().await;
     Ok(())
+}
+
+/// A clock that starts with its base and then goes `speed` times as fast.
+struct Faster {
+    base: SharedClock,
+    start: Timestamp,
+    speed: i64,
+}
+
+impl Clock for Faster {
+    fn now(&self) -> Timestamp {
+        let since = self.base.now().duration_since(self.start).as_micros();
+        let micros = i128::from(self.start.as_microsecond()) + since * i128::from(self.speed);
+        i64::try_from(micros).ok().and_then(|m| Timestamp::from_microsecond(m).ok()).unwrap_or(Timestamp::MAX)
+    }
 }
 
 fn month_later(now: Timestamp) -> Timestamp {

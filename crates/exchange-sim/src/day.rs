@@ -110,6 +110,7 @@ fn plain_market(ticker: &str, event: &str, title: &str, yes: &str, open: Timesta
 
 /// Several events of each category for the day that `now` lies in, as New York counts days.
 pub fn believable(seed: u64, now: Timestamp) -> Vec<Listing> {
+    let now = Timestamp::from_second(now.as_second()).unwrap_or(now);
     let zoned = now.to_zoned(TimeZone::get("America/New_York").unwrap_or(TimeZone::UTC));
     let mut day = Day { dice: Dice::new(seed), now, zoned, listings: Vec::new() };
     day.games();

@@ -271,8 +271,11 @@ fn load(path: &PathBuf) -> Result<Option<Engine>, StartError> {
     }
 }
 
+/// Business time in whole microseconds, so what readers store compares equal to what they were told.
 fn now(clocks: &Clocks) -> Now {
-    Now { time: clocks.business.now(), wall: clocks.wall.now().as_microsecond() }
+    let time = clocks.business.now();
+    let time = Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time);
+    Now { time, wall: clocks.wall.now().as_microsecond() }
 }
 
 /// A running simulator. Dropping it leaves the server running until the runtime ends; `stop` ends it.

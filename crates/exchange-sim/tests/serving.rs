@@ -333,6 +333,19 @@ async fn bad_bytes_are_answered() {
     ] {
         assert_eq!(place(&bench, ioc("x", "bid", count, price)).await.status, 400, "{price} {count}");
     }
+    for (path, body) in [
+        ("/fund", json!({ "amount_dollars": "9223372036854.77" })),
+        ("/fund", json!({ "amount_dollars": "-1000000" })),
+        ("/markets", json!({ "series": 1 })),
+        ("/faults", json!({ "kind": "earthquake" })),
+        ("/markets/NONE/determine", json!({ "result": "yes" })),
+        ("/markets/KXTEST-26NOV23-A/determine", json!({ "result": "scalar", "settlement_value": "2" })),
+        ("/markets/KXTEST-26NOV23-A/book", json!({ "yes": [["0.60", "1"]], "no": [["0.40", "1"]] })),
+        ("/markets/KXTEST-26NOV23-A/dance", json!({})),
+    ] {
+        let status = bench.control("POST", path, body).await.status;
+        assert!((400..500).contains(&status), "{path}: {status}");
+    }
     assert_eq!(bench.sim.state()["broken_invariants"], json!([]));
 }
 

@@ -1,7 +1,9 @@
 use super::*;
 use crate::book::BookSide::{Ask, Bid};
 use crate::day::Listing;
+use crate::model::OrderStatus;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const TICKER: &str = "KXTEST-26NOV23-A";
 
@@ -111,6 +113,19 @@ fn resting_orders_are_paid_for_and_cancelled_with_their_market() {
     assert_eq!((closed.status, closed.filled, closed.remaining), (OrderStatus::Canceled, Qty(400), Qty::ZERO));
     assert_eq!(engine.accounts[1].balance.now().reserved, [Cash::ZERO; SHARDS]);
     assert_eq!(engine.place(at(4), 1, ioc(Bid, 50, 100)).unwrap_err(), Refusal::MarketInactive);
+}
+
+#[test]
+fn a_refused_amendment_leaves_the_order() {
+    let mut engine = exchange(1, 10);
+    let rests = engine.place(at(1), 1, gtc(Bid, 50, 1_000)).unwrap().order;
+    assert_eq!(engine.amend(at(2), 1, rests.id, Px::cents(50), Qty(9_000), None).unwrap_err(), Refusal::Balance);
+    assert_eq!(engine.amend(at(2), 1, rests.id, Px(501), Qty(900), None).unwrap_err(), Refusal::Price);
+    assert_eq!(engine.own_order(1, rests.id).unwrap().status, OrderStatus::Resting);
+    let amended = engine.amend(at(3), 1, rests.id, Px::cents(40), Qty(1_200), None).unwrap();
+    assert_eq!((amended.remaining, amended.price), (Qty(1_200), Px::cents(40)));
+    assert_eq!(engine.own_order(1, rests.id).unwrap().status, OrderStatus::Canceled);
+    assert_eq!(engine.audit(), Vec::<String>::new());
 }
 
 #[test]
@@ -288,5 +303,49 @@ proptest! {
             prop_assert!(position.basis >= Cash::ZERO);
             prop_assert!(position.net != Qty::ZERO || position.basis == Cash::ZERO);
         }
+    }
+}
+
+/// Three business hours of a believable day with a busy client: every open market stays two-sided and
+/// uncrossed, and nothing is lost, whatever the seed.
+#[test]
+fn the_house_keeps_believable_books() {
+    for seed in 0..4 {
+        let mut engine = Engine::new(seed, at(0));
+        engine.open_account([Cash::dollars(5_000); SHARDS]);
+        engine.house_step_micros = 2_000_000;
+        crate::day::believable(seed, at(0).time).iter().for_each(|l| l.list(&mut engine, at(0)).unwrap());
+        let (mut outcomes, mut dice) = (BTreeSet::new(), Dice::new(seed));
+        for second in (0..3 * 3600).step_by(20) {
+            engine.advance(at(second));
+            let open: Vec<String> = engine
+                .markets
+                .values()
+                .filter(|m| m.status() == Status::Active)
+                .map(|m| m.spec.ticker.clone())
+                .collect();
+            let ticker = open[dice.between(0, open.len() as i64 - 1) as usize].clone();
+            let side = if dice.percent(50) { Bid } else { Ask };
+            let count = dice.between(100, 300_000);
+            let force = [TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill, TimeInForce::GoodTillCanceled];
+            let force = force[dice.between(0, 2) as usize];
+            let placed =
+                engine.place(at(second), 1, NewOrder { ticker, ..order(side, dice.between(1, 99), count, force) });
+            outcomes.insert(match placed {
+                Ok(p) if p.order.filled == Qty::ZERO => "nothing",
+                Ok(p) if p.order.filled < p.order.initial => "partly",
+                Ok(_) => "filled",
+                Err(Refusal::Killed) => "killed",
+                Err(_) => "refused",
+            });
+            for market in engine.markets.values().filter(|m| m.status() == Status::Active) {
+                let (bid, ask) = (market.book.best(Bid), market.book.best(Ask));
+                assert!(bid.is_none() || ask.is_none() || bid < ask, "{} is crossed", market.spec.ticker);
+            }
+        }
+        assert_eq!(engine.audit(), Vec::<String>::new());
+        assert_eq!(outcomes.len(), 5, "{outcomes:?}");
+        assert!(engine.markets.values().any(|m| m.status() == Status::Finalized));
+        assert!(engine.settlements.iter().any(|s| matches!(s.outcome, Outcome::Scalar(_)) || s.revenue_cents > 0));
     }
 }
