@@ -1,0 +1,135 @@
+//! The words of notices and prompts.
+//!
+//! Invariants
+//! - A receipt never speaks of betting, whoever it is for: it is what a push carries, and what people
+//!   who may not be prompted get.
+//! - Nothing promises: no "win", no "sure", no currency sign.
+
+use hunch_kernel::Points;
+
+/// Longest merchant name or market question in a sentence; a longer one is cut at a word.
+const NAME_CHARS_MAX: usize = 60;
+
+/// "1 point", "5 points".
+pub fn points_words(points: Points) -> String {
+    if points.0.abs() == 1 { format!("{points} point") } else { format!("{points} points") }
+}
+
+/// What a purchase's push says.
+pub fn purchase_receipt(points: Points, merchant: &str) -> String {
+    if points.is_positive() {
+        format!("You earned {} at {}.", points_words(points), tidy(merchant))
+    } else {
+        format!("Your visit to {} is recorded.", tidy(merchant))
+    }
+}
+
+/// What a return says. `taken` points went back.
+pub fn return_receipt(taken: Points, merchant: &str) -> String {
+    if taken.is_positive() {
+        format!("Your return at {} is recorded. {} went back.", tidy(merchant), points_words(taken))
+    } else {
+        format!("Your return at {} is recorded.", tidy(merchant))
+    }
+}
+
+/// Points that are available again or newly credited, whatever they come from.
+pub fn credit_receipt(points: Points) -> String {
+    if points.0 == 1 { "1 point is now available.".to_owned() } else { format!("{points} points are now available.") }
+}
+
+/// The question of one market, for those who may see it.
+pub fn market_prompt(title: &str) -> String {
+    format!("Ends today: {}", tidy(title))
+}
+
+/// An offer of a shop nearby.
+pub fn offer_prompt(title: &str, merchant: &str, bonus: Points) -> String {
+    format!("{} at {}: {} extra", tidy(title), tidy(merchant), points_words(bonus))
+}
+
+/// One line without control characters or currency signs, of bounded length.
+fn tidy(text: &str) -> String {
+    let plain = text.chars().map(|c| if c.is_control() || "$€£¥".contains(c) { ' ' } else { c });
+    let words: String = plain.collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.chars().count() <= NAME_CHARS_MAX {
+        return words;
+    }
+    let cut: String = words.chars().take(NAME_CHARS_MAX).collect();
+    format!("{}…", cut.rsplit_once(' ').map_or(cut.as_str(), |(whole, _)| whole))
+}
+
+/// Words that would make a message an invitation to bet. Used by tests of everything a protected
+/// person can receive.
+pub const BETTING_WORDS: &[&str] = &[
+    "bet",
+    "bets",
+    "betting",
+    "wager",
+    "stake",
+    "stakes",
+    "odds",
+    "gamble",
+    "gambling",
+    "predict",
+    "prediction",
+    "market",
+    "markets",
+    "contract",
+    "contracts",
+    "payout",
+    "win",
+    "wins",
+    "won",
+    "winnings",
+    "lose",
+    "lost",
+    "jackpot",
+    "yes",
+    "no",
+];
+
+/// The first betting word in these bytes, if any. Letters decide where a word ends.
+pub fn betting_word(bytes: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(bytes).to_lowercase();
+    let mut words = text.split(|c: char| !c.is_alphabetic());
+    words.find_map(|word| BETTING_WORDS.iter().find(|known| **known == word).copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn one_point_is_singular() {
+        assert_eq!(purchase_receipt(Points(1), "Rosa's Bakery"), "You earned 1 point at Rosa's Bakery.");
+        assert_eq!(purchase_receipt(Points(12), "Rosa's Bakery"), "You earned 12 points at Rosa's Bakery.");
+        assert_eq!(purchase_receipt(Points(0), "Rosa's Bakery"), "Your visit to Rosa's Bakery is recorded.");
+        assert_eq!(credit_receipt(Points(1)), "1 point is now available.");
+        assert_eq!(credit_receipt(Points(40)), "40 points are now available.");
+        assert_eq!(return_receipt(Points(1), "Rosa's"), "Your return at Rosa's is recorded. 1 point went back.");
+        assert_eq!(offer_prompt("Warm rolls", "Rosa's", Points(1)), "Warm rolls at Rosa's: 1 point extra");
+    }
+
+    #[test]
+    fn the_word_finder_finds_words_and_not_parts_of_words() {
+        assert_eq!(betting_word(b"Place your Bet!"), Some("bet"));
+        assert_eq!(betting_word(b"{\"market\":1}"), Some("market"));
+        assert_eq!(betting_word(b"Betty's Nook in Newmarket"), None);
+    }
+
+    proptest! {
+        /// Whatever the shop is called, what we add has no betting word, no currency sign and one line.
+        #[test]
+        fn receipts_never_speak_of_betting(points in 0i64..1_000_000, name in "[A-Z][a-z]{2,9}( [A-Z$€\n][a-z]{0,9}){0,12}") {
+            prop_assume!(betting_word(name.as_bytes()).is_none());
+            for text in [purchase_receipt(Points(points), &name), return_receipt(Points(points), &name), credit_receipt(Points(points))] {
+                prop_assert_eq!(betting_word(text.as_bytes()), None);
+                prop_assert!(!text.contains(['$', '€', '\n']));
+                prop_assert!(text.chars().count() < 140);
+                prop_assert_eq!(text.contains("1 points"), text.contains("11 points") || text.contains("1 points") && points % 10 == 1 && points != 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The question the sender asks before every prompt. `safeguards` answers it; nothing else may.
+
+use async_trait::async_trait;
+use hunch_kernel::{DeviceId, MemberId};
+
+/// Why a prompt may not be made: a stable code and a plain sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    pub code: String,
+    pub sentence: String,
+}
+
+/// THE gate, as messaging sees it.
+///
+/// A permit cannot be copied or stored, and only the gate makes one. Whoever cannot be judged is
+/// withheld: a failing database is a refusal.
+#[async_trait]
+pub trait PromptGate: Send + Sync + 'static {
+    type Permit: Send + Sync + 'static;
+
+    /// May this member be prompted about this category now? `device` is None where no device is known yet.
+    async fn permit(
+        &self,
+        member: MemberId,
+        device: Option<DeviceId>,
+        category: &str,
+    ) -> Result<Self::Permit, Withheld>;
+
+    /// Whether nothing has changed since the permit was given. Asked just before the socket.
+    async fn still_holds(&self, permit: &Self::Permit) -> bool;
+
+    /// The standing version the permit was given at, for the record of the attempt.
+    fn standing_version(permit: &Self::Permit) -> i64;
+}

@@ -1,0 +1,15 @@
+//! Web Push by hand: sealing (RFC 8291), identification (RFC 8292), the rules of RFC 8030, and the one
+//! network client of this crate.
+
+mod endpoint;
+mod rules;
+mod seal;
+mod transport;
+mod vapid;
+
+pub use endpoint::{Endpoint, EndpointError, EndpointRules};
+pub use rules::{Delivery, RETRY_DEFAULT, TTL_CAP, Urgency, back_off, classify, topic, ttl_seconds};
+pub use seal::{PLAINTEXT_BYTES_MAX, SEALED_BYTES, SealError, UserAgentKeys, seal};
+pub(crate) use transport::Outgoing;
+pub use transport::{PushTransport, TransportError};
+pub use vapid::{VapidError, VapidKey, VapidSigner};

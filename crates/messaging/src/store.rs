@@ -1,0 +1,513 @@
+//! Messaging's SQL.
+//!
+//! Lock order: notices before deliveries. A withdrawal and the resolution of a send meet at the notice,
+//! so whichever comes second sees what the first did.
+
+use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use crate::notice::{InboxEntry, NewNotice, Notice, PromptState, Wanted, notice_id};
+use crate::push::{Endpoint, UserAgentKeys};
+use crate::sender::{Claimed, Content, Outcome, Resolved};
+use crate::subscription::{NewSubscription, SUBSCRIPTIONS_MAX};
+use crate::why::{Facts, truth};
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+fn time(row: &PgRow, column: &str) -> Result<Timestamp> {
+    Ok(row.try_get::<jiff_sqlx::Timestamp, _>(column)?.to_jiff())
+}
+
+fn maybe_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>> {
+    Ok(row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
+}
+
+#[derive(Default)]
+struct NoticeColumns<'a> {
+    id: Vec<Uuid>,
+    member: Vec<Uuid>,
+    cause_kind: Vec<&'static str>,
+    cause: Vec<Uuid>,
+    body: Vec<&'a str>,
+    wanted: Vec<&'static str>,
+    state: Vec<&'static str>,
+    reference: Vec<Option<String>>,
+    title: Vec<Option<&'a str>>,
+    category: Vec<Option<&'a str>>,
+    reason: Vec<Option<&'a str>>,
+    expires: Vec<jiff_sqlx::Timestamp>,
+}
+
+impl<'a> NoticeColumns<'a> {
+    fn push(&mut self, new: &'a NewNotice) {
+        let (wanted, state, reference, title, category, reason) = match &new.wanted {
+            Wanted::Nothing { reason } => ("nothing", "none", None, None, None, Some(reason.as_str())),
+            Wanted::Receipt { withheld } => {
+                ("receipt", "none", None, None, None, withheld.as_ref().map(|w| w.reason.as_str()))
+            }
+            Wanted::Offer { offer, title } => {
+                ("offer", "open", Some(offer.to_string()), Some(title.as_str()), None, None)
+            }
+            Wanted::Market { ticker, category, title } => {
+                ("market", "open", Some(ticker.clone()), Some(title.as_str()), Some(category.as_str()), None)
+            }
+        };
+        self.id.push(notice_id(new.member, new.cause).0);
+        self.member.push(new.member.0);
+        self.cause_kind.push(new.cause.kind());
+        self.cause.push(new.cause.id());
+        self.body.push(&new.body);
+        self.wanted.push(wanted);
+        self.state.push(state);
+        self.reference.push(reference);
+        self.title.push(title);
+        self.category.push(category);
+        self.reason.push(reason);
+        self.expires.push(new.expires_at.to_sqlx());
+    }
+}
+
+/// Notices, their deliveries, and a row for each prompt that the gate refused at the decision.
+pub(crate) async fn insert_notices(
+    conn: &mut PgConnection,
+    notices: &[NewNotice],
+    now: Timestamp,
+    wall: Timestamp,
+) -> Result<u64> {
+    let mut columns = NoticeColumns::default();
+    notices.iter().for_each(|new| columns.push(new));
+    let new: i64 = sqlx::query_scalar(
+        "WITH made AS (
+             INSERT INTO messaging.notice (notice, member, cause_kind, cause, body, wanted, prompt_state, prompt_ref,
+                 prompt_title, category, reason, expires_at, made_at, made_wall_at)
+             SELECT n.*, $13, $14 FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[],
+                 $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[]) AS n
+             ON CONFLICT DO NOTHING
+             RETURNING notice, member, wanted, reason
+         ), sent AS (
+             INSERT INTO messaging.delivery (notice, subscription, member, device, state, content, due_at)
+             SELECT m.notice, s.subscription, s.member, s.device, 'due',
+                    CASE m.wanted WHEN 'market' THEN 'prompt' ELSE m.wanted END, $14
+             FROM made m JOIN messaging.subscription s USING (member) WHERE m.wanted <> 'nothing'
+         ), kept AS (
+             INSERT INTO messaging.withheld (notice, member, reason, stage, at)
+             SELECT notice, member, reason, 'decision', $13 FROM made WHERE wanted = 'receipt' AND reason IS NOT NULL
+         )
+         SELECT count(*) FROM made",
+    )
+    .bind(columns.id)
+    .bind(columns.member)
+    .bind(columns.cause_kind)
+    .bind(columns.cause)
+    .bind(columns.body)
+    .bind(columns.wanted)
+    .bind(columns.state)
+    .bind(columns.reference)
+    .bind(columns.title)
+    .bind(columns.category)
+    .bind(columns.reason)
+    .bind(columns.expires)
+    .bind(now.to_sqlx())
+    .bind(wall.to_sqlx())
+    .fetch_one(conn)
+    .await?;
+    Ok(new.unsigned_abs())
+}
+
+pub(crate) async fn notice(pool: &PgPool, member: MemberId, id: NoticeId) -> Result<Option<Notice>> {
+    let row = sqlx::query("SELECT * FROM messaging.notice WHERE notice = $1 AND member = $2")
+        .bind(id.0)
+        .bind(member.0)
+        .fetch_optional(pool)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Notice {
+        id,
+        member,
+        cause_kind: row.try_get("cause_kind")?,
+        cause: row.try_get("cause")?,
+        body: row.try_get("body")?,
+        wanted: row.try_get("wanted")?,
+        prompt_state: match row.try_get::<&str, _>("prompt_state")? {
+            "open" => PromptState::Open,
+            "withheld" => PromptState::Withheld,
+            _ => PromptState::None,
+        },
+        prompt_ref: row.try_get("prompt_ref")?,
+        prompt_title: row.try_get("prompt_title")?,
+        category: row.try_get("category")?,
+        reason: row.try_get("reason")?,
+        expires_at: time(&row, "expires_at")?,
+        made_at: time(&row, "made_at")?,
+        fetched_at: maybe_time(&row, "fetched_at")?,
+    }))
+}
+
+pub(crate) async fn inbox(
+    pool: &PgPool,
+    member: MemberId,
+    before: Option<(Timestamp, NoticeId)>,
+    limit: i64,
+) -> Result<Vec<InboxEntry>> {
+    let rows = sqlx::query(
+        "SELECT n.*, f.* FROM (
+             SELECT * FROM messaging.notice
+             WHERE member = $1 AND ($2::timestamptz IS NULL OR (made_at, notice) < ($2, $3))
+             ORDER BY made_at DESC, notice DESC LIMIT $4
+         ) n CROSS JOIN LATERAL (
+             SELECT count(*) AS deliveries, count(*) FILTER (WHERE accepted_at IS NOT NULL) AS accepted,
+                    count(*) FILTER (WHERE state IN ('due', 'sending')) AS waiting,
+                    count(*) FILTER (WHERE state = 'expired') AS expired,
+                    count(*) FILTER (WHERE state = 'refused') AS refused,
+                    max(attempts) AS attempts, max(last_status) AS status
+             FROM messaging.delivery d WHERE d.notice = n.notice
+         ) f ORDER BY n.made_at DESC, n.notice DESC",
+    )
+    .bind(member.0)
+    .bind(before.map(|(at, _)| at.to_sqlx()))
+    .bind(before.map(|(_, id)| id.0))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let entry = |row: &PgRow| {
+        Ok(InboxEntry {
+            id: NoticeId(row.try_get("notice")?),
+            cause_kind: row.try_get("cause_kind")?,
+            cause: row.try_get("cause")?,
+            body: row.try_get("body")?,
+            has_more: row.try_get::<&str, _>("prompt_state")? == "open",
+            made_at: time(row, "made_at")?,
+            expires_at: time(row, "expires_at")?,
+            push: truth(facts(row)?),
+        })
+    };
+    rows.iter().map(entry).collect()
+}
+
+fn facts(row: &PgRow) -> Result<Facts> {
+    let wanted: String = row.try_get("wanted")?;
+    let reason: Option<String> = row.try_get("reason")?;
+    Ok(Facts {
+        withheld: wanted != "nothing" && reason.is_some(),
+        wanted,
+        reason,
+        deliveries: row.try_get("deliveries")?,
+        accepted: row.try_get("accepted")?,
+        waiting: row.try_get("waiting")?,
+        expired: row.try_get("expired")?,
+        refused: row.try_get("refused")?,
+        attempts: row.try_get("attempts")?,
+        status: row.try_get("status")?,
+    })
+}
+
+pub(crate) async fn facts_of_purchase(pool: &PgPool, purchase: Uuid) -> Result<Option<Facts>> {
+    let row = sqlx::query(
+        "SELECT n.wanted, n.reason, count(d.notice) AS deliveries,
+                count(*) FILTER (WHERE d.accepted_at IS NOT NULL) AS accepted,
+                count(*) FILTER (WHERE d.state IN ('due', 'sending')) AS waiting,
+                count(*) FILTER (WHERE d.state = 'expired') AS expired,
+                count(*) FILTER (WHERE d.state = 'refused') AS refused,
+                max(d.attempts) AS attempts, max(d.last_status) AS status
+         FROM messaging.notice n LEFT JOIN messaging.delivery d USING (notice)
+         WHERE n.cause = $1 AND n.cause_kind = 'purchase' GROUP BY n.notice",
+    )
+    .bind(purchase)
+    .fetch_optional(pool)
+    .await?;
+    row.as_ref().map(facts).transpose()
+}
+
+pub(crate) async fn mark_fetched(pool: &PgPool, id: NoticeId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE messaging.notice SET fetched_at = $2 WHERE notice = $1 AND fetched_at IS NULL")
+        .bind(id.0)
+        .bind(now.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn withdraw_prompts(
+    conn: &mut PgConnection,
+    member: MemberId,
+    reason: &str,
+    now: Timestamp,
+    wall: Timestamp,
+) -> Result<u64> {
+    let notices: Vec<Uuid> = sqlx::query_scalar(
+        "UPDATE messaging.notice SET prompt_state = 'withheld', reason = $2
+         WHERE member = $1 AND prompt_state = 'open' AND wanted = 'market' AND expires_at > $3 RETURNING notice",
+    )
+    .bind(member.0)
+    .bind(reason)
+    .bind(now.to_sqlx())
+    .fetch_all(&mut *conn)
+    .await?;
+    if notices.is_empty() {
+        return Ok(0);
+    }
+    sqlx::query(
+        "INSERT INTO messaging.withheld (notice, member, reason, stage, at)
+         SELECT n, $2, $3, 'standing', $4 FROM UNNEST($1::uuid[]) AS n",
+    )
+    .bind(&notices)
+    .bind(member.0)
+    .bind(reason)
+    .bind(now.to_sqlx())
+    .execute(&mut *conn)
+    .await?;
+    // What is in flight (sending) is seen to by its resolution, which reads the notice again. What was
+    // handed over is replaced while the service may still hold it; the sender drops it once it has expired.
+    sqlx::query(
+        "UPDATE messaging.delivery SET state = 'due', content = 'receipt', due_at = $2
+         WHERE notice = ANY($1) AND content = 'prompt' AND state IN ('due', 'accepted')",
+    )
+    .bind(&notices)
+    .bind(wall.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(notices.len() as u64)
+}
+
+pub(crate) async fn replace_subscription(
+    pool: &PgPool,
+    id: SubscriptionId,
+    new: &NewSubscription,
+    endpoint: &Endpoint,
+    keys: &UserAgentKeys,
+    now: Timestamp,
+) -> Result<SubscriptionId> {
+    let mut tx = pool.begin().await?;
+    // One member's subscriptions change one after the other, so that the cap holds.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 46))")
+        .bind(new.member.0)
+        .execute(&mut *tx)
+        .await?;
+    let same = sqlx::query_scalar(
+        "SELECT subscription FROM messaging.subscription
+         WHERE member = $1 AND device = $2 AND endpoint = $3 AND p256dh = $4 AND auth = $5",
+    )
+    .bind(new.member.0)
+    .bind(new.device.0)
+    .bind(endpoint.as_str())
+    .bind(keys.p256dh())
+    .bind(keys.auth())
+    .fetch_optional(&mut *tx)
+    .await?;
+    if let Some(same) = same {
+        return Ok(SubscriptionId(same));
+    }
+    sqlx::query("DELETE FROM messaging.subscription WHERE device = $1 OR endpoint = $2")
+        .bind(new.device.0)
+        .bind(endpoint.as_str())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(
+        "DELETE FROM messaging.subscription WHERE subscription IN (
+             SELECT subscription FROM messaging.subscription WHERE member = $1 ORDER BY made_at DESC, subscription OFFSET $2)",
+    )
+    .bind(new.member.0)
+    .bind(SUBSCRIPTIONS_MAX - 1)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO messaging.subscription (subscription, member, device, endpoint, p256dh, auth, made_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(id.0)
+    .bind(new.member.0)
+    .bind(new.device.0)
+    .bind(endpoint.as_str())
+    .bind(keys.p256dh())
+    .bind(keys.auth())
+    .bind(now.to_sqlx())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(id)
+}
+
+pub(crate) async fn delete_subscription(pool: &PgPool, member: MemberId, id: SubscriptionId) -> Result<bool> {
+    let gone = sqlx::query("DELETE FROM messaging.subscription WHERE subscription = $1 AND member = $2")
+        .bind(id.0)
+        .bind(member.0)
+        .execute(pool)
+        .await?;
+    Ok(gone.rows_affected() > 0)
+}
+
+pub(crate) async fn subscriptions(pool: &PgPool, member: MemberId) -> Result<Vec<(SubscriptionId, DeviceId)>> {
+    let rows = sqlx::query(
+        "SELECT subscription, device FROM messaging.subscription WHERE member = $1 ORDER BY made_at, subscription",
+    )
+    .bind(member.0)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(|row| Ok((SubscriptionId(row.try_get(0)?), DeviceId(row.try_get(1)?)))).collect()
+}
+
+/// Marks due deliveries as being sent and returns them, receipts first. What another sender holds is
+/// skipped; what a dead sender held is taken once its lease is over.
+pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_until: Timestamp) -> Result<Vec<Claimed>> {
+    let rows = sqlx::query(
+        "WITH due AS (
+             SELECT notice, subscription FROM messaging.delivery
+             WHERE state IN ('due', 'sending') AND due_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
+             ORDER BY content DESC, due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+         ), taken AS (
+             UPDATE messaging.delivery d SET state = 'sending', leased_until = $3, attempts = attempts + 1
+             FROM due WHERE d.notice = due.notice AND d.subscription = due.subscription
+             RETURNING d.notice, d.subscription, d.member, d.device, d.content, d.attempts
+         )
+         SELECT t.*, n.body, n.category, n.prompt_state, n.expires_at, s.endpoint, s.p256dh, s.auth
+         FROM taken t JOIN messaging.notice n USING (notice) LEFT JOIN messaging.subscription s USING (subscription)",
+    )
+    .bind(wall.to_sqlx())
+    .bind(limit)
+    .bind(lease_until.to_sqlx())
+    .fetch_all(pool)
+    .await?;
+    let claimed = |row: &PgRow| {
+        let target = match row.try_get::<Option<String>, _>("endpoint")? {
+            Some(endpoint) => Some((endpoint, row.try_get("p256dh")?, row.try_get("auth")?)),
+            None => None,
+        };
+        let open = row.try_get::<&str, _>("prompt_state")? == "open";
+        Ok(Claimed {
+            notice: NoticeId(row.try_get("notice")?),
+            subscription: SubscriptionId(row.try_get("subscription")?),
+            member: MemberId(row.try_get("member")?),
+            device: DeviceId(row.try_get("device")?),
+            attempt: row.try_get("attempts")?,
+            body: row.try_get("body")?,
+            content: match row.try_get::<&str, _>("content")? {
+                "prompt" if open => Content::Prompt,
+                "offer" if open => Content::Offer,
+                _ => Content::Receipt,
+            },
+            category: row.try_get("category")?,
+            expires_at: time(row, "expires_at")?,
+            target,
+        })
+    };
+    rows.iter().map(claimed).collect()
+}
+
+/// Writes what came of a batch of sends, in one transaction.
+pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wall: Timestamp) -> Result<()> {
+    let mut tx = pool.begin().await?;
+    let mut notices: Vec<Uuid> = done.iter().map(|d| d.claimed.notice.0).collect();
+    notices.sort_unstable();
+    notices.dedup();
+    let withheld: Vec<&Resolved> = done.iter().filter(|d| d.withheld.is_some()).collect();
+    // First the notices: a withdrawal that is under way ends before we go on, a later one waits for us.
+    sqlx::query("SELECT 1 FROM messaging.notice WHERE notice = ANY($1) ORDER BY notice FOR UPDATE")
+        .bind(&notices)
+        .execute(&mut *tx)
+        .await?;
+    if !withheld.is_empty() {
+        insert_withheld(&mut tx, &withheld, now).await?;
+    }
+    resolve_deliveries(&mut tx, done, wall).await?;
+    insert_attempts(&mut tx, done, wall).await?;
+    let gone: Vec<Uuid> =
+        done.iter().filter(|d| d.outcome == Outcome::Gone).map(|d| d.claimed.subscription.0).collect();
+    if !gone.is_empty() {
+        sqlx::query("DELETE FROM messaging.subscription WHERE subscription = ANY($1)")
+            .bind(gone)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await
+}
+
+async fn insert_withheld(conn: &mut PgConnection, withheld: &[&Resolved], now: Timestamp) -> Result<()> {
+    let notices: Vec<Uuid> = withheld.iter().map(|d| d.claimed.notice.0).collect();
+    let reasons: Vec<&str> = withheld.iter().filter_map(|d| d.withheld.as_deref()).collect();
+    sqlx::query(
+        "UPDATE messaging.notice n SET prompt_state = 'withheld', reason = w.reason
+         FROM UNNEST($1::uuid[], $2::text[]) AS w (notice, reason)
+         WHERE n.notice = w.notice AND n.prompt_state = 'open'",
+    )
+    .bind(&notices)
+    .bind(&reasons)
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "INSERT INTO messaging.withheld (notice, subscription, member, reason, stage, at)
+         SELECT w.*, 'send', $5 FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::text[]) AS w",
+    )
+    .bind(&notices)
+    .bind(withheld.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
+    .bind(withheld.iter().map(|d| d.claimed.member.0).collect::<Vec<_>>())
+    .bind(&reasons)
+    .bind(now.to_sqlx())
+    .execute(&mut *conn)
+    .await?;
+    // The same prompt on the member's other devices: queued ones become receipts, shown ones are replaced.
+    sqlx::query(
+        "UPDATE messaging.delivery SET state = 'due', content = 'receipt', due_at = least(due_at, $3)
+         WHERE notice = ANY($1) AND NOT subscription = ANY($2) AND content = 'prompt' AND state IN ('due', 'accepted')",
+    )
+    .bind(&notices)
+    .bind(withheld.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
+    .bind(withheld.iter().map(|d| d.ended_wall).max().unwrap_or(now).to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// A prompt that was taken back while it was in flight is due again, as a receipt: it replaces by topic.
+async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE messaging.delivery d SET
+             state = CASE WHEN o.content = 'prompt' AND o.state = 'accepted' AND n.prompt_state = 'withheld' THEN 'due'
+                          ELSE o.state END,
+             content = CASE WHEN n.prompt_state = 'withheld' THEN 'receipt' ELSE o.content END,
+             due_at = o.due_at, leased_until = NULL, last_status = o.status,
+             accepted_at = CASE WHEN o.state = 'accepted' THEN coalesce(d.accepted_at, $8) ELSE d.accepted_at END
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::int[], $4::text[], $5::text[], $6::timestamptz[], $7::int[])
+              AS o (notice, subscription, attempt, state, content, due_at, status)
+         JOIN messaging.notice n ON n.notice = o.notice
+         WHERE d.notice = o.notice AND d.subscription = o.subscription AND d.attempts = o.attempt AND d.state = 'sending'",
+    )
+    .bind(done.iter().map(|d| d.claimed.notice.0).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.claimed.attempt).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.outcome.delivery_state()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.content.as_str()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.due_wall.to_sqlx()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.status.map(i32::from)).collect::<Vec<_>>())
+    .bind(wall.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO messaging.attempt (notice, subscription, attempt, member, device, content, outcome, status, standing,
+             at, ended_at)
+         SELECT a.*, $11 FROM UNNEST($1::uuid[], $2::uuid[], $3::int[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+             $8::int[], $9::bigint[], $10::timestamptz[]) AS a
+         ON CONFLICT ON CONSTRAINT attempt_once DO NOTHING",
+    )
+    .bind(done.iter().map(|d| d.claimed.notice.0).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.claimed.attempt).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.claimed.member.0).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.claimed.device.0).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.content.as_str()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.outcome.as_str()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.status.map(i32::from)).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.standing).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.at.to_sqlx()).collect::<Vec<_>>())
+    .bind(wall.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
