@@ -2,11 +2,13 @@
 
 use hunch_kernel::{Clocks, SharedEntropy};
 use hunch_ledger::Door;
+use hunch_log::Tail;
 use hunch_loyalty::{Directory, Purchases, ReturnHandler, TerminalSessions};
 use hunch_people::People;
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_util::sync::CancellationToken;
 
 use crate::credentials::OperatorKey;
 
@@ -19,8 +21,12 @@ pub struct App {
     pub purchases: Purchases,
     pub returns: Door<ReturnHandler>,
     pub terminal_sessions: TerminalSessions,
+    /// Wakes live streams.
+    pub tail: Tail,
     pub operator: OperatorKey,
     pub readiness: Readiness,
+    /// Cancelled when the process stops: ends live streams, which would never end by themselves.
+    pub closing: CancellationToken,
     /// Prometheus text of everything measured.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
 }

@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::openapi::Document;
 use crate::problem::{Problem, ProblemKind};
-use crate::routes::{health, me, ops, pos, sign_in};
+use crate::routes::{health, me, ops, pages, pos, sign_in, stream};
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_SECONDS_MAX: u64 = 30;
@@ -38,6 +38,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(me::balance))
         .routes(routes!(me::statement))
         .routes(routes!(me::code))
+        .routes(routes!(stream::stream))
         .routes(routes!(ops::post_merchant))
         .routes(routes!(ops::post_members))
         .routes(routes!(ops::post_terminal))
@@ -49,6 +50,7 @@ pub fn router(app: Arc<App>) -> Router {
     let (routes, _) = parts();
     routes
         .route("/openapi.json", axum::routing::get(document))
+        .merge(pages::routes())
         .fallback(|| async { Problem::bare(ProblemKind::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::bare(ProblemKind::MethodNotAllowed) })
         .layer(from_fn(measure))

@@ -42,6 +42,7 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("get", "/v1/me/balance", "member"),
     ("get", "/v1/me/statement", "member"),
     ("get", "/v1/me/code", "member"),
+    ("get", "/v1/me/stream", "member"),
     ("post", "/v1/ops/members", "operator"),
     ("post", "/v1/ops/merchants", "operator"),
     ("post", "/v1/ops/terminals", "operator"),
@@ -65,6 +66,7 @@ async fn each_route_takes_its_own_credentials_only() {
 
     let service = Service::start().await;
     let till = service.till().await;
+    let (member, _) = service.member().await;
     for (method, path, credentials) in PERMISSIONS.iter().filter(|(_, _, c)| *c != "anyone") {
         let plain = || {
             Request::builder()
@@ -77,25 +79,16 @@ async fn each_route_takes_its_own_credentials_only() {
             plain().header("authorization", "Bearer nonsense").body(Body::from("{}")).unwrap(),
             plain().header("authorization", "Basic eDp5").body(Body::from("{}")).unwrap(),
         ];
-        match *credentials {
-            "terminal" => wrong
-                .push(plain().header("authorization", format!("Bearer {OPERATOR}")).body(Body::from("{}")).unwrap()),
-            // The operator's and a till's credentials are of no use to a member's route, nor a till's to the operator's.
-            other => {
-                if other == "member" {
-                    wrong.push(
-                        plain().header("authorization", format!("Bearer {OPERATOR}")).body(Body::from("{}")).unwrap(),
-                    );
-                }
-                wrong.push(
-                    plain()
-                        .header("hunch-session", &till.session)
-                        .header("hunch-timestamp", 1)
-                        .header("hunch-signature", "00")
-                        .body(Body::from("{}"))
-                        .unwrap(),
-                );
-            }
+        let bearer = |token: &str| plain().header("authorization", format!("Bearer {token}")).body(Body::from("{}"));
+        if *credentials != "operator" {
+            wrong.push(bearer(OPERATOR).unwrap());
+        }
+        if *credentials != "member" {
+            wrong.push(bearer(&member).unwrap());
+        }
+        if *credentials != "terminal" {
+            let till = plain().header("hunch-session", &till.session).header("hunch-timestamp", 1);
+            wrong.push(till.header("hunch-signature", "00").body(Body::from("{}")).unwrap());
         }
         for request in wrong {
             let answer = service.ask(request).await;

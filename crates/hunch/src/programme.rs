@@ -50,7 +50,8 @@ impl Programme {
         };
         let code_key = secret(&folder, "member-code-key", entropy.as_ref())?;
 
-        let mut builder = Batcher::builder(pool.clone(), clocks.clone(), Tail::new(shards));
+        let tail = Tail::new(shards);
+        let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let (purchases, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
         let batcher = builder.build();
 
@@ -68,8 +69,10 @@ impl Programme {
             },
             returns,
             terminal_sessions: TerminalSessions::new(pool.clone(), clocks.clone(), entropy.clone()),
+            tail,
             operator: OperatorKey::of_token(&operator_token),
             readiness: Readiness::default(),
+            closing: CancellationToken::new(),
             metrics: Arc::new(move || metrics.render()),
             pool,
             clocks: clocks.clone(),

@@ -40,9 +40,9 @@ impl Served {
             .await
             .with_context(|| format!("{listen} cannot be listened on; choose another with HUNCH_SERVER__LISTEN"))?;
         let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
         let operator_token = programme.operator_token.clone();
         let app = programme.app.clone();
+        let stop = app.closing.clone();
 
         let serving = stop.clone();
         let done = tokio::spawn(async move {

@@ -58,3 +58,12 @@ pub async fn shards(pool: &PgPool) -> Result<u16, LogError> {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM log.shard_head").fetch_one(pool).await?;
     Ok(count as u16)
 }
+
+/// The last sequence number of this shard.
+///
+/// # Errors
+/// `Storage`, also for a shard that does not exist.
+pub async fn head(pool: &PgPool, shard: Shard) -> Result<i64, LogError> {
+    let head = sqlx::query_scalar("SELECT last_seq FROM log.shard_head WHERE shard = $1");
+    Ok(head.bind(shard.0).fetch_one(pool).await?)
+}

@@ -70,7 +70,7 @@ impl CodeError {
     }
 }
 
-/// Makes a new code for a member.
+/// Makes a new code for a member. `now` is wall time: a person has to hold up the screen in it.
 ///
 /// # Errors
 /// When the database fails.

@@ -170,7 +170,7 @@ pub struct Code {
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn code(State(app): State<Arc<App>>, session: MemberSession) -> Result<axum::Json<Code>, Problem> {
-    let now = app.clocks.business.now();
+    let now = app.clocks.wall.now();
     let code = issue_code(&app.pool, &app.purchases.codes, &app.entropy, session.member, now).await?;
     let qr = QRBuilder::new(code.text.as_str()).build();
     let qr = qr.map_err(|_| Problem::new(ProblemKind::Internal, "the code could not be drawn; type its text"))?;

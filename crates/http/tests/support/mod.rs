@@ -16,6 +16,7 @@ use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandle
 use hunch_people::People;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
 
@@ -49,7 +50,8 @@ impl Service {
         let clocks = Clocks::manual(clock.clone());
         let entropy = SeededEntropy::shared(1);
         open_members(&mut db.app().acquire().await.unwrap(), &[MemberId(MEMBER)], 8).await.unwrap();
-        let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), Tail::new(8));
+        let tail = Tail::new(8);
+        let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let (door, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
         let directory = Directory::new(db.app().clone(), clocks.wall.clone());
         let readiness = Readiness::default();
@@ -72,6 +74,8 @@ impl Service {
             terminal_sessions: TerminalSessions::new(db.app().clone(), clocks, entropy),
             operator: OperatorKey::of_token(OPERATOR),
             readiness,
+            tail,
+            closing: CancellationToken::new(),
             metrics: Arc::new(String::new),
         };
         let _running = run_batcher(&builder.build());
@@ -92,6 +96,19 @@ impl Service {
             .header("authorization", format!("Bearer {OPERATOR}"))
             .header("content-type", "application/json");
         self.ask(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Someone who joined and signed in through the public doors: session token and member token.
+    pub async fn member(&self) -> (String, String) {
+        let person = json!({"full_name": "Ann Example", "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
+        let added = self.operator("/v1/ops/members", json!({"members": [person]})).await;
+        assert_eq!(added.status, 201, "{}", added.body);
+        let code = json!({"code": added.body["members"][0]["sign_in_code"]}).to_string();
+        let request = Request::post("/v1/sign-in").header("content-type", "application/json");
+        let answer = self.ask(request.body(Body::from(code)).unwrap()).await;
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let text = |v: &Value| v.as_str().unwrap().to_owned();
+        (text(&answer.body["token"]), text(&answer.body["member_token"]))
     }
 
     /// Rosa's Bakery with one till and an open session, all through the public doors.

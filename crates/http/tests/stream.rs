@@ -1,0 +1,63 @@
+//! The live stream, over a whole service.
+
+mod support;
+
+use axum::body::Body;
+use axum::http::Request;
+use serde_json::{Value, json};
+use support::{Service, purchase};
+use tokio_stream::StreamExt;
+use tower::ServiceExt;
+
+/// The next server-sent event that is not a comment, as (id, event, data).
+async fn next_event(body: &mut axum::body::BodyDataStream) -> (String, String, Value) {
+    loop {
+        let text = String::from_utf8(body.next().await.unwrap().unwrap().to_vec()).unwrap();
+        let field = |name: &str| {
+            text.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(':')).map(|v| v.trim().to_owned())
+        };
+        if let (Some(id), Some(event), Some(data)) = (field("id"), field("event"), field("data")) {
+            return (id, event, serde_json::from_str(&data).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_stream_begins_with_a_snapshot_and_goes_on_behind_the_last_id() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let (token, member) = service.member().await;
+    let open = |last: Option<String>| {
+        let mut request = Request::get("/v1/me/stream").header("authorization", format!("Bearer {token}"));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let router = service.router.clone();
+        async move {
+            let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.into_body().into_data_stream()
+        }
+    };
+    let mut stream = open(None).await;
+    let (_, event, data) = next_event(&mut stream).await;
+    assert_eq!((event.as_str(), data["balance"]["available_points"].as_i64()), ("snapshot", Some(0)));
+
+    service.signed(&till, "/v1/pos/purchases", &bought(&member, "1")).await;
+    let (first, event, data) = next_event(&mut stream).await;
+    assert_eq!((event.as_str(), &data["happened"]), ("changed", &json!(["PurchaseRecorded"])));
+    assert_eq!(data["balance"]["available_points"], 10);
+    drop(stream);
+
+    service.signed(&till, "/v1/pos/purchases", &bought(&member, "2")).await;
+    let (_, event, data) = next_event(&mut open(Some(first)).await).await;
+    assert_eq!((event.as_str(), data["balance"]["available_points"].as_i64()), ("changed", Some(20)));
+    let (_, event, _) = next_event(&mut open(Some("7-999999".to_owned())).await).await;
+    assert_eq!(event, "snapshot", "an id we cannot follow begins again");
+}
+
+fn bought(member: &str, receipt: &str) -> String {
+    let mut body = purchase(receipt, 100);
+    body["member_token"] = json!(member);
+    body.to_string()
+}
