@@ -1,0 +1,520 @@
+//! The exchange's published shapes, as far as we read them, and their translation into our words. Unknown fields are
+//! ignored: the exchange adds some every month.
+
+use hunch_exchange::{
+    ExchangePosition, ExchangeShard, FeeRule, FillReport, LifecycleKind, MarketReport, MarketResult, MarketStatus,
+    OrderReport, PriceBand, SeriesReport, SettlementReport,
+};
+use hunch_kernel::{Count, Dollars, EventTicker, MarketTicker, MoneyError, Price, SeriesTicker, Side};
+use jiff::Timestamp;
+use serde::Deserialize;
+use uuid::Uuid;
+
+/// A thousand pages are no list any more.
+pub(crate) const PAGES_MAX: usize = 1_000;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WireError {
+    #[error("{field}: {source}")]
+    Number { field: &'static str, source: MoneyError },
+    #[error("{field} is {value:?}, which is not documented")]
+    Word { field: &'static str, value: String },
+}
+
+fn price(field: &'static str, text: &str) -> Result<Price, WireError> {
+    text.parse().map_err(|source| WireError::Number { field, source })
+}
+
+fn count(field: &'static str, text: &str) -> Result<Count, WireError> {
+    text.parse().map_err(|source| WireError::Number { field, source })
+}
+
+fn dollars(field: &'static str, text: &str) -> Result<Dollars, WireError> {
+    text.parse().map_err(|source| WireError::Number { field, source })
+}
+
+fn word(field: &'static str, value: &str) -> WireError {
+    WireError::Word { field, value: value.chars().take(40).collect() }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Created {
+    /// Absent or empty: the answer is not one, whatever its status says.
+    #[serde(default)]
+    pub order_id: String,
+    pub client_order_id: Option<String>,
+    pub fill_count: String,
+    pub remaining_count: String,
+    pub average_fill_price: Option<String>,
+    pub average_fee_paid: Option<String>,
+}
+
+impl Created {
+    pub fn report(&self, client_order_id: Uuid, side: Side) -> Result<OrderReport, WireError> {
+        if self.order_id.is_empty() {
+            return Err(word("order_id", ""));
+        }
+        if let Some(echo) = &self.client_order_id
+            && !echo.is_empty()
+            && echo.parse() != Ok(client_order_id)
+        {
+            return Err(word("client_order_id", echo));
+        }
+        let filled = count("fill_count", &self.fill_count)?;
+        let average = self.average_fill_price.as_deref().map(|p| price("average_fill_price", p)).transpose()?;
+        let fee = self.average_fee_paid.as_deref().map(|p| dollars("average_fee_paid", p)).transpose()?;
+        let average = average.filter(|_| filled.0 > 0).map(|yes| yes.of(side));
+        let fee_exact = i128::from(fee.unwrap_or_default().0) * i128::from(filled.0);
+        Ok(OrderReport {
+            exchange_order_id: self.order_id.clone(),
+            client_order_id,
+            filled,
+            resting: count("remaining_count", &self.remaining_count)?,
+            average_price: average,
+            cost: average.map_or(Dollars::ZERO, |p| p.times_up(filled)),
+            fees: Dollars((fee_exact.div_euclid(100) + i128::from(fee_exact.rem_euclid(100) != 0)) as i64),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Orders {
+    pub orders: Vec<Order>,
+    #[serde(default)]
+    pub cursor: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Order {
+    pub order_id: String,
+    #[serde(default)]
+    pub client_order_id: String,
+    pub outcome_side: String,
+    pub fill_count_fp: String,
+    pub remaining_count_fp: String,
+    pub taker_fill_cost_dollars: String,
+    pub maker_fill_cost_dollars: String,
+    pub taker_fees_dollars: String,
+    pub maker_fees_dollars: String,
+}
+
+impl Order {
+    pub fn report(&self, client_order_id: Uuid) -> Result<OrderReport, WireError> {
+        side("outcome_side", &self.outcome_side)?;
+        let filled = count("fill_count_fp", &self.fill_count_fp)?;
+        let cost = dollars("taker_fill_cost_dollars", &self.taker_fill_cost_dollars)?
+            + dollars("maker_fill_cost_dollars", &self.maker_fill_cost_dollars)?;
+        let fees = dollars("taker_fees_dollars", &self.taker_fees_dollars)?
+            + dollars("maker_fees_dollars", &self.maker_fees_dollars)?;
+        let average = if filled.0 > 0 { Price::from_micros((cost.0 * 100) / filled.0).ok() } else { None };
+        Ok(OrderReport {
+            exchange_order_id: self.order_id.clone(),
+            client_order_id,
+            filled,
+            resting: count("remaining_count_fp", &self.remaining_count_fp)?,
+            average_price: average,
+            cost,
+            fees,
+        })
+    }
+}
+
+fn side(field: &'static str, text: &str) -> Result<Side, WireError> {
+    text.parse().map_err(|_| word(field, text))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct OneMarket {
+    pub market: Market,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Markets {
+    pub markets: Vec<Market>,
+    #[serde(default)]
+    pub cursor: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Market {
+    pub ticker: String,
+    pub event_ticker: String,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default)]
+    pub yes_sub_title: String,
+    #[serde(default)]
+    pub no_sub_title: String,
+    #[serde(default)]
+    pub rules_primary: String,
+    #[serde(default)]
+    pub rules_secondary: String,
+    pub status: String,
+    #[serde(default)]
+    pub result: String,
+    pub settlement_value_dollars: Option<String>,
+    pub settlement_ts: Option<Timestamp>,
+    pub yes_bid_dollars: String,
+    pub yes_ask_dollars: String,
+    #[serde(default = "zero")]
+    pub yes_bid_size_fp: String,
+    #[serde(default = "zero")]
+    pub yes_ask_size_fp: String,
+    pub last_price_dollars: Option<String>,
+    #[serde(default = "zero")]
+    pub volume_fp: String,
+    pub open_time: Timestamp,
+    pub close_time: Timestamp,
+    pub expected_expiration_time: Option<Timestamp>,
+    pub occurrence_datetime: Option<Timestamp>,
+    #[serde(default)]
+    pub price_ranges: Vec<Range>,
+    #[serde(default)]
+    pub exchange_index: i16,
+    #[serde(default)]
+    pub settlement_timer_seconds: i64,
+}
+
+fn zero() -> String {
+    "0.00".to_owned()
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Range {
+    pub start: String,
+    pub end: String,
+    pub step: String,
+}
+
+impl Market {
+    pub fn report(self) -> Result<MarketReport, WireError> {
+        let status = match self.status.as_str() {
+            "initialized" => MarketStatus::Initialized,
+            "inactive" => MarketStatus::Inactive,
+            "active" => MarketStatus::Active,
+            "closed" => MarketStatus::Closed,
+            "determined" => MarketStatus::Determined,
+            "disputed" => MarketStatus::Disputed,
+            "amended" => MarketStatus::Amended,
+            "finalized" => MarketStatus::Finalized,
+            other => return Err(word("status", other)),
+        };
+        // An empty side shows as 0 or 1, which are never prices.
+        let quote =
+            |field, text: &str| price(field, text).map(|p| Some(p).filter(|p| *p != Price::ZERO && *p != Price::ONE));
+        let prices = self.price_ranges.iter().map(|r| {
+            Ok(PriceBand {
+                start: price("start", &r.start)?,
+                end: price("end", &r.end)?,
+                step: price("step", &r.step)?,
+            })
+        });
+        Ok(MarketReport {
+            status,
+            result: result(&self.result)?,
+            settlement_value: self
+                .settlement_value_dollars
+                .as_deref()
+                .map(|v| price("settlement_value_dollars", v))
+                .transpose()?,
+            settled_at: self.settlement_ts,
+            yes_bid: quote("yes_bid_dollars", &self.yes_bid_dollars)?,
+            yes_ask: quote("yes_ask_dollars", &self.yes_ask_dollars)?,
+            yes_bid_size: count("yes_bid_size_fp", &self.yes_bid_size_fp)?,
+            yes_ask_size: count("yes_ask_size_fp", &self.yes_ask_size_fp)?,
+            last_price: self
+                .last_price_dollars
+                .as_deref()
+                .map(|v| price("last_price_dollars", v))
+                .transpose()?
+                .filter(|p| *p != Price::ZERO),
+            volume: count("volume_fp", &self.volume_fp)?,
+            prices: prices.collect::<Result<_, WireError>>()?,
+            rules: [self.rules_primary, self.rules_secondary].join(" ").trim().to_owned(),
+            ticker: MarketTicker(self.ticker),
+            event: EventTicker(self.event_ticker),
+            title: self.title,
+            yes_label: self.yes_sub_title,
+            no_label: self.no_sub_title,
+            open_time: self.open_time,
+            close_time: self.close_time,
+            expected_end: self.expected_expiration_time,
+            occurs_at: self.occurrence_datetime,
+            exchange_shard: ExchangeShard(self.exchange_index),
+            settlement_timer_seconds: self.settlement_timer_seconds,
+        })
+    }
+}
+
+fn result(text: &str) -> Result<Option<MarketResult>, WireError> {
+    match text {
+        "" => Ok(None),
+        "yes" => Ok(Some(MarketResult::Yes)),
+        "no" => Ok(Some(MarketResult::No)),
+        "scalar" => Ok(Some(MarketResult::Scalar)),
+        other => Err(word("result", other)),
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct OneEvent {
+    pub event: Event,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Event {
+    pub event_ticker: String,
+    pub series_ticker: String,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default)]
+    pub sub_title: String,
+    #[serde(default)]
+    pub mutually_exclusive: bool,
+    pub fee_type_override: Option<String>,
+    pub fee_multiplier_override: Option<serde_json::Number>,
+    #[serde(default)]
+    pub exchange_index: i16,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SeriesList {
+    pub series: Option<Vec<Series>>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Series {
+    pub ticker: String,
+    #[serde(default)]
+    pub title: String,
+    #[serde(default)]
+    pub category: String,
+    pub tags: Option<Vec<String>>,
+    pub fee_type: String,
+    pub fee_multiplier: serde_json::Number,
+}
+
+impl Series {
+    pub fn report(self) -> Result<SeriesReport, WireError> {
+        Ok(SeriesReport {
+            fee: fee_rule(&self.fee_type, &self.fee_multiplier)?,
+            ticker: SeriesTicker(self.ticker),
+            title: self.title,
+            category: self.category,
+            tags: self.tags.unwrap_or_default(),
+        })
+    }
+}
+
+/// Takers pay 0.07 × multiplier × count × p × (1 − p) on every quadratic schedule.
+pub(crate) fn fee_rule(kind: &str, multiplier: &serde_json::Number) -> Result<FeeRule, WireError> {
+    match kind {
+        "quadratic" | "quadratic_with_maker_fees" | "quadratic_with_combo_maker_fees" => {
+            // The number's own text, so that no float enters: 0.5 is "0.5".
+            let text = multiplier.to_string();
+            let micros: Dollars = dollars("fee_multiplier", &text)?;
+            Ok(FeeRule::Quadratic { millionths: micros.0 * 7 / 100 })
+        }
+        _ => Ok(FeeRule::Unsupported),
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Book {
+    pub orderbook_fp: Sides,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Sides {
+    pub yes_dollars: Option<Vec<(String, String)>>,
+    pub no_dollars: Option<Vec<(String, String)>>,
+}
+
+impl Sides {
+    /// Bids only, best last; the best YES ask is the best NO bid from the other side.
+    pub fn top(&self) -> Result<hunch_exchange::BookTop, WireError> {
+        let best = |side: &Option<Vec<(String, String)>>| {
+            let last = side.as_ref().and_then(|levels| levels.last());
+            last.map(|(p, n)| Ok((price("level", p)?, count("level", n)?))).transpose()
+        };
+        let ask = best(&self.no_dollars)?.map(|(p, n)| (p.complement(), n));
+        Ok(hunch_exchange::BookTop { yes_bid: best(&self.yes_dollars)?, yes_ask: ask })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ExchangeState {
+    pub exchange_active: bool,
+    pub trading_active: bool,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct DataTimestamp {
+    pub as_of_time: Timestamp,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Balance {
+    pub balance_breakdown: Option<Vec<ShardBalance>>,
+    pub balance_dollars: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ShardBalance {
+    pub exchange_index: i16,
+    pub balance: String,
+}
+
+impl Balance {
+    pub fn reports(&self) -> Result<Vec<hunch_exchange::CashReport>, WireError> {
+        let Some(breakdown) = &self.balance_breakdown else {
+            let available = dollars("balance_dollars", &self.balance_dollars)?;
+            return Ok(vec![hunch_exchange::CashReport { shard: ExchangeShard(0), available }]);
+        };
+        let one = |b: &ShardBalance| {
+            Ok(hunch_exchange::CashReport {
+                shard: ExchangeShard(b.exchange_index),
+                available: dollars("balance", &b.balance)?,
+            })
+        };
+        breakdown.iter().map(one).collect()
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Positions {
+    pub market_positions: Vec<Position>,
+    #[serde(default)]
+    pub cursor: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Position {
+    pub ticker: String,
+    pub position_fp: String,
+    pub fees_paid_dollars: String,
+}
+
+impl Position {
+    pub fn report(&self) -> Result<ExchangePosition, WireError> {
+        Ok(ExchangePosition {
+            ticker: MarketTicker(self.ticker.clone()),
+            net: count("position_fp", &self.position_fp)?,
+            fees_paid: dollars("fees_paid_dollars", &self.fees_paid_dollars)?,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Fills {
+    pub fills: Vec<Fill>,
+    #[serde(default)]
+    pub cursor: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Fill {
+    #[serde(alias = "trade_id")]
+    pub fill_id: Option<String>,
+    pub order_id: String,
+    #[serde(default)]
+    pub client_order_id: Option<String>,
+    #[serde(alias = "market_ticker")]
+    pub ticker: Option<String>,
+    pub outcome_side: String,
+    pub count_fp: String,
+    pub yes_price_dollars: String,
+    #[serde(default = "zero")]
+    pub fee_cost: String,
+    pub ts: Option<i64>,
+    pub ts_ms: Option<i64>,
+    pub created_time: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Settlements {
+    pub settlements: Vec<Settlement>,
+    #[serde(default)]
+    pub cursor: String,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Settlement {
+    pub ticker: String,
+    pub market_result: String,
+    /// Whole cents on the net position.
+    pub revenue: i64,
+    pub fee_cost: String,
+    pub settled_time: Timestamp,
+}
+
+impl Settlement {
+    pub fn report(&self) -> Result<SettlementReport, WireError> {
+        Ok(SettlementReport {
+            ticker: MarketTicker(self.ticker.clone()),
+            result: result(&self.market_result)?.ok_or_else(|| word("market_result", ""))?,
+            revenue: Dollars::from_cents(self.revenue),
+            fees: dollars("fee_cost", &self.fee_cost)?,
+            settled_at: self.settled_time,
+        })
+    }
+}
+
+/// A socket message, before its kind is known.
+#[derive(Deserialize)]
+pub(crate) struct Frame {
+    #[serde(rename = "type")]
+    pub kind: String,
+    pub sid: Option<u64>,
+    pub seq: Option<u64>,
+    #[serde(default)]
+    pub msg: serde_json::Value,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Lifecycle {
+    pub market_ticker: String,
+    pub event_type: String,
+    #[serde(default)]
+    pub result: String,
+    pub settlement_value: Option<String>,
+}
+
+impl Lifecycle {
+    pub fn kind(&self) -> Result<LifecycleKind, WireError> {
+        Ok(match self.event_type.as_str() {
+            "created" => LifecycleKind::Created,
+            "activated" => LifecycleKind::Activated,
+            "deactivated" => LifecycleKind::Deactivated,
+            "close_date_updated" => LifecycleKind::CloseChanged,
+            "determined" => LifecycleKind::Determined {
+                result: result(&self.result)?.ok_or_else(|| word("result", ""))?,
+                settlement_value: self.settlement_value.as_deref().map(|v| price("settlement_value", v)).transpose()?,
+            },
+            "settled" => LifecycleKind::Settled,
+            _ => LifecycleKind::Other,
+        })
+    }
+}
+
+impl Fill {
+    pub fn report(self) -> Result<FillReport, WireError> {
+        let bought = side("outcome_side", &self.outcome_side)?;
+        let at = self
+            .ts_ms
+            .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+            .or(self.created_time)
+            .or_else(|| self.ts.and_then(|s| Timestamp::from_second(s).ok()));
+        Ok(FillReport {
+            fill_id: self.fill_id.ok_or_else(|| word("fill_id", ""))?,
+            exchange_order_id: self.order_id,
+            client_order_id: self.client_order_id.and_then(|id| id.parse().ok()),
+            ticker: MarketTicker(self.ticker.ok_or_else(|| word("ticker", ""))?),
+            side: bought,
+            count: count("count_fp", &self.count_fp)?,
+            price: price("yes_price_dollars", &self.yes_price_dollars)?.of(bought),
+            fee: dollars("fee_cost", &self.fee_cost)?,
+            at: at.ok_or_else(|| word("ts", ""))?,
+        })
+    }
+}
