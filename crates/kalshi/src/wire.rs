@@ -414,13 +414,15 @@ pub(crate) struct Fills {
 
 #[derive(Deserialize)]
 pub(crate) struct Fill {
-    #[serde(alias = "trade_id")]
     pub fill_id: Option<String>,
+    /// The socket's name for it.
+    pub trade_id: Option<String>,
     pub order_id: String,
     #[serde(default)]
     pub client_order_id: Option<String>,
-    #[serde(alias = "market_ticker")]
     pub ticker: Option<String>,
+    /// The socket's name for it.
+    pub market_ticker: Option<String>,
     pub outcome_side: String,
     pub count_fp: String,
     pub yes_price_dollars: String,
@@ -506,15 +508,102 @@ impl Fill {
             .or(self.created_time)
             .or_else(|| self.ts.and_then(|s| Timestamp::from_second(s).ok()));
         Ok(FillReport {
-            fill_id: self.fill_id.ok_or_else(|| word("fill_id", ""))?,
+            fill_id: self.fill_id.or(self.trade_id).ok_or_else(|| word("fill_id", ""))?,
             exchange_order_id: self.order_id,
             client_order_id: self.client_order_id.and_then(|id| id.parse().ok()),
-            ticker: MarketTicker(self.ticker.ok_or_else(|| word("ticker", ""))?),
+            ticker: MarketTicker(self.ticker.or(self.market_ticker).ok_or_else(|| word("ticker", ""))?),
             side: bought,
             count: count("count_fp", &self.count_fp)?,
             price: price("yes_price_dollars", &self.yes_price_dollars)?.of(bought),
             fee: dollars("fee_cost", &self.fee_cost)?,
             at: at.ok_or_else(|| word("ts", ""))?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::DeserializeOwned;
+    use std::path::PathBuf;
+
+    /// The exchange's example payloads, where the directory with its documents is named.
+    fn example<T: DeserializeOwned>(name: &str) -> Option<T> {
+        let folder = std::env::var_os("HUNCH_KALSHI_DOCS")?;
+        let path = PathBuf::from(folder).join("fixtures").join(name);
+        let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}")))
+    }
+
+    #[test]
+    fn the_published_examples_are_understood() {
+        let Some(one) = example::<OneMarket>("rest/get_market.active.json") else { return };
+        assert_eq!(one.market.report().unwrap().yes_ask, Price::from_micros(350_000).ok());
+        for (name, result) in [
+            ("determined_yes", Some(MarketResult::Yes)),
+            ("finalized_yes", Some(MarketResult::Yes)),
+            ("finalized_scalar_tie", Some(MarketResult::Scalar)),
+            ("closed_awaiting", None),
+        ] {
+            let one: OneMarket = example(&format!("rest/get_market.{name}.json")).unwrap();
+            assert_eq!(one.market.report().unwrap().result, result, "{name}");
+        }
+        for name in ["page1", "last_page"] {
+            let page: Markets = example(&format!("rest/get_markets.{name}.json")).unwrap();
+            assert!(page.markets.into_iter().all(|m| m.report().is_ok()));
+        }
+        let series: SeriesList = example("rest/get_series_list.json").unwrap();
+        assert!(series.series.unwrap().into_iter().all(|s| s.report().is_ok()));
+        for name in ["weather", "sports_nested"] {
+            let event: OneEvent = example(&format!("rest/get_event.{name}.json")).unwrap();
+            assert!(!event.event.series_ticker.is_empty());
+        }
+        let book: Book = example("rest/get_market_orderbook.json").unwrap();
+        let top = book.orderbook_fp.top().unwrap();
+        assert_eq!((top.yes_bid.unwrap().0.micros(), top.yes_ask.unwrap().0.micros()), (330_000, 350_000));
+        let empty: Book = example("rest/get_market_orderbook.empty.json").unwrap();
+        assert_eq!(empty.orderbook_fp.top().unwrap(), hunch_exchange::BookTop::default());
+
+        let part: Created = example("rest/create_order.response.ioc_partial.json").unwrap();
+        let id: Uuid = part.client_order_id.as_deref().unwrap().parse().unwrap();
+        let report = part.report(id, Side::Yes).unwrap();
+        assert_eq!((report.filled, report.cost, report.fees), (Count(725), Dollars(2_537_500), Dollars(115_500)));
+        assert!(part.report(Uuid::nil(), Side::Yes).is_err(), "an answer about another order is none");
+        let none: Created = example("rest/create_order.response.ioc_unfilled.json").unwrap();
+        let id: Uuid = none.client_order_id.as_deref().unwrap().parse().unwrap();
+        assert_eq!(none.report(id, Side::No).unwrap().filled, Count::ZERO);
+        let orders: Orders = example("rest/get_orders.page.json").unwrap();
+        assert!(orders.orders.iter().all(|o| o.report(Uuid::nil()).is_ok()));
+
+        let fills: Fills = example("rest/get_fills.json").unwrap();
+        let counts: Vec<i64> = fills.fills.into_iter().map(|f| f.report().unwrap().count.0).collect();
+        assert_eq!(counts, [1_162, 38]);
+        let balance: Balance = example("rest/get_balance.json").unwrap();
+        assert_eq!(balance.reports().unwrap()[0].available, Dollars(19_993_516_600));
+        let positions: Positions = example("rest/get_positions.json").unwrap();
+        assert_eq!(positions.market_positions[1].report().unwrap().net, Count(-2_000));
+        let settlements: Settlements = example("rest/get_settlements.json").unwrap();
+        assert_eq!(settlements.settlements[2].report().unwrap().revenue, Dollars(3_500_000));
+        let state: ExchangeState = example("rest/exchange_status.thursday_maintenance.json").unwrap();
+        assert!(!state.trading_active);
+
+        let frame: Frame = example("ws/lifecycle.determined_scalar.json").unwrap();
+        let lifecycle: Lifecycle = serde_json::from_value(frame.msg).unwrap();
+        let half = Price::from_micros(500_000).ok();
+        assert_eq!(
+            lifecycle.kind().unwrap(),
+            LifecycleKind::Determined { result: MarketResult::Scalar, settlement_value: half }
+        );
+        let frame: Frame = example("ws/fill.json").unwrap();
+        let fill = serde_json::from_value::<Fill>(frame.msg).unwrap().report().unwrap();
+        assert_eq!((fill.count, fill.side, fill.client_order_id.is_some()), (Count(1_162), Side::Yes, true));
+    }
+
+    #[test]
+    fn fees_are_read_without_floats() {
+        let rule = |text: &str| fee_rule("quadratic", &serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(rule("1"), FeeRule::Quadratic { millionths: 70_000 });
+        assert_eq!(rule("0.5"), FeeRule::Quadratic { millionths: 35_000 });
+        assert_eq!(fee_rule("flat", &1.into()).unwrap(), FeeRule::Unsupported);
     }
 }
