@@ -1,0 +1,413 @@
+//! The next best action: what to say to a member after a purchase, or on the app's card.
+//!
+//! Invariants
+//! - Pure: features, candidates and seed give the same choice and propensity on every machine. All
+//!   numbers are whole; no floating point takes part.
+//! - Hard rules come first: what they exclude has no chance at all, whatever it scores.
+//! - Everything they leave keeps a chance above a floor, so another policy can be judged on our decisions.
+//! - *Nothing* is always a candidate.
+//!
+//! A choice is two draws: first the kind (nothing, market, offer), weighed by the best score of each
+//! kind, then one of that kind. So fifty markets do not drown *nothing*. Weights double with every
+//! `DOUBLING` points of score, straight lines between the powers of two.
+
+use hunch_kernel::{MarketTicker, MerchantId, Points, Price, derived_uuid};
+use jiff::{SignedDuration, Timestamp};
+use ring::digest::{Context, SHA256};
+use uuid::Uuid;
+
+use crate::features::Features;
+
+/// Raised with every change of weights or rules.
+pub const POLICY_VERSION: i16 = 1;
+/// A market must leave at least this long to be acted on.
+pub const ACT_MINUTES_MIN: i64 = 10;
+/// Prompts to stake in any 24 hours, hence also on any calendar day.
+pub const PROMPTS_DAY_MAX: u32 = 3;
+/// Prompts to stake in any seven days.
+pub const PROMPTS_WEEK_MAX: u32 = 12;
+const PROMPT_GAP: SignedDuration = SignedDuration::from_mins(30);
+/// After a loss or a refused stake nobody is prompted for this long.
+const COOL_OFF: SignedDuration = SignedDuration::from_hours(4);
+
+const MILLION: u64 = 1_000_000;
+/// Points of score that double a weight.
+const DOUBLING: i64 = 100;
+/// Chance that is spread evenly over all kinds, in millionths; and then over all of one kind.
+const KIND_FLOOR_PPM: u64 = 60_000;
+const ITEM_FLOOR_PPM: u64 = 200_000;
+
+/// A market that may be offered today.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarketCandidate {
+    pub ticker: MarketTicker,
+    pub title: String,
+    /// sports, events, weather or local.
+    pub category: String,
+    /// What YES costs now, if there is a price.
+    pub yes_price: Option<Price>,
+    /// When trading is expected to end.
+    pub ends_at: Timestamp,
+}
+
+/// An offer of a shop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfferCandidate {
+    pub offer: Uuid,
+    pub merchant: MerchantId,
+    pub merchant_name: String,
+    pub merchant_category: String,
+    pub title: String,
+    pub bonus: Points,
+    pub ends_at: Timestamp,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Candidate {
+    Market(MarketCandidate),
+    Offer(OfferCandidate),
+}
+
+/// When and where the question arises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Situation {
+    pub now: Timestamp,
+    /// Where the member has just bought, if anywhere.
+    pub merchant: Option<MerchantId>,
+    pub merchant_category: Option<String>,
+}
+
+/// What was chosen, and with what chance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Index into the candidates; None is *nothing*.
+    pub chosen: Option<usize>,
+    /// Millionths; at least 1.
+    pub propensity_ppm: u32,
+    pub policy: i16,
+    pub seed: u64,
+    pub candidates_hash: [u8; 16],
+    /// How many could be chosen, nothing included.
+    pub eligible: usize,
+    /// Stable code: why this.
+    pub reason: &'static str,
+}
+
+/// The seed that belongs to this member and cause for ever.
+pub fn seed_of(member: Uuid, cause: Uuid) -> u64 {
+    derived_uuid(&[b"engage", &POLICY_VERSION.to_be_bytes(), member.as_bytes(), cause.as_bytes()]).as_u64_pair().0
+}
+
+/// Chooses. Candidates that the hard rules exclude are never chosen.
+pub fn decide(features: &Features, situation: &Situation, candidates: &[Candidate], seed: u64) -> Decision {
+    let blocked = prompt_block(features);
+    let mut markets: Vec<Scored> = Vec::new();
+    let mut offers: Vec<Scored> = Vec::new();
+    for (index, candidate) in candidates.iter().enumerate() {
+        match candidate {
+            Candidate::Market(m) if blocked.is_none() && can_act(m.ends_at, situation.now) => {
+                markets.push(Scored { index, score: score_market(features, situation, m) });
+            }
+            Candidate::Offer(o) if can_act(o.ends_at, situation.now) => {
+                offers.push(Scored { index, score: score_offer(features, situation, o) });
+            }
+            _ => {}
+        }
+    }
+    let eligible = 1 + markets.len() + offers.len();
+    let candidates_hash = hash(candidates, &markets, &offers);
+    let decided = |chosen, propensity_ppm, reason| Decision {
+        chosen,
+        propensity_ppm,
+        policy: POLICY_VERSION,
+        seed,
+        candidates_hash,
+        eligible,
+        reason,
+    };
+    let best = |of: &[Scored]| of.iter().map(|s| s.score).max();
+    let kinds: Vec<(Kind, i64)> =
+        [(Kind::Nothing, Some(score_nothing(features))), (Kind::Market, best(&markets)), (Kind::Offer, best(&offers))]
+            .into_iter()
+            .filter_map(|(kind, score)| Some((kind, score?)))
+            .collect();
+    let kind_chances = chances(kinds.iter().map(|(_, score)| *score), KIND_FLOOR_PPM);
+    let (kind_at, kind_ppm) = draw(&kind_chances, seed, 0);
+    let of = match kinds[kind_at].0 {
+        Kind::Nothing if kinds.len() == 1 => return decided(None, MILLION as u32, blocked.unwrap_or("nothing_to_say")),
+        Kind::Nothing => return decided(None, kind_ppm.max(1) as u32, blocked.unwrap_or("nothing_better")),
+        Kind::Market => &markets,
+        Kind::Offer => &offers,
+    };
+    let item_chances = chances(of.iter().map(|s| s.score), ITEM_FLOOR_PPM);
+    let (item_at, item_ppm) = draw(&item_chances, seed, 1);
+    let propensity = (kind_ppm * item_ppm / MILLION).max(1) as u32;
+    let reason = if Some(of[item_at].score) == best(of) { "best" } else { "explored" };
+    decided(Some(of[item_at].index), propensity, reason)
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Nothing,
+    Market,
+    Offer,
+}
+
+struct Scored {
+    index: usize,
+    score: i64,
+}
+
+/// Why this member is not prompted to stake at all now. The gate has the last word; these rules are ours.
+pub fn prompt_block(features: &Features) -> Option<&'static str> {
+    let recent = |since: Option<SignedDuration>, span: SignedDuration| since.is_some_and(|since| since < span);
+    if recent(features.since_loss, COOL_OFF) {
+        Some("after_loss")
+    } else if recent(features.since_rejection, COOL_OFF) {
+        Some("after_rejection")
+    } else if features.prompts_24h >= PROMPTS_DAY_MAX {
+        Some("prompt_cap_day")
+    } else if features.prompts_7d >= PROMPTS_WEEK_MAX {
+        Some("prompt_cap_week")
+    } else if recent(features.since_prompt, PROMPT_GAP) {
+        Some("prompt_gap")
+    } else {
+        None
+    }
+}
+
+fn can_act(ends_at: Timestamp, now: Timestamp) -> bool {
+    ends_at.duration_since(now) >= SignedDuration::from_mins(ACT_MINUTES_MIN)
+}
+
+/// The more we have said this week, the better is silence.
+fn score_nothing(features: &Features) -> i64 {
+    i64::from(features.prompts_24h) * 90 + i64::from(features.prompts_7d) * 15
+}
+
+fn score_market(features: &Features, situation: &Situation, market: &MarketCandidate) -> i64 {
+    let liked = features.staked_by_category.get(&market.category).copied().unwrap_or(0);
+    let hours = market.ends_at.duration_since(situation.now).as_hours();
+    // An open question is more fun than a settled one: 100 at even odds, 0 at certainty.
+    let open = market.yes_price.map_or(0, |price| {
+        let micros = price.micros();
+        micros.min(1_000_000 - micros) / 5_000
+    });
+    100 + i64::from(liked.min(5)) * 30 + (12 - hours).clamp(0, 12) * 8 + open + fits(situation, &market.category)
+}
+
+/// Shops whose customers like a kind of market.
+fn fits(situation: &Situation, category: &str) -> i64 {
+    match (situation.merchant_category.as_deref().unwrap_or(""), category) {
+        ("bar" | "restaurant" | "gym", "sports") => 60,
+        ("cafe" | "bakery", "weather") => 40,
+        ("cinema" | "bookshop" | "music", "events") => 60,
+        ("grocer" | "market" | "florist", "local") => 40,
+        _ => 0,
+    }
+}
+
+fn score_offer(features: &Features, situation: &Situation, offer: &OfferCandidate) -> i64 {
+    // Someone who has just left the shop need not hear of it; its kind elsewhere is welcome.
+    let same_shop = if situation.merchant == Some(offer.merchant) { -150 } else { 0 };
+    let usual = if features.usual_category.as_deref() == Some(offer.merchant_category.as_str()) { 60 } else { 0 };
+    let away = features.days_since_last.map_or(0, |days| i64::from(days.clamp(0, 14)) * 4);
+    40 + same_shop + usual + away + offer.bonus.0.clamp(0, 100)
+}
+
+/// Chances in millionths that sum to exactly a million: the floor spread evenly, the rest by weight.
+fn chances(scores: impl Iterator<Item = i64> + Clone, floor_ppm: u64) -> Vec<u64> {
+    let best = scores.clone().max().unwrap_or(0);
+    let weights: Vec<u64> = scores.map(|score| weight(best - score)).collect();
+    let (n, total) = (weights.len() as u64, weights.iter().sum::<u64>().max(1));
+    let mut shares: Vec<u64> = weights.iter().map(|w| floor_ppm / n + (MILLION - floor_ppm) * w / total).collect();
+    let rest = MILLION - shares.iter().sum::<u64>();
+    if let Some(first) = shares.first_mut() {
+        *first += rest;
+    }
+    shares
+}
+
+/// 2^20 at the best score, halved by every `DOUBLING` below it, straight between; never 0.
+fn weight(below: i64) -> u64 {
+    let (halvings, part) = (below / DOUBLING, below % DOUBLING);
+    let whole = (1u64 << 20) >> halvings.min(20);
+    (whole - whole * part as u64 / (2 * DOUBLING as u64)).max(1)
+}
+
+/// Draw number `nth` of this seed.
+fn draw(chances: &[u64], seed: u64, nth: u64) -> (usize, u64) {
+    let random = derived_uuid(&[b"draw", &seed.to_be_bytes(), &nth.to_be_bytes()]).as_u64_pair().1;
+    // The low half of a version 8 UUID has two fixed bits on top; the shift drops them.
+    let point = ((u128::from(random << 2) * u128::from(MILLION)) >> 64) as u64;
+    let mut sum = 0;
+    for (index, chance) in chances.iter().enumerate() {
+        sum += chance;
+        if point < sum {
+            return (index, *chance);
+        }
+    }
+    (chances.len().saturating_sub(1), chances.last().copied().unwrap_or(0))
+}
+
+/// Names and scores of what could be chosen, in order.
+fn hash(candidates: &[Candidate], markets: &[Scored], offers: &[Scored]) -> [u8; 16] {
+    let mut context = Context::new(&SHA256);
+    for scored in markets.iter().chain(offers) {
+        match &candidates[scored.index] {
+            Candidate::Market(m) => {
+                context.update(b"m");
+                context.update(m.ticker.as_str().as_bytes());
+            }
+            Candidate::Offer(o) => {
+                context.update(b"o");
+                context.update(o.offer.as_bytes());
+            }
+        }
+        context.update(&[0]);
+        context.update(&scored.score.to_be_bytes());
+    }
+    let mut short = [0u8; 16];
+    short.copy_from_slice(&context.finish().as_ref()[..16]);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn now() -> Timestamp {
+        "2026-11-23T15:00:00Z".parse().unwrap()
+    }
+
+    fn situation() -> Situation {
+        Situation {
+            now: now(),
+            merchant: Some(MerchantId(Uuid::from_u128(1))),
+            merchant_category: Some("cafe".to_owned()),
+        }
+    }
+
+    fn market(n: usize, minutes: i64) -> Candidate {
+        Candidate::Market(MarketCandidate {
+            ticker: MarketTicker(format!("M-{n}")),
+            title: "Will it rain?".to_owned(),
+            category: ["sports", "events", "weather", "local"][n % 4].to_owned(),
+            yes_price: Price::from_micros((n as i64 * 37_000) % 1_000_000).ok(),
+            ends_at: now() + SignedDuration::from_mins(minutes),
+        })
+    }
+
+    fn offer(n: u128, minutes: i64) -> Candidate {
+        Candidate::Offer(OfferCandidate {
+            offer: Uuid::from_u128(n),
+            merchant: MerchantId(Uuid::from_u128(n)),
+            merchant_name: "Rosa's".to_owned(),
+            merchant_category: "bakery".to_owned(),
+            title: "Warm rolls".to_owned(),
+            bonus: Points(20),
+            ends_at: now() + SignedDuration::from_mins(minutes),
+        })
+    }
+
+    #[test]
+    fn without_candidates_there_is_nothing_to_say() {
+        let d = decide(&Features::default(), &situation(), &[], 1);
+        assert_eq!((d.chosen, d.propensity_ppm, d.reason, d.eligible), (None, 1_000_000, "nothing_to_say", 1));
+    }
+
+    #[test]
+    fn hard_rules_come_first() {
+        let hour = Some(SignedDuration::from_hours(1));
+        let minute = Some(SignedDuration::from_mins(1));
+        for (features, code) in [
+            (Features { since_loss: hour, ..Features::default() }, "after_loss"),
+            (Features { since_rejection: hour, ..Features::default() }, "after_rejection"),
+            (Features { prompts_24h: 3, ..Features::default() }, "prompt_cap_day"),
+            (Features { prompts_7d: 12, ..Features::default() }, "prompt_cap_week"),
+            (Features { since_prompt: minute, ..Features::default() }, "prompt_gap"),
+        ] {
+            assert_eq!(prompt_block(&features), Some(code));
+            for seed in 0..500 {
+                let d = decide(&features, &situation(), &[market(1, 60), market(2, 60)], seed);
+                assert_eq!((d.chosen, d.reason), (None, code));
+            }
+        }
+        for seed in 0..500 {
+            assert_eq!(decide(&Features::default(), &situation(), &[market(1, 9), offer(5, 9)], seed).chosen, None);
+        }
+    }
+
+    /// Over many seeds every candidate comes as often as its propensity says.
+    #[test]
+    fn propensities_are_what_happens() {
+        let candidates: Vec<Candidate> = (0..6).map(|n| market(n, 60 + 60 * n as i64)).chain([offer(5, 90)]).collect();
+        let runs = 200_000u64;
+        let mut seen: BTreeMap<Option<usize>, (u64, u32)> = BTreeMap::new();
+        for seed in 0..runs {
+            let d = decide(
+                &Features::default(),
+                &situation(),
+                &candidates,
+                seed_of(Uuid::nil(), Uuid::from_u128(seed.into())),
+            );
+            let entry = seen.entry(d.chosen).or_insert((0, d.propensity_ppm));
+            assert_eq!(entry.1, d.propensity_ppm, "one candidate, one propensity");
+            entry.0 += 1;
+        }
+        assert_eq!(seen.len(), 8, "everything allowed has a chance");
+        let total: u32 = seen.values().map(|(_, ppm)| ppm).sum();
+        assert!((999_900..=1_000_000).contains(&total), "{total}");
+        for (chosen, (count, ppm)) in seen {
+            let expected = runs * u64::from(ppm) / 1_000_000;
+            let slack = 5 * (expected as f64).sqrt() as u64 + 5;
+            assert!(count.abs_diff(expected) <= slack, "{chosen:?}: {count} of {expected}");
+        }
+    }
+
+    #[test]
+    fn the_more_was_said_the_better_is_silence() {
+        let silent = |features: Features| {
+            let quiet = |seed: &u64| decide(&features, &situation(), &[market(2, 90)], *seed).chosen.is_none();
+            (0..2_000u64).filter(quiet).count()
+        };
+        let (fresh, told) = (Features::default(), Features { prompts_24h: 2, prompts_7d: 9, ..Features::default() });
+        assert!(silent(fresh) * 2 < silent(told));
+    }
+
+    proptest! {
+        /// The same question has the same answer; what cannot be acted on is never chosen.
+        #[test]
+        fn replay_is_exact(seed in any::<u64>(), minutes in prop::collection::vec(-60i64..600, 0..50), offers in 0u128..5, prompts in 0u32..4) {
+            let mut candidates: Vec<Candidate> = minutes.iter().enumerate().map(|(n, m)| market(n, *m)).collect();
+            candidates.extend((0..offers).map(|n| offer(n, 30)));
+            let features = Features { prompts_24h: prompts, ..Features::default() };
+            let first = decide(&features, &situation(), &candidates, seed);
+            prop_assert_eq!(&first, &decide(&features, &situation(), &candidates, seed));
+            prop_assert!(first.propensity_ppm >= 1);
+            match first.chosen.map(|index| &candidates[index]) {
+                Some(Candidate::Market(m)) => prop_assert!(can_act(m.ends_at, now()) && prompts < PROMPTS_DAY_MAX),
+                Some(Candidate::Offer(o)) => prop_assert!(can_act(o.ends_at, now())),
+                None => {}
+            }
+        }
+
+        #[test]
+        fn chances_sum_to_one(scores in prop::collection::vec(-5_000i64..5_000, 1..200)) {
+            let shares = chances(scores.iter().copied(), ITEM_FLOOR_PPM);
+            prop_assert_eq!(shares.iter().sum::<u64>(), MILLION);
+            prop_assert!(shares.iter().all(|share| *share > 0));
+        }
+    }
+
+    /// A recorded decision: whoever changes the policy raises its version and this line.
+    #[test]
+    fn version_one_is_frozen() {
+        let candidates: Vec<Candidate> = (0..50).map(|n| market(n, 60)).collect();
+        let d = decide(&Features::default(), &situation(), &candidates, 42);
+        let line = format!("{:?} {} {} {}", d.chosen, d.propensity_ppm, d.reason, hex::encode(d.candidates_hash));
+        assert_eq!(line, "Some(47) 16231 explored 952ebd57f60f93fc7c7397a10a1c0a7d");
+    }
+}
