@@ -33,6 +33,9 @@ pub struct SessionOpened {
     pub session: Uuid,
     pub terminal: Uuid,
     pub merchant: Uuid,
+    pub merchant_name: String,
+    /// The only one this till sells in.
+    pub currency: String,
     /// HMAC-SHA256 key in base64. Sign "<unix seconds>\n<METHOD>\n<path>\n<hex sha256 of the body>".
     pub key: String,
     #[schema(value_type = String, format = DateTime)]
@@ -49,10 +52,17 @@ pub async fn open_session(
     Json(body): Json<OpenSession>,
 ) -> Result<(axum::http::StatusCode, axum::Json<SessionOpened>), Problem> {
     let session = app.terminal_sessions.open(TerminalId(body.terminal), &body.secret).await?;
+    let merchant = app
+        .directory
+        .merchant(session.merchant)
+        .await?
+        .ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "this terminal or its secret is not known"))?;
     let opened = SessionOpened {
         session: session.session,
         terminal: session.terminal.0,
         merchant: session.merchant.0,
+        merchant_name: merchant.name,
+        currency: merchant.currency,
         key: STANDARD.encode(&session.key),
         expires_at: session.expires_at,
     };

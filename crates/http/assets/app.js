@@ -1,0 +1,179 @@
+// The member's page: points, the code for the till, the statement, all live.
+import { ask, byId, item, number, show, signed } from "./api.js";
+
+const REASONS = {
+  purchase: "Purchase", welcome: "Welcome", matured: "Now final", stake_held: "Stake set aside",
+  stake_captured: "Stake placed", stake_released: "Stake came back", stake_won: "Hunch was right",
+  stake_scalar: "Settled at a value in between", stake_lost: "Hunch was wrong", corrected: "Corrected",
+  purchase_returned: "Purchase returned", winnings_returned: "Winnings of a returned purchase",
+  debt_charged: "Owed after a return", debt_repaid: "Paid back",
+};
+const AGAIN_MILLISECONDS = 2000;
+
+let token = localStorage.getItem("hunch-session");
+let closing = new AbortController();
+let cursor = null;
+let zone;
+
+const mine = (path, options = {}) =>
+  ask(path, { ...options, headers: { ...options.headers, authorization: `Bearer ${token}` } });
+
+function trouble(error) {
+  const box = byId("trouble");
+  show(box, Boolean(error));
+  if (!error) return;
+  box.textContent = error.message;
+  if (error.status === 401 && token) leave();
+}
+
+function leave() {
+  closing.abort();
+  token = null;
+  localStorage.removeItem("hunch-session");
+  byId("greeting").textContent = "Hunch";
+  hideCode();
+  show(byId("signed-in"), false);
+  show(byId("sign-out"), false);
+  show(byId("sign-in"), true);
+}
+
+async function enter() {
+  try {
+    const me = await mine("/v1/me");
+    zone = me.home_zone;
+    byId("greeting").textContent = me.name ? `Hello, ${me.name.split(" ")[0]}` : "Hello";
+    show(byId("sign-in"), false);
+    show(byId("signed-in"), true);
+    show(byId("sign-out"), true);
+    trouble(null);
+    closing = new AbortController();
+    await newest();
+    follow(closing.signal);
+  } catch (error) {
+    trouble(error);
+    if (token) setTimeout(enter, AGAIN_MILLISECONDS);
+  }
+}
+
+function balance(b) {
+  byId("available").textContent = number(b.available_points);
+  const others = [];
+  if (b.held_points) others.push(`${number(b.held_points)} in stakes on their way`);
+  if (b.pending_points) others.push(`${number(b.pending_points)} not final yet`);
+  if (b.owed_points) others.push(`${number(b.owed_points)} owed after a return`);
+  byId("others").textContent = others.join(" · ");
+}
+
+function line(l) {
+  const when = new Date(l.at).toLocaleString(undefined, { timeZone: zone, dateStyle: "medium", timeStyle: "short" });
+  const points = l.available_points || l.total_points;
+  const what = REASONS[l.reason] || l.reason;
+  return item(l.merchant || what, l.merchant ? `${what}, ${when}` : when, signed(points), points > 0);
+}
+
+async function newest() {
+  const page = await mine("/v1/me/statement?limit=20");
+  byId("history").replaceChildren(...page.lines.map(line));
+  show(byId("history-empty"), page.lines.length === 0);
+  cursor = page.next_cursor || null;
+  show(byId("more"), Boolean(cursor));
+}
+
+async function older() {
+  const page = await mine(`/v1/me/statement?limit=20&cursor=${encodeURIComponent(cursor)}`);
+  byId("history").append(...page.lines.map(line));
+  cursor = page.next_cursor || null;
+  show(byId("more"), Boolean(cursor));
+}
+
+// EventSource cannot send credentials in a header, so the stream is read by hand.
+async function follow(signal) {
+  let last = null;
+  while (!signal.aborted) {
+    try {
+      const headers = { authorization: `Bearer ${token}` };
+      if (last) headers["last-event-id"] = last;
+      const answer = await fetch("/v1/me/stream", { headers, signal });
+      if (answer.status === 401) return leave();
+      if (!answer.ok) throw new Error();
+      byId("live").textContent = "Live";
+      last = await read(answer.body.pipeThrough(new TextDecoderStream()).getReader(), last);
+    } catch {
+      if (signal.aborted) return;
+    }
+    byId("live").textContent = "Connecting again …";
+    await new Promise((done) => setTimeout(done, AGAIN_MILLISECONDS));
+  }
+}
+
+async function read(reader, last) {
+  let waiting = "";
+  for (;;) {
+    let piece;
+    try { piece = await reader.read(); } catch { return last; }
+    if (piece.done) return last;
+    waiting += piece.value;
+    const events = waiting.split("\n\n");
+    waiting = events.pop();
+    for (const event of events) {
+      const field = (name) => event.split("\n").find((l) => l.startsWith(`${name}:`))?.slice(name.length + 1).trim();
+      const data = field("data");
+      if (!data) continue;
+      last = field("id") || last;
+      const news = JSON.parse(data);
+      balance(news.balance);
+      if (field("event") === "changed") {
+        if (news.happened.includes("PurchaseRecorded")) hideCode();
+        newest().catch(trouble);
+      }
+    }
+  }
+}
+
+let countdown;
+
+function hideCode() {
+  clearInterval(countdown);
+  show(byId("code"), false);
+  show(byId("show-code"), true);
+}
+
+async function showCode() {
+  const code = await mine("/v1/me/code");
+  byId("qr").src = `data:image/svg+xml,${encodeURIComponent(code.qr_svg)}`;
+  byId("code-text").textContent = code.text;
+  show(byId("code"), true);
+  show(byId("show-code"), false);
+  // Counted here: a phone's own clock may be minutes off.
+  let left = 60;
+  const tick = () => {
+    byId("code-left").textContent = `${left} seconds left`;
+    if (left-- <= 0) hideCode();
+  };
+  clearInterval(countdown);
+  tick();
+  countdown = setInterval(tick, 1000);
+}
+
+const safely = (work) => async () => { trouble(null); try { await work(); } catch (error) { trouble(error); } };
+
+byId("show-code").addEventListener("click", safely(showCode));
+byId("more").addEventListener("click", safely(older));
+byId("sign-out").addEventListener("click", safely(async () => { await mine("/v1/sign-out", { method: "POST" }); leave(); }));
+byId("sign-in").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const form = event.target;
+  trouble(null);
+  try {
+    const body = JSON.stringify({ code: form.code.value });
+    const session = await ask("/v1/sign-in", { method: "POST", headers: { "content-type": "application/json" }, body });
+    token = session.token;
+    localStorage.setItem("hunch-session", token);
+    form.reset();
+    await enter();
+  } catch (error) {
+    trouble(error);
+  }
+});
+
+if (token) enter(); else leave();
