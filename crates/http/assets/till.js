@@ -60,12 +60,15 @@ function result(kind, build) {
 const element = (tag, text, className = "") =>
   Object.assign(document.createElement(tag), { textContent: text, className });
 
-function refused(error) {
+async function refused(error) {
+  const waiting = await kept("waiting");
   const parts = [element("strong", error.message)];
   if (error.status === 401) {
     parts.push(element("p", "Open the till again to go on."));
-    close();
-  } else if (error.status === 0 || error.status >= 500) {
+    await close();
+  } else if (!waiting) {
+    parts.push(element("p", "Nothing was recorded."));
+  } else {
     const again = element("button", "Send it again");
     again.addEventListener("click", sendWaiting);
     parts.push(element("p", "It is kept here. Sending it again can never count it twice."), again);
@@ -130,7 +133,7 @@ async function sendWaiting() {
   } catch (error) {
     // Refused for good: forget it. Anything else may have happened: keep it.
     if (error.status >= 400 && error.status < 500 && error.status !== 401) await forget("waiting");
-    refused(error);
+    await refused(error);
   } finally {
     byId("sell").disabled = false;
   }
@@ -163,7 +166,7 @@ async function sell(event) {
     await keep("waiting", { terminal: till.terminal, body });
     await sendWaiting();
   } catch (error) {
-    refused(error);
+    await refused(error);
   }
 }
 
