@@ -22,9 +22,10 @@ pub use notice::{
     Cause, InboxEntry, NewNotice, Notice, PromptState, Wanted, inbox, mark_fetched, notice, notice_id, write_notices,
 };
 pub use notice::{WithheldPrompt, withdraw_prompts};
+pub use notice::{open_prompt_categories, withhold_at_fetch};
 pub use sender::{SendReport, Sender, SenderLimits};
 pub use subscription::{NewSubscription, SubscribeError, subscribe, subscriptions, unsubscribe};
-pub use why::{PushTruth, why_no_push};
+pub use why::{PushCounts, PushTruth, push_counts, why_no_push};
 
 #[derive(Debug, thiserror::Error)]
 pub enum MessagingError {

@@ -78,6 +78,8 @@ pub struct NewNotice {
     pub wanted: Wanted,
     /// Business time after which it is not handed over any more.
     pub expires_at: Timestamp,
+    /// Wall time at which the cause reached us: where latency figures begin.
+    pub caused_wall: Timestamp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,4 +183,29 @@ pub async fn withdraw_prompts(
     wall: Timestamp,
 ) -> Result<u64, MessagingError> {
     Ok(store::withdraw_prompts(conn, member, reason, now, wall).await?)
+}
+
+/// The market categories of a member's open prompts: what must be judged again when the standing changes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn open_prompt_categories(
+    pool: &PgPool,
+    member: MemberId,
+    now: Timestamp,
+) -> Result<Vec<String>, MessagingError> {
+    Ok(store::open_prompt_categories(pool, member, now).await?)
+}
+
+/// Takes a prompt back that its device asked for and was not allowed to have.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withhold_at_fetch(
+    pool: &PgPool,
+    notice: &Notice,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), MessagingError> {
+    Ok(store::withhold_at_fetch(pool, notice, reason, now).await?)
 }

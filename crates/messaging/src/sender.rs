@@ -85,6 +85,8 @@ pub(crate) struct Claimed {
     pub content: Content,
     pub category: Option<String>,
     pub expires_at: Timestamp,
+    /// Wall time at which the cause reached us.
+    pub caused_wall: Timestamp,
     /// Endpoint and keys; None when the subscription was taken back meanwhile.
     pub target: Option<(String, Vec<u8>, Vec<u8>)>,
 }
@@ -242,6 +244,10 @@ fn report(done: &[Resolved]) -> SendReport {
         expired: count(Outcome::Expired),
         withheld: done.iter().filter(|d| d.withheld.is_some()).count(),
     };
+    for sent in done.iter().filter(|d| d.outcome == Outcome::Accepted) {
+        let took = sent.ended_wall.duration_since(sent.claimed.caused_wall);
+        metrics::histogram!("hunch_cause_push_seconds").record(took.as_secs_f64().max(0.0));
+    }
     for (outcome, n) in [
         ("accepted", report.accepted),
         ("gone", report.gone),

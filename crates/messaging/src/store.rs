@@ -14,7 +14,7 @@ use crate::notice::{InboxEntry, NewNotice, Notice, PromptState, Wanted, notice_i
 use crate::push::{Endpoint, UserAgentKeys};
 use crate::sender::{Claimed, Content, Outcome, Resolved};
 use crate::subscription::{NewSubscription, SUBSCRIPTIONS_MAX};
-use crate::why::{Facts, truth};
+use crate::why::{Facts, PushCounts, truth};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -40,6 +40,7 @@ struct NoticeColumns<'a> {
     category: Vec<Option<&'a str>>,
     reason: Vec<Option<&'a str>>,
     expires: Vec<jiff_sqlx::Timestamp>,
+    caused: Vec<jiff_sqlx::Timestamp>,
 }
 
 impl<'a> NoticeColumns<'a> {
@@ -68,6 +69,7 @@ impl<'a> NoticeColumns<'a> {
         self.category.push(category);
         self.reason.push(reason);
         self.expires.push(new.expires_at.to_sqlx());
+        self.caused.push(new.caused_wall.to_sqlx());
     }
 }
 
@@ -83,9 +85,9 @@ pub(crate) async fn insert_notices(
     let new: i64 = sqlx::query_scalar(
         "WITH made AS (
              INSERT INTO messaging.notice (notice, member, cause_kind, cause, body, wanted, prompt_state, prompt_ref,
-                 prompt_title, category, reason, expires_at, made_at, made_wall_at)
-             SELECT n.*, $13, $14 FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[],
-                 $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[]) AS n
+                 prompt_title, category, reason, expires_at, made_wall_at, made_at)
+             SELECT n.*, $13 FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[],
+                 $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $15::timestamptz[]) AS n
              ON CONFLICT DO NOTHING
              RETURNING notice, member, wanted, reason
          ), sent AS (
@@ -113,6 +115,7 @@ pub(crate) async fn insert_notices(
     .bind(columns.expires)
     .bind(now.to_sqlx())
     .bind(wall.to_sqlx())
+    .bind(columns.caused)
     .fetch_one(conn)
     .await?;
     Ok(new.unsigned_abs())
@@ -363,7 +366,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_unti
              FROM due WHERE d.notice = due.notice AND d.subscription = due.subscription
              RETURNING d.notice, d.subscription, d.member, d.device, d.content, d.attempts
          )
-         SELECT t.*, n.body, n.category, n.prompt_state, n.expires_at, s.endpoint, s.p256dh, s.auth
+         SELECT t.*, n.body, n.category, n.prompt_state, n.expires_at, n.made_wall_at, s.endpoint, s.p256dh, s.auth
          FROM taken t JOIN messaging.notice n USING (notice) LEFT JOIN messaging.subscription s USING (subscription)",
     )
     .bind(wall.to_sqlx())
@@ -391,6 +394,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_unti
             },
             category: row.try_get("category")?,
             expires_at: time(row, "expires_at")?,
+            caused_wall: time(row, "made_wall_at")?,
             target,
         })
     };
@@ -510,4 +514,65 @@ async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: Times
     .execute(conn)
     .await?;
     Ok(())
+}
+
+pub(crate) async fn open_prompt_categories(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<Vec<String>> {
+    sqlx::query_scalar(
+        "SELECT DISTINCT category FROM messaging.notice
+         WHERE member = $1 AND prompt_state = 'open' AND wanted = 'market' AND expires_at > $2",
+    )
+    .bind(member.0)
+    .bind(now.to_sqlx())
+    .fetch_all(pool)
+    .await
+}
+
+pub(crate) async fn withhold_at_fetch(pool: &PgPool, notice: &Notice, reason: &str, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "WITH back AS (
+             UPDATE messaging.notice SET prompt_state = 'withheld', reason = $2
+             WHERE notice = $1 AND prompt_state = 'open' RETURNING notice, member
+         ) INSERT INTO messaging.withheld (notice, member, reason, stage, at) SELECT notice, member, $2, 'fetch', $3 FROM back",
+    )
+    .bind(notice.id.0)
+    .bind(reason)
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn push_counts(pool: &PgPool, since: Timestamp) -> Result<PushCounts> {
+    let row = sqlx::query(
+        "SELECT count(*) AS sent,
+                percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (
+                    ORDER BY (extract(epoch FROM d.accepted_at - n.made_wall_at) * 1000)::bigint) AS latency
+         FROM messaging.delivery d JOIN messaging.notice n USING (notice)
+         WHERE d.accepted_at >= $1 AND n.cause_kind = 'purchase'",
+    )
+    .bind(since.to_sqlx())
+    .fetch_one(pool)
+    .await?;
+    let latency: Vec<i64> = row.try_get::<Option<Vec<i64>>, _>("latency")?.unwrap_or_default();
+    let at = |index: usize| latency.get(index).copied().unwrap_or(0);
+    let reasons = sqlx::query_as(
+        "SELECT w.reason, count(*) FROM messaging.withheld w JOIN messaging.notice n USING (notice)
+         WHERE n.made_wall_at >= $1 GROUP BY 1 ORDER BY 1",
+    )
+    .bind(since.to_sqlx())
+    .fetch_all(pool)
+    .await?;
+    Ok(PushCounts {
+        accepted: sqlx::query_scalar(
+            "SELECT count(*) FROM messaging.attempt WHERE outcome = 'accepted' AND ended_at >= $1",
+        )
+        .bind(since.to_sqlx())
+        .fetch_one(pool)
+        .await?,
+        withheld: reasons,
+        purchases: row.try_get("sent")?,
+        p50_ms: at(0),
+        p95_ms: at(1),
+        p99_ms: at(2),
+    })
 }

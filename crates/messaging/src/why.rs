@@ -1,5 +1,6 @@
 //! What became of the push of a notice: answered for every purchase, also when there was none.
 
+use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -78,4 +79,24 @@ pub(crate) fn truth(facts: Facts) -> PushTruth {
 /// When the database fails.
 pub async fn why_no_push(pool: &PgPool, purchase: Uuid) -> Result<PushTruth, MessagingError> {
     Ok(store::facts_of_purchase(pool, purchase).await?.map_or(PushTruth::NotDecided, truth))
+}
+
+/// Sums over everything since a wall time, for summaries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PushCounts {
+    /// Pushes that services accepted, replacements included.
+    pub accepted: i64,
+    /// Prompts withheld, by reason.
+    pub withheld: Vec<(String, i64)>,
+    /// Deliveries about purchases that were accepted, and how long after the till's request.
+    pub purchases: i64,
+    pub p50_ms: i64,
+    pub p95_ms: i64,
+    pub p99_ms: i64,
+}
+
+/// # Errors
+/// When the database fails.
+pub async fn push_counts(pool: &PgPool, since_wall: Timestamp) -> Result<PushCounts, MessagingError> {
+    Ok(store::push_counts(pool, since_wall).await?)
 }

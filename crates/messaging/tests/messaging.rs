@@ -14,8 +14,9 @@ use hunch_messaging::copy::{betting_word, purchase_receipt};
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{
     Cause, NewNotice, NewSubscription, PromptGate, PromptState, PushTruth, SendReport, Sender, SenderLimits,
-    SubscribeError, Wanted, Withheld, WithheldPrompt, inbox, mark_fetched, notice, notice_id, subscribe, subscriptions,
-    unsubscribe, why_no_push, withdraw_prompts, write_notices,
+    SubscribeError, Wanted, Withheld, WithheldPrompt, inbox, mark_fetched, notice, notice_id, open_prompt_categories,
+    push_counts, subscribe, subscriptions, unsubscribe, why_no_push, withdraw_prompts, withhold_at_fetch,
+    write_notices,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -186,6 +187,7 @@ impl World {
             body: purchase_receipt(hunch_kernel::Points(1), "Rosa's Bakery"),
             wanted,
             expires_at: self.now() + SignedDuration::from_hours(2),
+            caused_wall: self.now(),
         };
         let mut conn = self.db.app().acquire().await.unwrap();
         let notices = [new.clone(), new];
@@ -440,4 +442,31 @@ async fn the_application_cannot_rewrite_what_was_sent() {
     {
         assert!(sqlx::query(sql).execute(world.db.app()).await.is_err(), "{sql}");
     }
+}
+
+#[tokio::test]
+async fn a_prompt_refused_at_its_opening_is_withheld_once() {
+    let world = World::new().await;
+    world.tell(5, market()).await;
+    let (pool, now) = (world.db.app(), world.now());
+    assert_eq!(open_prompt_categories(pool, MEMBER, now).await.unwrap(), ["weather"]);
+    let id = notice_id(MEMBER, Cause::Purchase(Uuid::from_u128(5)));
+    let stored = notice(pool, MEMBER, id).await.unwrap().unwrap();
+    withhold_at_fetch(pool, &stored, "place_unknown", now).await.unwrap();
+    withhold_at_fetch(pool, &stored, "place_unknown", now).await.unwrap();
+    assert!(open_prompt_categories(pool, MEMBER, now).await.unwrap().is_empty());
+    let counts = push_counts(world.db.auditor(), now).await.unwrap();
+    assert_eq!((counts.withheld, counts.accepted), (vec![("place_unknown".to_owned(), 1)], 0));
+}
+
+#[tokio::test]
+async fn summaries_count_what_services_accepted() {
+    let world = World::new().await;
+    world.phone(1).await;
+    let start = world.now();
+    world.tell(5, market()).await;
+    world.clock.advance(SignedDuration::from_millis(120));
+    world.step().await;
+    let counts = push_counts(world.db.auditor(), start).await.unwrap();
+    assert_eq!((counts.accepted, counts.purchases, counts.p50_ms, counts.p99_ms), (1, 1, 120, 120));
 }
