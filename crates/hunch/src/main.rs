@@ -2,6 +2,7 @@
 
 mod bench;
 mod clock;
+mod demo;
 mod doctor;
 mod home;
 mod programme;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Watch a town at work: shops, members and purchases on a private database.
+    Demo(demo::DemoArgs),
     /// Run the programme and its HTTP API until Ctrl-C.
     Serve,
     /// An exchange that speaks Kalshi's protocol, alone: a believable day of markets for any client.
@@ -93,12 +96,15 @@ fn main() -> ExitCode {
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&cli.config, std::env::vars())?;
     start_log(&settings)?;
+    // One TLS provider for every client in the process; a second attempt to install it is harmless.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(run(cli.command, &settings))
 }
 
 async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Demo(args) => demo::run(&args, settings).await,
         Command::Serve => serve::run(settings).await.map(|()| ExitCode::SUCCESS),
         Command::ExchangeSim(args) => {
             let interrupted = async {

@@ -1,7 +1,8 @@
 //! `hunch serve`: the programme with its HTTP API, until it is told to stop.
 
 use anyhow::Context;
-use hunch_db::PoolSizes;
+use hunch_db::{Database, PoolSizes};
+use hunch_kernel::Clocks;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -21,6 +22,8 @@ const WATCH_SECONDS: u64 = 1;
 pub struct Served {
     pub address: SocketAddr,
     pub operator_token: String,
+    pub database: Database,
+    pub clocks: Clocks,
     stop: CancellationToken,
     done: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -34,7 +37,8 @@ impl Served {
         settings.check()?;
         let mut home = Home::open(settings, PoolSizes::default()).await?;
         let clocks = clocks(settings.parsed("clock.speed")?, None);
-        let programme = Programme::build(settings, &home.database, clocks, recorder()?).await?;
+        let programme = Programme::build(settings, &home.database, clocks.clone(), recorder()?).await?;
+        let database = home.database.clone();
         let listen: SocketAddr = settings.parsed("server.listen")?;
         let listener = TcpListener::bind(listen)
             .await
@@ -65,7 +69,7 @@ impl Served {
             served.context("serving")?;
             watched
         });
-        Ok(Served { address, operator_token, stop, done })
+        Ok(Served { address, operator_token, database, clocks, stop, done })
     }
 
     /// Answers what is in hand, writes what waits, stops the database.

@@ -1,1 +1,15 @@
+//! A town that lives through the public doors: tills that sign their requests, members who sign in. It knows the
+//! programme only by its HTTP API, as any till vendor would.
+//!
+//! What people buy, when and for how much follows a real transaction log ([`Log`]); who they are is invented.
 
+mod api;
+mod latency;
+mod life;
+mod log;
+mod names;
+
+pub use api::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
+pub use latency::{Latencies, Percentiles};
+pub use life::{Happening, LifeError, Summary, Town, TownConfig};
+pub use log::{Basket, Log, LogError};

@@ -1,0 +1,252 @@
+//! Clients of the HTTP API: an operator, a till, a phone. Each has its own credentials and knows only its own doors.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hunch_kernel::SharedClock;
+use jiff::Timestamp;
+use reqwest::{Client, Method};
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::time::Duration;
+use uuid::Uuid;
+
+const TRIES_MAX: u32 = 8;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("no answer from the programme")]
+    NoAnswer(#[source] reqwest::Error),
+    #[error("{status} {kind}: {detail}")]
+    Problem { status: u16, kind: String, detail: String },
+    #[error("an answer that is not documented: {0}")]
+    Undocumented(String),
+}
+
+/// Adds merchants, tills and members.
+#[derive(Clone)]
+pub struct Operator {
+    http: Client,
+    base: String,
+    token: String,
+}
+
+/// How a till gets its sessions: kept by the till.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TillLogin {
+    pub terminal: Uuid,
+    pub secret: String,
+    pub shop: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MemberLogin {
+    pub member_token: Uuid,
+    pub sign_in_code: String,
+}
+
+impl Operator {
+    pub fn new(http: Client, base: &str, token: &str) -> Operator {
+        Operator { http, base: base.to_owned(), token: token.to_owned() }
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(&self.token).json(body);
+        answer(request.send().await).await
+    }
+
+    /// Adds a shop, or finds it there, and gives it a new till.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn open_shop(
+        &self,
+        merchant: Uuid,
+        name: &str,
+        category: &str,
+        zone: &str,
+    ) -> Result<TillLogin, ApiError> {
+        let body = json!({
+            "merchant": merchant, "name": name, "category": category, "zone": zone, "currency": "USD",
+            "points_per_unit": 10, "per_cents": 100, "points_per_visit": 5, "points_max": 5_000
+        });
+        self.post("/v1/ops/merchants", &body).await?;
+        let added = self.post("/v1/ops/terminals", &json!({"merchant": merchant, "name": "front till"})).await?;
+        let field = |name: &str| added[name].as_str().map(str::to_owned);
+        match (field("terminal").and_then(|t| t.parse().ok()), field("secret")) {
+            (Some(terminal), Some(secret)) => Ok(TillLogin { terminal, secret, shop: name.to_owned() }),
+            _ => Err(ApiError::Undocumented(added.to_string())),
+        }
+    }
+
+    /// Takes members in; each entry as the API documents it.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn add_members(&self, members: Vec<Value>, reusable_codes: bool) -> Result<Vec<MemberLogin>, ApiError> {
+        let body = json!({"members": members, "reusable_codes": reusable_codes});
+        let added = self.post("/v1/ops/members", &body).await?;
+        serde_json::from_value(added["members"].clone()).map_err(|e| ApiError::Undocumented(e.to_string()))
+    }
+}
+
+/// A till with an open session.
+#[derive(Clone)]
+pub struct Till {
+    http: Client,
+    base: String,
+    wall: SharedClock,
+    session: Uuid,
+    key: Vec<u8>,
+}
+
+/// A receipt as the till reports it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Purchase {
+    pub receipt: String,
+    pub member_token: Uuid,
+    pub amount_cents: i64,
+    pub currency: &'static str,
+    pub purchased_at: Timestamp,
+}
+
+impl Till {
+    /// # Errors
+    /// What the programme answers.
+    pub async fn open(http: Client, base: &str, wall: SharedClock, login: &TillLogin) -> Result<Till, ApiError> {
+        let body = json!({"terminal": login.terminal, "secret": login.secret});
+        let opened = answer(http.post(format!("{base}/v1/pos/sessions")).json(&body).send().await).await?;
+        let key = opened["key"].as_str().and_then(|k| STANDARD.decode(k).ok());
+        match (opened["session"].as_str().and_then(|s| s.parse().ok()), key) {
+            (Some(session), Some(key)) => Ok(Till { http, base: base.to_owned(), wall, session, key }),
+            _ => Err(ApiError::Undocumented(opened.to_string())),
+        }
+    }
+
+    /// Reports a purchase and says (purchase id, points). Sends it again as often as it takes.
+    ///
+    /// # Errors
+    /// A refusal, or no answer after many tries.
+    pub async fn report(&self, purchase: &Purchase) -> Result<(Uuid, i64), ApiError> {
+        let answer = self.send("/v1/pos/purchases", &json!(purchase)).await?;
+        let id = answer["purchase"].as_str().and_then(|p| p.parse().ok());
+        id.zip(answer["earned_points"].as_i64()).ok_or_else(|| ApiError::Undocumented(answer.to_string()))
+    }
+
+    /// Reports several at once; gives (points, refused).
+    ///
+    /// # Errors
+    /// A refusal of the whole batch, or no answer after many tries.
+    pub async fn report_all(&self, purchases: &[Purchase]) -> Result<(i64, usize), ApiError> {
+        let answer = self.send("/v1/pos/purchases/batch", &json!({"purchases": purchases})).await?;
+        let results = answer["results"].as_array().ok_or_else(|| ApiError::Undocumented(answer.to_string()))?;
+        let points = results.iter().filter_map(|r| r["recorded"]["earned_points"].as_i64()).sum();
+        Ok((points, results.iter().filter(|r| !r["problem"].is_null()).count()))
+    }
+
+    /// Takes a whole receipt back; gives the points taken at once.
+    ///
+    /// # Errors
+    /// A refusal, or no answer after many tries.
+    pub async fn take_back(&self, purchase: Uuid) -> Result<i64, ApiError> {
+        let answer = self.send("/v1/pos/returns", &json!({"purchase": purchase})).await?;
+        answer["taken_points"].as_i64().ok_or_else(|| ApiError::Undocumented(answer.to_string()))
+    }
+
+    /// The same request again and again until it is answered: it has one effect however often it arrives.
+    async fn send(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let bytes = body.to_string();
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let timestamp = self.wall.now().as_second();
+            let request = self
+                .http
+                .request(Method::POST, format!("{}{path}", self.base))
+                .header("content-type", "application/json")
+                .header("hunch-session", self.session.to_string())
+                .header("hunch-timestamp", timestamp)
+                .header("hunch-signature", self.signature(timestamp, path, bytes.as_bytes()))
+                .body(bytes.clone());
+            match answer(request.send().await).await {
+                Err(ApiError::NoAnswer(_) | ApiError::Problem { status: 429 | 503, .. }) if tries < TRIES_MAX => {
+                    tokio::time::sleep(Duration::from_millis(20 << tries)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn signature(&self, timestamp: i64, path: &str, body: &[u8]) -> String {
+        let digest = hex::encode(digest::digest(&digest::SHA256, body));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
+        hex::encode(hmac::sign(&key, format!("{timestamp}\nPOST\n{path}\n{digest}").as_bytes()))
+    }
+}
+
+/// A member's phone.
+#[derive(Clone)]
+pub struct Phone {
+    http: Client,
+    base: String,
+    token: String,
+}
+
+impl Phone {
+    /// # Errors
+    /// What the programme answers.
+    pub async fn sign_in(http: Client, base: &str, code: &str) -> Result<Phone, ApiError> {
+        let signed_in =
+            answer(http.post(format!("{base}/v1/sign-in")).json(&json!({"code": code})).send().await).await?;
+        match signed_in["token"].as_str() {
+            Some(token) => Ok(Phone { token: token.to_owned(), http, base: base.to_owned() }),
+            None => Err(ApiError::Undocumented(signed_in.to_string())),
+        }
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, ApiError> {
+        answer(self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await).await
+    }
+
+    /// What can be spent, minus what is owed.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn balance(&self) -> Result<i64, ApiError> {
+        let balance = self.get("/v1/me/balance").await?;
+        let field = |name: &str| balance[name].as_i64();
+        field("available_points")
+            .zip(field("owed_points"))
+            .map(|(have, owe)| have - owe)
+            .ok_or_else(|| ApiError::Undocumented(balance.to_string()))
+    }
+
+    /// The sum of every line of the statement, read page by page.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn statement_total(&self) -> Result<i64, ApiError> {
+        let (mut total, mut cursor) = (0, String::new());
+        loop {
+            let page = self.get(&format!("/v1/me/statement?limit=200&cursor={cursor}")).await?;
+            let lines = page["lines"].as_array().ok_or_else(|| ApiError::Undocumented(page.to_string()))?;
+            total += lines.iter().filter_map(|l| l["total_points"].as_i64()).sum::<i64>();
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = next.to_owned(),
+                None => return Ok(total),
+            }
+        }
+    }
+}
+
+async fn answer(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Value, ApiError> {
+    let response = sent.map_err(ApiError::NoAnswer)?;
+    let status = response.status().as_u16();
+    let bytes = response.bytes().await.map_err(ApiError::NoAnswer)?;
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if (200..300).contains(&status) {
+        return Ok(body);
+    }
+    let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    Err(ApiError::Problem { status, kind: text("type"), detail: text("detail") })
+}
