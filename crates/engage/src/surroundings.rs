@@ -19,3 +19,18 @@ pub trait Surroundings: Send + Sync + 'static {
     async fn market(&self, ticker: &MarketTicker, now: Timestamp)
     -> Result<Option<MarketCandidate>, SurroundingsError>;
 }
+
+/// No markets at all. For a programme without an exchange: offers and receipts only.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoMarkets;
+
+#[async_trait]
+impl Surroundings for NoMarkets {
+    async fn markets(&self, _: Timestamp) -> Result<Vec<MarketCandidate>, SurroundingsError> {
+        Ok(Vec::new())
+    }
+
+    async fn market(&self, _: &MarketTicker, _: Timestamp) -> Result<Option<MarketCandidate>, SurroundingsError> {
+        Ok(None)
+    }
+}

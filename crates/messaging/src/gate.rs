@@ -32,3 +32,29 @@ pub trait PromptGate: Send + Sync + 'static {
     /// The standing version the permit was given at, for the record of the attempt.
     fn standing_version(permit: &Self::Permit) -> i64;
 }
+
+/// Permits nobody. For a programme without safeguards: members get receipts and offers, never a prompt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClosedGate;
+
+/// A permit that cannot exist.
+#[derive(Debug)]
+pub enum NoPermit {}
+
+#[async_trait]
+impl PromptGate for ClosedGate {
+    type Permit = NoPermit;
+
+    async fn permit(&self, _: MemberId, _: Option<DeviceId>, _: &str) -> Result<NoPermit, Withheld> {
+        let sentence = "Prompts are switched off.".to_owned();
+        Err(Withheld { code: "prompts_off".to_owned(), sentence })
+    }
+
+    async fn still_holds(&self, permit: &NoPermit) -> bool {
+        match *permit {}
+    }
+
+    fn standing_version(permit: &NoPermit) -> i64 {
+        match *permit {}
+    }
+}
