@@ -16,8 +16,10 @@ use uuid::Uuid;
 
 pub const SESSION_DAYS: i64 = 30;
 const CODE_HOURS: i64 = 24;
-/// Wrong codes a minute, over all comers, before everyone has to wait: a code has 40 bits.
-const WRONG_CODES_A_MINUTE_MAX: u32 = 300;
+/// Wrong codes a minute that begin alike, before codes with that beginning have to wait. A code has 40 bits, so guessing
+/// stays hopeless, and a guesser can make only few others wait.
+const WRONG_CODES_A_MINUTE_MAX: u32 = 20;
+const BEGINNING: usize = 2;
 /// How long a session is believed without asking the database again.
 const BELIEVED: SignedDuration = SignedDuration::from_secs(5);
 const BELIEVED_SESSIONS_MAX: usize = 20_000;
@@ -42,12 +44,22 @@ pub struct NewMember {
     pub home_zone: String,
 }
 
-#[derive(Clone, Debug)]
+/// Prints nothing of its token.
+#[derive(Clone)]
 pub struct Session {
     pub member: MemberId,
     /// Shown this once.
     pub token: String,
     pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("member", &self.member)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +95,8 @@ pub struct People {
 #[derive(Default)]
 struct Memory {
     sessions: HashMap<Vec<u8>, (MemberId, Timestamp)>,
-    wrong_codes: u32,
+    /// By the beginning of the code, in this minute of wall time.
+    wrong_codes: HashMap<String, u32>,
     wrong_since: Option<Timestamp>,
 }
 
@@ -141,28 +154,30 @@ impl People {
     /// `Code` for a wrong, used or old code alike; `TooManyTries` slows guessing down.
     pub async fn sign_in(&self, code: &str) -> Result<Session, PeopleError> {
         let now = self.clocks.business.now();
-        if self.guessing(now) {
-            return Err(PeopleError::TooManyTries);
-        }
         let code = codes::normalise(code);
+        let beginning: String = code.chars().take(BEGINNING).collect();
+        self.count_try(&beginning)?;
         let Some(member) = store::use_code(self.database.app(), &sha(&code), now).await? else {
-            self.lock().wrong_codes += 1;
             return Err(PeopleError::Code);
         };
+        self.lock().wrong_codes.remove(&beginning);
         let token = random_token(self.entropy.as_ref());
         let expires_at = later(now, SignedDuration::from_hours(24 * SESSION_DAYS));
         store::insert_session(self.database.app(), &sha(&token), member, expires_at).await?;
         Ok(Session { member, token, expires_at })
     }
 
-    fn guessing(&self, now: Timestamp) -> bool {
+    /// Counts before it is known whether the code is right, so that parallel guesses count too.
+    fn count_try(&self, beginning: &str) -> Result<(), PeopleError> {
+        let wall = self.clocks.wall.now();
         let mut memory = self.lock();
-        let minute = SignedDuration::from_secs(60);
-        if memory.wrong_since.is_none_or(|since| now.duration_since(since) >= minute) {
-            memory.wrong_since = Some(now);
-            memory.wrong_codes = 0;
+        if memory.wrong_since.is_none_or(|since| wall.duration_since(since) >= SignedDuration::from_secs(60)) {
+            memory.wrong_since = Some(wall);
+            memory.wrong_codes.clear();
         }
-        memory.wrong_codes >= WRONG_CODES_A_MINUTE_MAX
+        let tries = memory.wrong_codes.entry(beginning.to_owned()).or_default();
+        *tries += 1;
+        if *tries > WRONG_CODES_A_MINUTE_MAX { Err(PeopleError::TooManyTries) } else { Ok(()) }
     }
 
     /// Whose session this is, if it holds.

@@ -1,1 +1,45 @@
+//! Who may stake what, where and how much; and who may be prompted to. The only maker of permits.
+//!
+//! Invariants
+//! - S1: no order and no prompt without a permit, and only this crate can make one.
+//! - S2: limits count holds and orders in flight in full; winnings never refill them, only unfilled stake does.
+//! - S3: nothing that protects loosens early, by any path.
+//! - S4: whoever is excluded, on a break, under age, elsewhere or opted out is not prompted.
+//! - Whoever cannot be judged is denied.
+//!
+//! A permit cannot be made outside:
+//! ```compile_fail
+//! let permit = hunch_safeguards::StakePermit { member: todo!(), standing_version: 1 };
+//! ```
+//! nor copied:
+//! ```compile_fail
+//! fn twice(permit: hunch_safeguards::StakePermit) -> (hunch_safeguards::StakePermit, hunch_safeguards::StakePermit) {
+//!     (permit.clone(), permit)
+//! }
+//! ```
+//! nor used for two orders:
+//! ```compile_fail
+//! fn two_orders(permit: hunch_safeguards::PromptPermit) {
+//!     drop(permit);
+//!     drop(permit);
+//! }
+//! ```
 
+mod denial;
+mod gate;
+mod limits;
+mod permit;
+mod place;
+mod protect;
+mod rules;
+mod store;
+
+pub use denial::{DENIALS, Denial, DenialCode};
+pub use gate::{Safeguards, charge, restore, still_holds};
+pub use limits::{HouseLimits, Limits, RaiseOutcome, Usage, Windows, loss_use};
+pub use permit::{PERMIT_SECONDS, PromptPermit, StakePermit};
+pub use place::jurisdiction_at;
+pub use protect::{
+    BreakTerm, Change, ChangeAnswer, ChangeRefusal, Changed, ExclusionTerm, StandingHandler, StandingRequest,
+};
+pub use rules::{Rule, Ruling, rule_for};

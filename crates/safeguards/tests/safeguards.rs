@@ -1,0 +1,264 @@
+//! The gate, limits in a stake's own batch, and protections, on a real database with a moved clock.
+
+use hunch_db::testing::TestDb;
+use hunch_kernel::{Clocks, ManualClock, MemberId, OrderId, Points, SeededEntropy, shard_of};
+use hunch_ledger::testing::{RunningBatcher, run_batcher};
+use hunch_ledger::{Batcher, Door};
+use hunch_log::{ShardTx, Tail};
+use hunch_people::{NewMember, People};
+use hunch_safeguards::{
+    BreakTerm, Change, ChangeRefusal, Changed, Denial, DenialCode, ExclusionTerm, HouseLimits, Safeguards,
+    StandingHandler, StandingRequest, charge, restore, still_holds,
+};
+use hunch_vault::Person;
+use jiff::SignedDuration;
+use jiff::civil::{Date, date};
+use std::sync::Arc;
+use uuid::Uuid;
+
+const HOUSE: HouseLimits = HouseLimits { day: Points(1_000), week: Points(3_000) };
+const NEW_YORK: (f64, f64) = (40.7484, -73.9857);
+const BOSTON: (f64, f64) = (42.3601, -71.0589);
+const LAS_VEGAS: (f64, f64) = (36.1699, -115.1398);
+
+struct Bench {
+    db: TestDb,
+    clock: Arc<ManualClock>,
+    people: People,
+    gate: Safeguards,
+    door: Door<StandingHandler>,
+    _running: RunningBatcher,
+}
+
+impl Bench {
+    async fn start() -> Bench {
+        let db = TestDb::new().await;
+        let clock = ManualClock::at("2026-11-23T17:00:00Z".parse().unwrap());
+        let clocks = Clocks::manual(clock.clone());
+        let people = People::new(db.db().clone(), clocks.clone(), SeededEntropy::shared(1), 8);
+        let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
+        let mut builder = Batcher::builder(db.app().clone(), clocks, Tail::new(8));
+        let door = builder.register(StandingHandler { house: HOUSE });
+        let _running = run_batcher(&builder.build());
+        Bench { db, clock, people, gate, door, _running }
+    }
+
+    async fn member(&self, birth_date: Date) -> MemberId {
+        let person = Person { full_name: "A".into(), email: String::new(), phone: String::new(), birth_date };
+        let new = NewMember { member: None, person, home_zone: "America/New_York".into() };
+        self.people.join(vec![new]).await.unwrap()[0]
+    }
+
+    async fn at(&self, member: MemberId, place: (f64, f64)) {
+        self.gate.attest_place(member, place.0, place.1, 30.0).await.unwrap();
+    }
+
+    async fn ask(&self, member: MemberId, category: &str) -> Option<DenialCode> {
+        self.gate.permit_stake(member, category).await.err().map(|d| d.0)
+    }
+
+    async fn prompt(&self, member: MemberId) -> Option<DenialCode> {
+        self.gate.permit_prompt(member, None, "sports").await.err().map(|d| d.0)
+    }
+
+    async fn change(&self, member: MemberId, change: Change) -> Result<Changed, ChangeRefusal> {
+        let request = StandingRequest { member, home_zone: "America/New_York".into(), change };
+        self.door.submit(shard_of(member, 8), request).await.unwrap()
+    }
+
+    /// One stake of `points` in a batch of its own.
+    async fn stake(&self, member: MemberId, order: u128, points: i64) -> Result<(), Denial> {
+        let permit = self.gate.permit_stake(member, "sports").await?;
+        let mut tx = self.tx(member).await;
+        let stakes = [(OrderId(Uuid::from_u128(order)), permit, Points(points))];
+        let answer = charge(&mut tx, &stakes, HOUSE, self.now()).await.unwrap().remove(0);
+        tx.commit().await.unwrap();
+        answer
+    }
+
+    async fn tx(&self, member: MemberId) -> ShardTx {
+        ShardTx::begin(self.db.app(), shard_of(member, 8), self.now()).await.unwrap()
+    }
+
+    fn now(&self) -> jiff::Timestamp {
+        use hunch_kernel::Clock;
+        self.clock.now()
+    }
+
+    fn hours(&self, hours: i64) {
+        self.clock.advance(SignedDuration::from_hours(hours));
+    }
+}
+
+const LIMIT: Result<(), Denial> = Err(Denial(DenialCode::DayLimit));
+
+#[tokio::test]
+async fn age_and_place_decide_by_rule() {
+    let bench = Bench::start().await;
+    let adult = bench.member(date(1990, 1, 1)).await;
+    assert_eq!(bench.ask(adult, "sports").await, Some(DenialCode::PlaceUnknown));
+    bench.at(adult, NEW_YORK).await;
+    assert_eq!(bench.ask(adult, "sports").await, None);
+    bench.at(adult, LAS_VEGAS).await;
+    assert_eq!(bench.ask(adult, "sports").await, Some(DenialCode::PlaceNotAllowed));
+    assert_eq!(bench.ask(adult, "weather").await, None);
+    bench.clock.advance(SignedDuration::from_mins(20));
+    assert_eq!(bench.ask(adult, "weather").await, Some(DenialCode::PlaceUnknown), "twenty minutes are over");
+    assert!(bench.gate.attest_place(adult, 40.7484, -73.9857, 4_000.0).await.is_err(), "too close to a border");
+    let stranger = MemberId(Uuid::from_u128(1));
+    assert_eq!(bench.ask(stranger, "sports").await, Some(DenialCode::AgeUnproven));
+
+    let young = bench.member(date(2006, 11, 24)).await;
+    bench.at(young, NEW_YORK).await;
+    assert_eq!(bench.ask(young, "sports").await, None);
+    bench.at(young, BOSTON).await;
+    assert_eq!(bench.ask(young, "sports").await, Some(DenialCode::UnderAge), "21 in Massachusetts");
+}
+
+#[tokio::test]
+async fn the_birthday_begins_at_local_midnight() {
+    let bench = Bench::start().await;
+    let nearly = bench.member(date(2008, 11, 24)).await;
+    // 17:00 UTC is noon in New York; the birthday begins twelve hours later.
+    bench.clock.advance(SignedDuration::from_hours(12) - SignedDuration::from_secs(1));
+    bench.at(nearly, NEW_YORK).await;
+    assert_eq!(bench.ask(nearly, "sports").await, Some(DenialCode::UnderAge));
+    bench.clock.advance(SignedDuration::from_secs(1));
+    assert_eq!(bench.ask(nearly, "sports").await, None);
+}
+
+#[tokio::test]
+async fn stakes_in_flight_count_and_only_unfilled_stake_comes_back() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.stake(member, 1, 600).await, Ok(()));
+    assert_eq!(bench.stake(member, 2, 401).await, LIMIT);
+    assert_eq!(bench.stake(member, 3, 400).await, Ok(()));
+    let mut tx = bench.tx(member).await;
+    for _ in 0..3 {
+        restore(&mut tx, OrderId(Uuid::from_u128(1)), Points(250)).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(bench.stake(member, 4, 251).await, LIMIT, "given back once, however often it is told");
+    assert_eq!(bench.stake(member, 5, 250).await, Ok(()));
+    bench.hours(13);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.stake(member, 6, 1_000).await, Ok(()), "a new local day");
+    bench.hours(24);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.stake(member, 7, 1_000).await, Ok(()));
+    bench.hours(24);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.stake(member, 8, 1).await, Err(Denial(DenialCode::WeekLimit)), "3,000 in this week");
+    bench.hours(24 * 4);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.stake(member, 9, 1_000).await, Ok(()), "a new week");
+}
+
+#[tokio::test]
+async fn a_later_stake_of_a_batch_sees_the_earlier_ones() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let mut stakes = Vec::new();
+    for n in 0..5u128 {
+        let permit = bench.gate.permit_stake(member, "sports").await.unwrap();
+        stakes.push((OrderId(Uuid::from_u128(n)), permit, Points(300)));
+    }
+    let mut tx = bench.tx(member).await;
+    let answers = charge(&mut tx, &stakes, HOUSE, bench.now()).await.unwrap();
+    assert_eq!(answers, [Ok(()), Ok(()), Ok(()), LIMIT, LIMIT]);
+}
+
+#[tokio::test]
+async fn a_change_of_standing_voids_what_was_permitted_before() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let permit = bench.gate.permit_stake(member, "sports").await.unwrap();
+    let prompt = bench.gate.permit_prompt(member, None, "sports").await.unwrap();
+    bench.gate.prompt_still_holds(&prompt).await.unwrap();
+    let version = permit.standing_version();
+    bench.change(member, Change::Break(BreakTerm::Day)).await.unwrap();
+    assert_eq!(bench.gate.prompt_still_holds(&prompt).await, Err(Denial(DenialCode::StandingChanged)));
+    let mut tx = bench.tx(member).await;
+    assert!(!still_holds(tx.conn(), member, version).await.unwrap());
+    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), permit, Points(10))], HOUSE, bench.now()).await.unwrap();
+    assert_eq!(answer, [Err(Denial(DenialCode::OnBreak))]);
+    drop(tx);
+    assert_eq!(bench.prompt(member).await, Some(DenialCode::OnBreak));
+    bench.hours(24);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.prompt(member).await, None, "a break ends by itself");
+
+    let stale = bench.gate.permit_stake(member, "sports").await.unwrap();
+    let later = bench.now() + SignedDuration::from_secs(6);
+    let mut tx = bench.tx(member).await;
+    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), stale, Points(10))], HOUSE, later).await.unwrap();
+    assert_eq!(answer, [Err(Denial(DenialCode::PermitExpired))]);
+}
+
+#[tokio::test]
+async fn an_exclusion_cannot_be_shortened() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let first = bench.change(member, Change::Exclude(ExclusionTerm::FiveYears)).await.unwrap();
+    let again = bench.change(member, Change::Exclude(ExclusionTerm::SixMonths)).await.unwrap();
+    assert_eq!(first.protected_until, again.protected_until);
+    assert_eq!(bench.change(member, Change::Limits { day: None, week: None }).await, Err(ChangeRefusal::Excluded));
+    bench.hours(24 * 365 * 4);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.ask(member, "sports").await, Some(DenialCode::Excluded));
+    bench.hours(24 * 367);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.ask(member, "sports").await, None);
+    bench.change(member, Change::Exclude(ExclusionTerm::Life)).await.unwrap();
+    bench.hours(24 * 365 * 90);
+    assert_eq!(bench.ask(member, "sports").await, Some(DenialCode::Excluded));
+    let kept: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM safeguards.protection").fetch_one(bench.db.auditor()).await.unwrap();
+    assert_eq!(kept, 2);
+}
+
+#[tokio::test]
+async fn lowering_counts_now_and_raising_waits_and_is_confirmed() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let limit = |day| Change::Limits { day: Some(Points(day)), week: None };
+    assert_eq!(bench.change(member, limit(100)).await.unwrap().raise_after, None);
+    assert_eq!(bench.stake(member, 1, 101).await, LIMIT);
+    let until = bench.change(member, limit(200)).await.unwrap().raise_after.unwrap();
+    assert_eq!(bench.change(member, Change::ConfirmRaise).await, Err(ChangeRefusal::TooEarly(until)));
+    assert_eq!(bench.stake(member, 2, 101).await, LIMIT);
+    bench.clock.set(until);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.stake(member, 3, 101).await, LIMIT, "not before it is confirmed");
+    bench.change(member, Change::ConfirmRaise).await.unwrap();
+    assert_eq!(bench.stake(member, 4, 101).await, Ok(()));
+    assert_eq!(bench.change(member, Change::ConfirmRaise).await, Err(ChangeRefusal::NothingToConfirm));
+    bench.change(member, limit(400)).await.unwrap();
+    bench.change(member, limit(50)).await.unwrap();
+    bench.hours(24 * 30);
+    assert_eq!(
+        bench.change(member, Change::ConfirmRaise).await,
+        Err(ChangeRefusal::NothingToConfirm),
+        "lowering drops a waiting raise"
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_prompted_against_their_wish_or_near_a_limit() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    bench.change(member, Change::Prompts(false)).await.unwrap();
+    assert_eq!(bench.prompt(member).await, Some(DenialCode::OptedOut));
+    assert_eq!(bench.ask(member, "sports").await, None, "staking by oneself is another thing");
+    bench.change(member, Change::Prompts(true)).await.unwrap();
+    assert_eq!(bench.prompt(member).await, None);
+    bench.stake(member, 1, 800).await.unwrap();
+    assert_eq!(bench.prompt(member).await, Some(DenialCode::DayLimit));
+}
