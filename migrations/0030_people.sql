@@ -4,7 +4,6 @@ CREATE TABLE people.member (
     member     uuid        NOT NULL,            -- random token
     shard      smallint    NOT NULL,
     home_zone  text        NOT NULL,            -- IANA time zone; days and weeks of limits are local to it
-    prompts_on boolean     NOT NULL DEFAULT true, -- wants to be prompted to stake
     joined_at  timestamptz NOT NULL,            -- business time
     CONSTRAINT member_once PRIMARY KEY (member)
 );

@@ -1,10 +1,13 @@
 //! What the routes work with. Built by the executable.
 
+use hunch_engage::{Engage, NoMarkets};
 use hunch_kernel::{Clocks, SharedEntropy};
 use hunch_ledger::Door;
 use hunch_log::Tail;
 use hunch_loyalty::{Directory, Purchases, ReturnHandler, TerminalSessions};
+use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
+use hunch_safeguards::{Safeguards, StandingHandler};
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +24,10 @@ pub struct App {
     pub purchases: Purchases,
     pub returns: Door<ReturnHandler>,
     pub terminal_sessions: TerminalSessions,
+    pub safeguards: Safeguards,
+    pub standing: Door<StandingHandler>,
+    pub engage: Arc<Engage<Safeguards, NoMarkets>>,
+    pub push: PushDoor,
     /// Wakes live streams.
     pub tail: Tail,
     pub operator: OperatorKey,
@@ -29,6 +36,14 @@ pub struct App {
     pub closing: CancellationToken,
     /// Prometheus text of everything measured.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+}
+
+/// What phones need to subscribe to pushes.
+#[derive(Clone)]
+pub struct PushDoor {
+    pub rules: EndpointRules,
+    /// The page's `applicationServerKey`.
+    pub public_key: String,
 }
 
 /// Whether this process should be sent requests. The executable turns it off before it stops.

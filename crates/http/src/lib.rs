@@ -12,7 +12,7 @@ mod problem;
 mod router;
 mod routes;
 
-pub use app::{App, Readiness};
+pub use app::{App, PushDoor, Readiness};
 pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL};
 pub use openapi::openapi_json;
 pub use problem::{PROBLEMS, Problem, ProblemKind};

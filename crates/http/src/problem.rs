@@ -33,6 +33,12 @@ pub enum ProblemKind {
     UnknownPurchase,
     SignInCode,
     TooManyTries,
+    PushSubscription,
+    UnknownNotice,
+    PlaceUnknown,
+    RaiseTooEarly,
+    NoRaise,
+    Protected,
     OtherMerchant,
     Busy,
     Unavailable,
@@ -64,6 +70,12 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::CodeUsed, "/problems/code-used", "Member code already used", 409, None),
     (ProblemKind::SignInCode, "/problems/sign-in-code", "Sign-in code not valid", 401, None),
     (ProblemKind::TooManyTries, "/problems/too-many-tries", "Too many tries", 429, Some(60)),
+    (ProblemKind::PushSubscription, "/problems/push-subscription", "Push subscription not possible", 422, None),
+    (ProblemKind::UnknownNotice, "/problems/unknown-notice", "Notice not known", 404, None),
+    (ProblemKind::PlaceUnknown, "/problems/place-unknown", "Place not known", 422, None),
+    (ProblemKind::RaiseTooEarly, "/problems/raise-too-early", "The raise must wait", 409, None),
+    (ProblemKind::NoRaise, "/problems/no-raise", "Nothing to confirm", 409, None),
+    (ProblemKind::Protected, "/problems/protected", "Not while protected", 409, None),
     (ProblemKind::UnknownPurchase, "/problems/unknown-purchase", "Purchase not known", 404, None),
     (ProblemKind::OtherMerchant, "/problems/other-merchant", "Purchase of another merchant", 403, None),
     (ProblemKind::Busy, "/problems/busy", "Too busy just now", 503, Some(1)),
@@ -214,6 +226,36 @@ impl From<hunch_people::PeopleError> for Problem {
             E::Person(VaultError::Storage) | E::Storage(_) => return Problem::storage(&error),
         };
         Problem::new(kind, error.to_string())
+    }
+}
+
+impl From<hunch_safeguards::ChangeRefusal> for Problem {
+    fn from(refusal: hunch_safeguards::ChangeRefusal) -> Problem {
+        use hunch_safeguards::ChangeRefusal as R;
+        let kind = match &refusal {
+            R::NothingToConfirm => ProblemKind::NoRaise,
+            R::TooEarly(_) => ProblemKind::RaiseTooEarly,
+            R::Negative => ProblemKind::Invalid,
+            R::Excluded => ProblemKind::Protected,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
+impl From<hunch_messaging::SubscribeError> for Problem {
+    fn from(error: hunch_messaging::SubscribeError) -> Problem {
+        use hunch_messaging::SubscribeError as E;
+        match &error {
+            E::Endpoint(why) => Problem::new(ProblemKind::PushSubscription, why.to_string()),
+            E::Keys(why) => Problem::new(ProblemKind::PushSubscription, why.to_string()),
+            E::Storage(_) => Problem::storage(&error),
+        }
+    }
+}
+
+impl From<hunch_messaging::MessagingError> for Problem {
+    fn from(error: hunch_messaging::MessagingError) -> Problem {
+        Problem::storage(&error)
     }
 }
 

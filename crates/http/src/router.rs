@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::openapi::Document;
 use crate::problem::{Problem, ProblemKind};
-use crate::routes::{health, me, ops, pages, pos, sign_in, stream};
+use crate::routes::{health, inbox, me, ops, pages, pos, protect, sign_in, stream};
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_SECONDS_MAX: u64 = 30;
@@ -39,6 +39,18 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(me::statement))
         .routes(routes!(me::code))
         .routes(routes!(stream::stream))
+        .routes(routes!(inbox::push_key))
+        .routes(routes!(inbox::subscribe))
+        .routes(routes!(inbox::unsubscribe))
+        .routes(routes!(inbox::inbox))
+        .routes(routes!(inbox::notice))
+        .routes(routes!(inbox::why))
+        .routes(routes!(protect::put_place))
+        .routes(routes!(protect::put_limits))
+        .routes(routes!(protect::confirm_raise))
+        .routes(routes!(protect::post_exclusion))
+        .routes(routes!(protect::post_break))
+        .routes(routes!(protect::put_prompts))
         .routes(routes!(ops::post_merchant))
         .routes(routes!(ops::post_members))
         .routes(routes!(ops::post_terminal))

@@ -2,12 +2,16 @@
 
 use anyhow::Context;
 use hunch_db::Database;
-use hunch_http::{App, OperatorKey, Readiness};
-use hunch_kernel::{Clocks, Shard, SharedEntropy, SystemEntropy};
+use hunch_engage::{Engage, NoMarkets};
+use hunch_http::{App, OperatorKey, PushDoor, Readiness};
+use hunch_kernel::{Clocks, Points, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions};
+use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
+use hunch_messaging::{Sender, SenderLimits};
 use hunch_people::People;
+use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,17 +19,25 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::secrets::secret;
+use crate::secrets::{secret, secret_bytes};
 use crate::settings::Settings;
 
 /// How often the heads of the log are written to the anchor file.
 const ANCHOR_SECONDS: u64 = 60;
+const SENDERS: usize = 2;
+const SEND_BATCH: usize = 500;
+const NOTHING_TO_SEND: Duration = Duration::from_millis(20);
+const CONSUME_BATCHES_MAX: i64 = 200;
+const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// A running programme without its network side.
 pub struct Programme {
     pub app: Arc<App>,
     pub operator_token: String,
     batcher: Arc<Batcher>,
+    engage: Arc<Engage<Safeguards, NoMarkets>>,
+    sender: Arc<Sender<Safeguards>>,
     database: Database,
     anchors: PathBuf,
     clocks: Clocks,
@@ -53,11 +65,36 @@ impl Programme {
         let tail = Tail::new(shards);
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let (purchases, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
+        let house = HouseLimits {
+            day: Points(settings.parsed("limits.house_day_points")?),
+            week: Points(settings.parsed("limits.house_week_points")?),
+        };
+        let standing = builder.register(StandingHandler { house });
         let batcher = builder.build();
 
         let directory = Directory::new(pool.clone(), clocks.wall.clone());
+        let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards);
+        let safeguards = Safeguards::new(database.clone(), people.clone(), clocks.clone(), house);
+        let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), NoMarkets, clocks.clone()));
+        let rules = EndpointRules { allow_loopback_http: settings.parsed("push.allow_loopback_http")? };
+        let vapid = VapidKey::from_pkcs8(&secret_bytes(&folder, "vapid-key", VapidKey::generate_pkcs8)?)?;
+        let signer = VapidSigner::new(vapid, settings.text("push.subject"), clocks.wall.clone())?;
+        let transport = PushTransport::new(signer, rules, clocks.wall.clone())?;
+        let push = PushDoor { rules, public_key: transport.public_key_base64() };
+        let sender = Arc::new(Sender {
+            pool: pool.clone(),
+            transport,
+            gate: safeguards.clone(),
+            clocks: clocks.clone(),
+            entropy: entropy.clone(),
+            limits: SenderLimits { concurrent_max: settings.parsed("push.concurrency")?, ..SenderLimits::default() },
+        });
         let app = App {
-            people: People::new(database.clone(), clocks.clone(), entropy.clone(), shards),
+            people,
+            safeguards,
+            standing,
+            engage: engage.clone(),
+            push,
             directory: directory.clone(),
             purchases: Purchases {
                 directory,
@@ -82,6 +119,8 @@ impl Programme {
             app: Arc::new(app),
             operator_token,
             batcher,
+            engage,
+            sender,
             database: database.clone(),
             anchors: folder.join("anchors.jsonl"),
             clocks,
@@ -93,6 +132,12 @@ impl Programme {
         let mut loops = JoinSet::new();
         for shard in 0..self.batcher.shard_count() {
             loops.spawn(drive_shard(self.batcher.clone(), Shard(shard as i16), stop.clone()));
+        }
+        for shard in 0..self.batcher.shard_count() {
+            loops.spawn(consume(self.engage.clone(), Shard(shard as i16), stop.clone()));
+        }
+        for _ in 0..SENDERS {
+            loops.spawn(send(self.sender.clone(), stop.clone()));
         }
         loops.spawn(anchor(self.database.clone(), self.anchors.clone(), self.clocks.clone(), stop.clone()));
         loops
@@ -109,6 +154,44 @@ async fn drive_shard(batcher: Arc<Batcher>, shard: Shard, stop: CancellationToke
                 }
                 return;
             }
+        }
+    }
+}
+
+/// Decides what to say after each purchase, as soon as it is in the log.
+async fn consume(engage: Arc<Engage<Safeguards, NoMarkets>>, shard: Shard, stop: CancellationToken) {
+    loop {
+        match engage.consume_step(shard, CONSUME_BATCHES_MAX).await {
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%shard, error = format!("{:#}", anyhow::Error::from(error)), "no decisions were made");
+                if stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await.is_none() {
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            () = engage.wait(shard) => {}
+            // Writers in other processes are not heard.
+            () = tokio::time::sleep(LOOK_ANYWAY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Hands due pushes to their push services.
+async fn send(sender: Arc<Sender<Safeguards>>, stop: CancellationToken) {
+    loop {
+        let pause = match sender.send_step(SEND_BATCH).await {
+            Ok(report) if report.claimed > 0 => Duration::ZERO,
+            Ok(_) => NOTHING_TO_SEND,
+            Err(error) => {
+                tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "no pushes were sent");
+                PAUSE_AFTER_ERROR
+            }
+        };
+        if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return;
         }
     }
 }

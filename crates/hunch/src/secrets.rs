@@ -11,19 +11,31 @@ use std::path::Path;
 /// # Errors
 /// When the file cannot be read or made.
 pub fn secret(folder: &Path, name: &str, entropy: &dyn Entropy) -> anyhow::Result<String> {
+    let bytes = secret_bytes(folder, name, || anyhow::Ok(random_token(entropy).into_bytes()))?;
+    Ok(String::from_utf8(bytes).with_context(|| folder.join(name).display().to_string())?.trim().to_owned())
+}
+
+/// As [`secret`], for secrets that are bytes; `make` makes a new one.
+///
+/// # Errors
+/// When the file cannot be read or made.
+pub fn secret_bytes<E>(folder: &Path, name: &str, make: impl FnOnce() -> Result<Vec<u8>, E>) -> anyhow::Result<Vec<u8>>
+where
+    anyhow::Error: From<E>,
+{
     let path = folder.join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => return Ok(text.trim().to_owned()),
+    match std::fs::read(&path) {
+        Ok(bytes) => return Ok(bytes),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(e).with_context(|| path.display().to_string()),
     }
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let made = random_token(entropy);
+    let made = make().map_err(anyhow::Error::from)?;
     // Beside its place first, so that a crash never leaves half a secret.
     let draft = folder.join(format!(".{name}.{}", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&draft)?;
-        file.write_all(made.as_bytes())?;
+        file.write_all(&made)?;
         file.sync_all()?;
         std::fs::rename(&draft, &path)
     };

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use hunch_kernel::{DeviceId, MemberId};
+use hunch_safeguards::{PromptPermit, Safeguards};
 
 /// Why a prompt may not be made: a stable code and a plain sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,30 @@ pub trait PromptGate: Send + Sync + 'static {
 
     /// The standing version the permit was given at, for the record of the attempt.
     fn standing_version(permit: &Self::Permit) -> i64;
+}
+
+/// `safeguards` is the gate of a real programme.
+#[async_trait]
+impl PromptGate for Safeguards {
+    type Permit = PromptPermit;
+
+    async fn permit(
+        &self,
+        member: MemberId,
+        device: Option<DeviceId>,
+        category: &str,
+    ) -> Result<PromptPermit, Withheld> {
+        let permit = self.permit_prompt(member, device, category).await;
+        permit.map_err(|denial| Withheld { code: denial.0.as_str().to_owned(), sentence: denial.to_string() })
+    }
+
+    async fn still_holds(&self, permit: &PromptPermit) -> bool {
+        self.prompt_still_holds(permit).await.is_ok()
+    }
+
+    fn standing_version(permit: &PromptPermit) -> i64 {
+        permit.standing_version()
+    }
 }
 
 /// Permits nobody. For a programme without safeguards: members get receipts and offers, never a prompt.

@@ -29,8 +29,6 @@ pub struct Member {
     pub id: MemberId,
     pub shard: Shard,
     pub home_zone: String,
-    /// Wants to be prompted to stake.
-    pub prompts_on: bool,
     pub joined_at: Timestamp,
 }
 

@@ -32,7 +32,7 @@ pub(crate) async fn insert_members(
 }
 
 pub(crate) async fn member(pool: &PgPool, id: MemberId) -> Result<Option<Member>> {
-    let row = sqlx::query("SELECT shard, home_zone, prompts_on, joined_at FROM people.member WHERE member = $1")
+    let row = sqlx::query("SELECT shard, home_zone, joined_at FROM people.member WHERE member = $1")
         .bind(id.0)
         .fetch_optional(pool)
         .await?;
@@ -41,8 +41,7 @@ pub(crate) async fn member(pool: &PgPool, id: MemberId) -> Result<Option<Member>
             id,
             shard: Shard(r.try_get(0)?),
             home_zone: r.try_get(1)?,
-            prompts_on: r.try_get(2)?,
-            joined_at: r.try_get::<jiff_sqlx::Timestamp, _>(3)?.to_jiff(),
+            joined_at: r.try_get::<jiff_sqlx::Timestamp, _>(2)?.to_jiff(),
         })
     })
     .transpose()

@@ -62,7 +62,7 @@ impl Standing {
 }
 
 /// Life is stored as a time that no clock of ours reaches.
-const LIFE: &str = "9999-12-31T00:00:00Z";
+const LIFE: &str = "9999-01-01T00:00:00Z";
 
 fn stored(until: Timestamp) -> Timestamp {
     LIFE.parse().map_or(until, |life: Timestamp| until.min(life))
@@ -71,7 +71,7 @@ fn stored(until: Timestamp) -> Timestamp {
 fn read_until(row: &PgRow, column: usize) -> Result<Option<Timestamp>> {
     let found = row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?.map(jiff_sqlx::Timestamp::to_jiff);
     let life = LIFE.parse::<Timestamp>().ok();
-    Ok(found.map(|t| if Some(t) == life { Timestamp::MAX } else { t }))
+    Ok(found.map(|t| if life.is_some_and(|life| t >= life) { Timestamp::MAX } else { t }))
 }
 
 fn read_standing(row: &PgRow) -> Result<Standing> {

@@ -22,7 +22,6 @@ pub struct Me {
     /// From the vault, for this screen only.
     pub name: Option<String>,
     pub home_zone: String,
-    pub prompts_on: bool,
     #[schema(value_type = String, format = DateTime)]
     pub joined_at: jiff::Timestamp,
 }
@@ -36,13 +35,7 @@ pub async fn me(State(app): State<Arc<App>>, session: MemberSession) -> Result<a
     let found = app.people.member(session.member).await?;
     let member = found.ok_or_else(|| Problem::bare(ProblemKind::NotFound))?;
     let name = app.people.vault().own_name(member.id).await.map_err(hunch_people::PeopleError::from)?;
-    Ok(axum::Json(Me {
-        member_token: member.id.0,
-        name,
-        home_zone: member.home_zone,
-        prompts_on: member.prompts_on,
-        joined_at: member.joined_at,
-    }))
+    Ok(axum::Json(Me { member_token: member.id.0, name, home_zone: member.home_zone, joined_at: member.joined_at }))
 }
 
 /// Points. Only `available_points` can be spent.

@@ -1,10 +1,12 @@
 //! One file a subject.
 
 pub mod health;
+pub mod inbox;
 pub mod me;
 pub mod ops;
 pub mod page;
 pub mod pages;
 pub mod pos;
+pub mod protect;
 pub mod sign_in;
 pub mod stream;

@@ -7,13 +7,16 @@ use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hunch_db::testing::TestDb;
-use hunch_http::{App, OperatorKey, Readiness, router};
-use hunch_kernel::{Clocks, ManualClock, MemberId, SeededEntropy};
+use hunch_engage::{Engage, NoMarkets};
+use hunch_http::{App, OperatorKey, PushDoor, Readiness, router};
+use hunch_kernel::{Clocks, ManualClock, MemberId, Points, SeededEntropy, Shard};
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{Batcher, open_members};
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions, sign};
+use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
+use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,7 @@ pub struct Service {
     pub db: TestDb,
     pub clock: Arc<ManualClock>,
     pub router: Router,
+    engage: Arc<Engage<Safeguards, NoMarkets>>,
     _running: RunningBatcher,
 }
 
@@ -53,6 +57,12 @@ impl Service {
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let (door, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
+        let house = HouseLimits { day: Points(1_000), week: Points(3_000) };
+        let standing = builder.register(StandingHandler { house });
+        let people = People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8);
+        let safeguards = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), house);
+        let engage =
+            Arc::new(Engage::new(db.app().clone(), tail.clone(), safeguards.clone(), NoMarkets, clocks.clone()));
         let directory = Directory::new(db.app().clone(), clocks.wall.clone());
         let readiness = Readiness::default();
         readiness.set(true);
@@ -60,7 +70,11 @@ impl Service {
             pool: db.app().clone(),
             clocks: clocks.clone(),
             entropy: entropy.clone(),
-            people: People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8),
+            people,
+            safeguards,
+            standing,
+            engage: engage.clone(),
+            push: PushDoor { rules: EndpointRules { allow_loopback_http: true }, public_key: "key".to_owned() },
             directory: directory.clone(),
             purchases: Purchases {
                 directory,
@@ -79,7 +93,14 @@ impl Service {
             metrics: Arc::new(String::new),
         };
         let _running = run_batcher(&builder.build());
-        Service { db, clock, router: router(Arc::new(app)), _running }
+        Service { db, clock, router: router(Arc::new(app)), engage, _running }
+    }
+
+    /// Lets the programme act on everything in the log.
+    pub async fn engage(&self) {
+        for shard in 0..8 {
+            self.engage.consume_step(Shard(shard), 1_000).await.unwrap();
+        }
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
