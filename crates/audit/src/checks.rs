@@ -161,4 +161,38 @@ pub const CHECKS: &[Check] = &[
          SELECT p.last_seq <= h.last_seq, p.consumer || ' stands beyond the log of shard ' || p.shard, p.shard
          FROM log.consumer_position p JOIN log.shard_head h USING (shard)"
     ),
+    check!(
+        "E1d",
+        "every purchase and return that was acted on has its decision or notice",
+        "SELECT d.cause IS NOT NULL OR n.cause IS NOT NULL, 'purchase ' || b.purchase || ' was passed over', b.purchase::text
+         FROM loyalty.purchase b
+         JOIN log.consumer_position p ON p.consumer = 'engage' AND p.shard = b.shard AND p.last_seq >= b.seq
+         LEFT JOIN engage.decision d ON d.cause = b.purchase
+         LEFT JOIN messaging.notice n ON n.cause = b.purchase"
+    ),
+    check!(
+        "L6p",
+        "every purchase row has its points, and every return its purchase",
+        "SELECT c.points = b.points, 'purchase ' || b.purchase || ': row says ' || b.points || ', ledger says ' || coalesce(c.points::text, 'nothing'), b.purchase::text
+         FROM loyalty.purchase b LEFT JOIN ledger.command c ON c.key = b.purchase
+         UNION ALL
+         SELECT b.purchase IS NOT NULL, 'return of unknown purchase ' || r.purchase, r.purchase::text
+         FROM loyalty.purchase_return r LEFT JOIN loyalty.purchase b USING (purchase)"
+    ),
+    check!(
+        "S1",
+        "no prompt left without a permit of its moment",
+        "SELECT a.content <> 'prompt' OR a.standing IS NOT NULL, 'an attempt of notice delivery without standing', 0
+         FROM messaging.attempt a"
+    ),
+    check!(
+        "S2",
+        "limit usage is what was charged and not restored",
+        "SELECT u.points = coalesce(c.points, 0), 'member ' || u.member || ', window ' || u.starts || ': stored ' || u.points || ', charges say ' || coalesce(c.points, 0), u.member::text
+         FROM safeguards.usage u
+         LEFT JOIN (SELECT member, 1 AS kind, day AS starts, sum(points - restored) AS points FROM safeguards.charge GROUP BY member, day
+                    UNION ALL
+                    SELECT member, 2, week, sum(points - restored) FROM safeguards.charge GROUP BY member, week) c
+              ON c.member = u.member AND c.kind = u.kind AND c.starts = u.starts"
+    ),
 ];

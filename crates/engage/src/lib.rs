@@ -17,6 +17,7 @@ pub use consume::{Engage, StepReport};
 pub use decide::{Candidate, Decision, MarketCandidate, OfferCandidate, Situation};
 pub use features::Features;
 pub use prompt::{OpenedNotice, OpenedPrompt, Recommendation};
+pub use store::decisions_since;
 pub use surroundings::{NoMarkets, Surroundings, SurroundingsError};
 
 #[derive(Debug, thiserror::Error)]

@@ -54,3 +54,14 @@ pub(crate) async fn prompts_after(pool: &PgPool, shard: Shard, seq: i64) -> Resu
     .await?;
     rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff()))).collect()
 }
+
+/// How many purchases were decided on since `since` (business time).
+///
+/// # Errors
+/// When the database fails.
+pub async fn decisions_since(pool: &PgPool, since: Timestamp) -> Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM engage.decision WHERE channel = 'push' AND at >= $1")
+        .bind(since.to_sqlx())
+        .fetch_one(pool)
+        .await
+}

@@ -53,6 +53,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(protect::put_prompts))
         .routes(routes!(ops::post_merchant))
         .routes(routes!(ops::post_members))
+        .routes(routes!(ops::post_offer))
         .routes(routes!(ops::post_terminal))
         .split_for_parts()
 }

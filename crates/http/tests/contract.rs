@@ -55,6 +55,7 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("post", "/v1/me/exclusion", "member"),
     ("post", "/v1/me/break", "member"),
     ("put", "/v1/me/prompts", "member"),
+    ("post", "/v1/ops/offers", "operator"),
     ("post", "/v1/ops/members", "operator"),
     ("post", "/v1/ops/merchants", "operator"),
     ("post", "/v1/ops/terminals", "operator"),

@@ -2,8 +2,10 @@
 
 use anyhow::Context;
 use hunch_audit::{AuditOptions, AuditReport};
+use hunch_kernel::SystemEntropy;
 use hunch_town::{Happening, Log, Percentiles, Summary, Town, TownConfig};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,6 +41,9 @@ struct LastLine {
     points_issued: i64,
     returns: u64,
     repeats: u64,
+    decisions: i64,
+    pushes_sent: u64,
+    pushes_withheld: BTreeMap<String, i64>,
     latency_ms: LatencyMs,
     audit: AuditReport,
     data: Data,
@@ -47,6 +52,7 @@ struct LastLine {
 #[derive(Serialize)]
 struct LatencyMs {
     request_answer: Percentiles,
+    purchase_push: Percentiles,
 }
 
 #[derive(Serialize)]
@@ -57,14 +63,18 @@ struct Data {
 
 pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
     let mut settings = settings.clone();
+    // The town's phones and their push service are on this machine.
+    settings.set("push.allow_loopback_http", "true".to_owned(), Source::CommandLine)?;
     if let Some(port) = args.port {
         settings.set("server.listen", format!("127.0.0.1:{port}"), Source::CommandLine)?;
     }
     let log = Log::find(std::env::var_os("HUNCH_DATA_DIR").map(PathBuf::from).as_deref())?;
     let data = Data { source: log.source.clone(), rows: log.baskets.len() };
     let served = Served::start(&settings).await?;
+    let started_at = served.clocks.business.now();
     let lived = live(args, &settings, &served, log).await;
     let database = served.database.clone();
+    let told = told(&database, started_at).await;
     let audited = match &lived {
         Ok(_) => audit(&database, &settings).await.map(Some),
         Err(_) => Ok(None),
@@ -72,6 +82,7 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
     served.stop().await?;
     let (summary, audit) = (lived?, audited?.context("the town did not live, so nothing was audited")?);
 
+    let (decisions, pushes_withheld) = told?;
     let holds = audit.holds;
     eprint!("\n{}", audit.to_text());
     if args.json {
@@ -82,19 +93,23 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
             points_issued: summary.points_issued,
             returns: summary.returns,
             repeats: summary.repeats,
-            latency_ms: LatencyMs { request_answer: summary.request_answer },
+            decisions,
+            pushes_sent: summary.pushes_sent,
+            pushes_withheld,
+            latency_ms: LatencyMs { request_answer: summary.request_answer, purchase_push: summary.purchase_push },
             audit,
             data,
         };
         println!("{}", serde_json::to_string(&line)?);
     } else {
         println!(
-            "{} purchases of {} members at {} shops earned {} points; {} came back. The answer took {:.1} ms at the median, {:.1} ms at worst for 99 of 100.",
+            "{} purchases of {} members at {} shops earned {} points; {} came back; {} phones lit up. The answer took {:.1} ms at the median, {:.1} ms at worst for 99 of 100.",
             summary.purchases,
             summary.members,
             summary.merchants,
             summary.points_issued,
             summary.returns,
+            summary.pushes_sent,
             summary.request_answer.p50,
             summary.request_answer.p99
         );
@@ -110,6 +125,7 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
         base_url: base_url.clone(),
         operator_token: served.operator_token.clone(),
         clocks: served.clocks.clone(),
+        entropy: SystemEntropy::shared(),
         log,
         state_file: settings.folder().join("town-memory.json"),
         purchases_per_second: args.pace,
@@ -143,7 +159,7 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
 
 /// Tells the town's life a line a second.
 async fn tell(mut happenings: mpsc::UnboundedReceiver<Happening>) {
-    let (mut bought, mut points, mut returned, mut last) = (0u64, 0i64, 0u64, String::new());
+    let (mut bought, mut points, mut returned, mut lit, mut last) = (0u64, 0i64, 0u64, 0u64, String::new());
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.tick().await;
     loop {
@@ -158,11 +174,24 @@ async fn tell(mut happenings: mpsc::UnboundedReceiver<Happening>) {
                     returned += 1;
                     last = format!("a basket came back to {shop}, {taken} points with it");
                 }
+                Some(Happening::Pushed { who, text }) => {
+                    lit += 1;
+                    if lit % 3 == 0 {
+                        last = format!("{who}'s phone: {text}");
+                    }
+                }
                 None => return,
             },
-            _ = second.tick() => eprintln!("{bought:>7} baskets  {points:>9} points  {returned:>4} returned   {last}"),
+            _ = second.tick() => eprintln!("{bought:>7} baskets  {points:>9} points  {lit:>6} pushes  {returned:>4} returned   {last}"),
         }
     }
+}
+
+/// How many decisions were made since, and why pushes were withheld.
+async fn told(database: &hunch_db::Database, since: jiff::Timestamp) -> anyhow::Result<(i64, BTreeMap<String, i64>)> {
+    let counts = hunch_messaging::push_counts(database.app(), since).await?;
+    let decisions = hunch_engage::decisions_since(database.app(), since).await?;
+    Ok((decisions, counts.withheld.into_iter().collect()))
 }
 
 async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Result<AuditReport> {

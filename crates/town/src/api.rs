@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use uuid::Uuid;
 
+use crate::push_service::Subscription;
+
 const TRIES_MAX: u32 = 8;
 
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,23 @@ impl Operator {
             (Some(terminal), Some(secret)) => Ok(TillLogin { terminal, secret, shop: name.to_owned() }),
             _ => Err(ApiError::Undocumented(added.to_string())),
         }
+    }
+
+    /// Adds an offer of a shop.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn add_offer(
+        &self,
+        merchant: Uuid,
+        title: &str,
+        bonus_points: i64,
+        valid: std::ops::Range<Timestamp>,
+    ) -> Result<(), ApiError> {
+        let body = json!({
+            "merchant": merchant, "title": title, "bonus_points": bonus_points, "valid_from": valid.start, "valid_to": valid.end
+        });
+        self.post("/v1/ops/offers", &body).await.map(|_| ())
     }
 
     /// Takes members in; each entry as the API documents it.
@@ -208,6 +227,25 @@ impl Phone {
         answer(self.http.get(format!("{}{path}", self.base)).bearer_auth(&self.token).send().await).await
     }
 
+    /// Subscribes this phone to pushes.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn subscribe(&self, to: &Subscription) -> Result<(), ApiError> {
+        let body = json!({"device": to.device, "endpoint": to.endpoint, "p256dh": to.p256dh, "auth": to.auth});
+        let request = self.http.post(format!("{}/v1/me/push-subscriptions", self.base)).bearer_auth(&self.token);
+        answer(request.json(&body).send().await).await.map(|_| ())
+    }
+
+    /// The text of a notice that a push named, as the programme shows it now.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn open_notice(&self, notice: Uuid) -> Result<String, ApiError> {
+        let opened = self.get(&format!("/v1/notices/{notice}")).await?;
+        opened["text"].as_str().map(str::to_owned).ok_or_else(|| ApiError::Undocumented(opened.to_string()))
+    }
+
     /// What can be spent, minus what is owed.
     ///
     /// # Errors
@@ -237,6 +275,15 @@ impl Phone {
             }
         }
     }
+}
+
+/// The key that the programme signs its pushes with.
+///
+/// # Errors
+/// What the programme answers.
+pub async fn push_key(http: &Client, base: &str) -> Result<String, ApiError> {
+    let key = answer(http.get(format!("{base}/v1/push-key")).send().await).await?;
+    key["application_server_key"].as_str().map(str::to_owned).ok_or_else(|| ApiError::Undocumented(key.to_string()))
 }
 
 async fn answer(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Value, ApiError> {

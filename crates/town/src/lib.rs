@@ -8,8 +8,10 @@ mod latency;
 mod life;
 mod log;
 mod names;
+mod push_service;
 
 pub use api::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
 pub use latency::{Latencies, Percentiles};
 pub use life::{Happening, LifeError, Summary, Town, TownConfig};
 pub use log::{Basket, Log, LogError};
+pub use push_service::{PushCounts, PushService, Pushed, Subscription};

@@ -1,6 +1,7 @@
 //! The town at work: forty tills report what a thousand members buy, in the rhythm of a real log.
 
-use hunch_kernel::{Clocks, derived_uuid};
+use futures_util::{StreamExt, TryStreamExt};
+use hunch_kernel::{Clocks, SharedEntropy, derived_uuid};
 use jiff::SignedDuration;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::api::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
+use crate::api::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin, push_key};
 use crate::latency::{Latencies, Percentiles};
 use crate::log::{Basket, Log};
-use crate::names::{SHOPS, person};
+use crate::names::{OFFERS, SHOPS, person};
+use crate::push_service::{PushService, Pushed};
 
 const MEMBERS: usize = 1_000;
 const ZONE: &str = "America/New_York";
@@ -30,10 +32,16 @@ const LATE: u64 = 17;
 /// How many members' phones are looked at in the end.
 const PHONES: usize = 20;
 
+/// How many phones may be talking to the programme at once while the town wakes up.
+const WAKING_AT_ONCE: usize = 32;
+/// How long the last pushes are waited for when the shops have closed.
+const LAST_PUSHES: Duration = Duration::from_secs(3);
+
 pub struct TownConfig {
     pub base_url: String,
     pub operator_token: String,
     pub clocks: Clocks,
+    pub entropy: SharedEntropy,
     pub log: Log,
     /// Where tills and members keep their logins and the log's place is remembered.
     pub state_file: PathBuf,
@@ -52,6 +60,12 @@ pub enum LifeError {
     },
     #[error("a phone shows {shown} points, its statement adds up to {stated}")]
     Phone { shown: i64, stated: i64 },
+    #[error("the town's push service could not be started")]
+    PushService(#[source] std::io::Error),
+    #[error("{0} pushes could not be read or were not signed by the programme")]
+    BadPushes(u64),
+    #[error("a phone was pushed {pushed:?}, its notice says {shown:?}")]
+    Notice { pushed: String, shown: String },
     #[error("the HTTP client could not be made")]
     Client(#[source] reqwest::Error),
 }
@@ -59,8 +73,20 @@ pub enum LifeError {
 /// Something that just happened, for whoever watches.
 #[derive(Clone, Debug)]
 pub enum Happening {
-    Bought { who: String, shop: String, points: i64 },
-    Returned { shop: String, points: i64 },
+    Bought {
+        who: String,
+        shop: String,
+        points: i64,
+    },
+    Returned {
+        shop: String,
+        points: i64,
+    },
+    /// A phone lit up.
+    Pushed {
+        who: String,
+        text: String,
+    },
 }
 
 /// What the town did, in the words of the demo's last line.
@@ -73,23 +99,29 @@ pub struct Summary {
     pub returns: u64,
     /// Receipts that were told twice and answered the same.
     pub repeats: u64,
+    /// What the phones' push service accepted and could read.
+    pub pushes_sent: u64,
     pub request_answer: Percentiles,
+    /// From the last purchase's request to the member's phone lighting up.
+    pub purchase_push: Percentiles,
 }
 
 /// What must be remembered between two starts.
 #[derive(Default, Serialize, Deserialize)]
 struct Memory {
     tills: Vec<TillLogin>,
-    members: Vec<MemberLogin>,
     /// The next basket of the log.
     next: u64,
 }
 
 pub struct Town {
     config: TownConfig,
-    http: Client,
     memory: Memory,
     tills: Vec<Till>,
+    members: Vec<MemberLogin>,
+    phones: Vec<Phone>,
+    push_service: PushService,
+    arrivals: mpsc::UnboundedReceiver<Pushed>,
 }
 
 /// Counters that the tills share.
@@ -115,28 +147,52 @@ impl Town {
                 let merchant = derived_uuid(&[b"town-shop", &n.to_be_bytes()]);
                 memory.tills.push(operator.open_shop(merchant, name, category, ZONE).await?);
             }
-            for first in (0..MEMBERS).step_by(500) {
-                let people = (first..MEMBERS.min(first + 500)).map(|n| {
-                    json!({
-                        "member_token": derived_uuid(&[b"town-member", config.operator_token.as_bytes(), &n.to_be_bytes()]),
-                        "full_name": person(n), "email": format!("member{n}@town.example"), "phone": "",
-                        "birth_date": format!("{}-{:02}-{:02}", 1950 + n % 60, 1 + n % 12, 1 + n % 28), "home_zone": ZONE
-                    })
-                });
-                memory.members.extend(operator.add_members(people.collect(), true).await?);
+            let now = config.clocks.business.now();
+            let month = now..now.saturating_add(SignedDuration::from_hours(30 * 24)).unwrap_or(now);
+            for (shop, title, bonus) in OFFERS {
+                operator
+                    .add_offer(derived_uuid(&[b"town-shop", &shop.to_be_bytes()]), title, bonus, month.clone())
+                    .await?;
             }
             remember(&config.state_file, &memory)?;
+        }
+        // Members keep their tokens; each opening gives them new codes.
+        let mut members = Vec::new();
+        for first in (0..MEMBERS).step_by(500) {
+            let people = (first..MEMBERS.min(first + 500)).map(|n| {
+                json!({
+                    "member_token": derived_uuid(&[b"town-member", config.operator_token.as_bytes(), &n.to_be_bytes()]),
+                    "full_name": person(n), "email": format!("member{n}@town.example"), "phone": "",
+                    "birth_date": format!("{}-{:02}-{:02}", 1950 + n % 60, 1 + n % 12, 1 + n % 28), "home_zone": ZONE
+                })
+            });
+            members.extend(operator.add_members(people.collect(), true).await?);
         }
         let mut tills = Vec::new();
         for login in &memory.tills {
             tills.push(Till::open(http.clone(), &config.base_url, config.clocks.wall.clone(), login).await?);
         }
-        Ok(Town { config, http, memory, tills })
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        let key = push_key(&http, &config.base_url).await?;
+        let started = PushService::start(&key, config.clocks.wall.clone(), sender).await;
+        let push_service = started.map_err(LifeError::PushService)?;
+        let waking = members.iter().map(|login| {
+            let (http, base, code) = (http.clone(), config.base_url.clone(), login.sign_in_code.clone());
+            let subscription = push_service.phone(&config.entropy);
+            async move {
+                let phone = Phone::sign_in(http, &base, &code).await?;
+                phone.subscribe(&subscription).await?;
+                Ok::<Phone, ApiError>(phone)
+            }
+        });
+        // In order, so that a phone's number is its member's.
+        let phones = futures_util::stream::iter(waking).buffered(WAKING_AT_ONCE).try_collect().await?;
+        Ok(Town { config, memory, tills, members, phones, push_service, arrivals })
     }
 
     /// Sign-in codes of the first members, for visitors.
     pub fn visitors(&self) -> impl Iterator<Item = (String, &str)> {
-        self.memory.members.iter().enumerate().map(|(n, m)| (person(n), m.sign_in_code.as_str()))
+        self.members.iter().enumerate().map(|(n, m)| (person(n), m.sign_in_code.as_str()))
     }
 
     pub fn first_till(&self) -> Option<&TillLogin> {
@@ -167,15 +223,25 @@ impl Town {
                 watch.clone(),
             ));
         }
+        let asked: Arc<Vec<AtomicU64>> = Arc::new((0..self.members.len()).map(|_| AtomicU64::new(0)).collect());
+        let opened = Instant::now();
+        let mut pushes = Latencies::default();
+        let mut last_push: Option<Pushed> = None;
         let mut pace = tokio::time::interval(Duration::from_millis(20));
         let per_tick = f64::from(self.config.purchases_per_second) / 50.0;
         let mut due = 0.0;
         while until.is_none_or(|end| Instant::now() < end) && !stop.load(Ordering::Relaxed) {
             pace.tick().await;
+            while let Ok(pushed) = self.arrivals.try_recv() {
+                lit_up(&pushed, opened, &asked, &mut pushes, &watch);
+                last_push = Some(pushed);
+            }
             due += per_tick;
             while due >= 1.0 {
                 due -= 1.0;
                 let errand = self.next_errand();
+                let since = opened.elapsed().as_micros() as u64;
+                asked[errand.number].store(since + 1, Ordering::Relaxed);
                 let queue = &queues[errand.shop % queues.len()];
                 if queue.send(errand).await.is_err() {
                     break;
@@ -187,17 +253,33 @@ impl Town {
         while let Some(done) = workers.join_next().await {
             latencies.merge(&done.map_err(|e| ApiError::Undocumented(e.to_string()))??);
         }
+        let closed = Instant::now();
+        while let Some(left) = LAST_PUSHES.checked_sub(closed.elapsed()) {
+            match tokio::time::timeout(left, self.arrivals.recv()).await {
+                Ok(Some(pushed)) => {
+                    lit_up(&pushed, opened, &asked, &mut pushes, &watch);
+                    last_push = Some(pushed);
+                }
+                _ => break,
+            }
+        }
         remember(&self.config.state_file, &self.memory)?;
-        self.look_at_phones().await?;
+        self.look_at_phones(last_push.as_ref()).await?;
+        let pushed = self.push_service.counts();
+        if pushed.refused > 0 {
+            return Err(LifeError::BadPushes(pushed.refused));
+        }
         let count = |c: &AtomicU64| c.load(Ordering::Relaxed);
         Ok(Summary {
-            members: self.memory.members.len(),
+            members: self.members.len(),
             merchants: self.memory.tills.len(),
             purchases: count(&counts.purchases),
             points_issued: count(&counts.points) as i64,
             returns: count(&counts.returns),
             repeats: count(&counts.repeats),
+            pushes_sent: pushed.accepted,
             request_answer: latencies.percentiles(),
+            purchase_push: pushes.percentiles(),
         })
     }
 
@@ -208,10 +290,11 @@ impl Town {
         let basket: &Basket = &baskets[n as usize % baskets.len()];
         // A log with fewer customers than we have members is spread over them, round by round.
         let spread = if self.config.log.customers < MEMBERS { n as usize / self.config.log.customers } else { 0 };
-        let member = (basket.customer + spread * self.config.log.customers) % self.memory.members.len();
+        let member = (basket.customer + spread * self.config.log.customers) % self.members.len();
         Errand {
             n,
-            member: self.memory.members[member].member_token,
+            number: member,
+            member: self.members[member].member_token,
             who: person(member),
             shop: (basket.shop % self.tills.len() as u64) as usize,
             cents: basket.cents,
@@ -219,10 +302,18 @@ impl Town {
         }
     }
 
-    async fn look_at_phones(&self) -> Result<(), LifeError> {
-        let step = (self.memory.members.len() / PHONES).max(1);
-        for login in self.memory.members.iter().step_by(step) {
-            let phone = Phone::sign_in(self.http.clone(), &self.config.base_url, &login.sign_in_code).await?;
+    /// Some phones must show what their statements add up to, and what was pushed must be what the notice says.
+    async fn look_at_phones(&self, last_push: Option<&Pushed>) -> Result<(), LifeError> {
+        if let Some(pushed) = last_push
+            && let (Some(notice), Some(phone)) = (pushed.notice, self.phones.get(pushed.phone))
+        {
+            let shown = phone.open_notice(notice).await?;
+            if shown != pushed.text {
+                return Err(LifeError::Notice { pushed: pushed.text.clone(), shown });
+            }
+        }
+        let step = (self.phones.len() / PHONES).max(1);
+        for phone in self.phones.iter().step_by(step) {
             let (shown, stated) = (phone.balance().await?, phone.statement_total().await?);
             if shown != stated {
                 return Err(LifeError::Phone { shown, stated });
@@ -235,11 +326,30 @@ impl Town {
 /// One basket on its way to a till.
 struct Errand {
     n: u64,
+    /// The member's number in the town.
+    number: usize,
     member: Uuid,
     who: String,
     shop: usize,
     cents: i64,
     at: jiff::Timestamp,
+}
+
+/// A phone lit up: how long after its member's last purchase was asked for?
+fn lit_up(
+    pushed: &Pushed,
+    opened: Instant,
+    asked: &[AtomicU64],
+    latencies: &mut Latencies,
+    watch: &mpsc::UnboundedSender<Happening>,
+) {
+    let since = asked.get(pushed.phone).map_or(0, |a| a.load(Ordering::Relaxed));
+    if since > 0 {
+        let asked_at = opened + Duration::from_micros(since - 1);
+        latencies.add(pushed.at.saturating_duration_since(asked_at));
+    }
+    // Nobody has to watch.
+    let _ = watch.send(Happening::Pushed { who: person(pushed.phone), text: pushed.text.clone() });
 }
 
 async fn serve(

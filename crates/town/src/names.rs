@@ -44,6 +44,16 @@ pub(crate) const SHOPS: [(&str, &str); 40] = [
     ("The Wine Cellar", "drinks"),
 ];
 
+/// (shop, title, bonus points).
+pub(crate) const OFFERS: [(usize, &str, i64); 6] = [
+    (0, "Double points on sourdough", 60),
+    (3, "A second coffee on the house", 40),
+    (7, "Fresh greens week", 80),
+    (15, "Pasta night", 120),
+    (20, "Local authors' corner", 50),
+    (31, "Treat for every dog", 30),
+];
+
 const FIRST: [&str; 24] = [
     "Ada", "Ben", "Carla", "Dev", "Elif", "Frank", "Grace", "Hugo", "Ines", "Jonas", "Kira", "Liam", "Mei", "Noor",
     "Omar", "Pia", "Quinn", "Rui", "Sara", "Tom", "Uma", "Vera", "Will", "Yara",

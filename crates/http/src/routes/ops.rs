@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use hunch_kernel::{MemberId, MerchantId};
-use hunch_loyalty::{NewMerchant, add_merchant, add_terminal};
+use hunch_kernel::{MemberId, MerchantId, Points};
+use hunch_loyalty::{NewMerchant, add_merchant, add_offer, add_terminal};
 use hunch_people::NewMember;
 use hunch_vault::Person;
 use serde::{Deserialize, Serialize};
@@ -176,4 +176,44 @@ pub async fn post_members(
     let codes = app.people.new_codes(&ids, body.reusable_codes).await?;
     let members = ids.iter().zip(codes).map(|(id, code)| MemberAdded { member_token: id.0, sign_in_code: code });
     Ok((StatusCode::CREATED, axum::Json(MembersAdded { members: members.collect() })))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddOffer {
+    pub merchant: Uuid,
+    /// As members read it.
+    #[schema(min_length = 1, max_length = 120, example = "Double points on sourdough")]
+    pub title: String,
+    #[schema(minimum = 1, maximum = 100_000)]
+    pub bonus_points: i64,
+    #[schema(value_type = String, format = DateTime)]
+    pub valid_from: jiff::Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    pub valid_to: jiff::Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct OfferAdded {
+    pub offer: Uuid,
+}
+
+/// Adds a merchant's offer: members may be told of it after a purchase.
+#[utoipa::path(post, path = "/v1/ops/offers", tag = "ops", request_body = AddOffer,
+    security(("operator" = [])), responses(
+    (status = 201, body = OfferAdded),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn post_offer(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Json(body): Json<AddOffer>,
+) -> Result<(StatusCode, axum::Json<OfferAdded>), Problem> {
+    let merchant = MerchantId(body.merchant);
+    if app.directory.merchant(merchant).await?.is_none() {
+        return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
+    }
+    let (bonus, valid) = (Points(body.bonus_points), body.valid_from..body.valid_to);
+    let offer = add_offer(&app.pool, &app.entropy, merchant, &body.title, bonus, valid).await?;
+    Ok((StatusCode::CREATED, axum::Json(OfferAdded { offer })))
 }
