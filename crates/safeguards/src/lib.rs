@@ -8,17 +8,20 @@
 //! - Whoever cannot be judged is denied.
 //!
 //! A permit cannot be made outside:
-//! ```compile_fail
-//! let permit = hunch_safeguards::StakePermit { member: todo!(), standing_version: 1 };
+//! ```compile_fail,E0451
+//! fn forge(member: hunch_kernel::MemberId, now: jiff::Timestamp) -> hunch_safeguards::StakePermit {
+//!     let (category, jurisdiction) = (String::new(), String::new());
+//!     hunch_safeguards::StakePermit { member, category, jurisdiction, standing_version: 1, given_at: now }
+//! }
 //! ```
 //! nor copied:
-//! ```compile_fail
+//! ```compile_fail,E0599
 //! fn twice(permit: hunch_safeguards::StakePermit) -> (hunch_safeguards::StakePermit, hunch_safeguards::StakePermit) {
 //!     (permit.clone(), permit)
 //! }
 //! ```
 //! nor used for two orders:
-//! ```compile_fail
+//! ```compile_fail,E0382
 //! fn two_orders(permit: hunch_safeguards::PromptPermit) {
 //!     drop(permit);
 //!     drop(permit);
