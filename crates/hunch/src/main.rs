@@ -4,6 +4,7 @@ mod bench;
 mod clock;
 mod demo;
 mod doctor;
+mod exchange;
 mod home;
 mod programme;
 mod secrets;
@@ -39,6 +40,8 @@ enum Command {
     Serve,
     /// An exchange that speaks Kalshi's protocol, alone: a believable day of markets for any client.
     ExchangeSim(hunch_exchange_sim::cli::Args),
+    /// Ask the configured exchange whether it works, what we have there and what could be traded.
+    ExchangeStatus,
     /// Print the OpenAPI document of the HTTP API.
     Openapi,
     /// Bring the database's schema up to date.
@@ -111,6 +114,10 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
                 let _ = tokio::signal::ctrl_c().await;
             };
             hunch_exchange_sim::cli::run(args, clock::clocks(1, None), interrupted).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::ExchangeStatus => {
+            exchange::status(settings, clock::clocks(1, None).wall).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi => {

@@ -17,7 +17,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
-    ("exchange.kind", "simulator", "simulator (started inside), or kalshi (anything that speaks its protocol)"),
+    ("exchange.kind", "simulator", "kalshi (anything that speaks its protocol); simulator means that none is named"),
     ("exchange.rest_url", "", "REST address up to and including /trade-api/v2"),
     ("exchange.ws_url", "", "WebSocket address, ending in /trade-api/ws/v2"),
     ("exchange.key_id", "", "API key id"),
