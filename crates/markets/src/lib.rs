@@ -1,0 +1,86 @@
+//! The exchange's markets as we last saw them: which may be staked on today, and how each ended.
+//!
+//! Invariants
+//! - Whatever the source (socket, poll, webhook hint), a market changes through [`state::step`] alone; hearing the
+//!   same thing again changes nothing.
+//! - A result is paid only once it is final; until then every word of the exchange is kept as a revision.
+//! - A final result never changes here. What contradicts it is an alarm for the operator, not an update.
+//! - Nothing here parses a ticker for meaning.
+
+mod cache;
+mod category;
+mod listen;
+mod market;
+mod observe;
+mod state;
+mod store;
+mod sync;
+
+pub use category::{Kind, KindRule};
+pub use listen::Listener;
+pub use market::{Market, ends_at, ends_today, result_word, status_word};
+pub use observe::{Observed, Seen};
+pub use state::{Known, Step, step};
+pub use store::{Final, final_of, unwatched, watch};
+pub use sync::SyncReport;
+
+use hunch_exchange::{Exchange, ExchangeError};
+use hunch_kernel::{Clocks, MarketTicker};
+use hunch_log::{CommitError, LogError, Tail};
+use sqlx::PgPool;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+#[derive(Debug, thiserror::Error)]
+pub enum MarketsError {
+    #[error("the exchange could not be read")]
+    Exchange(#[from] ExchangeError),
+    #[error("market storage failed")]
+    Storage(#[from] sqlx::Error),
+    #[error("market log failed")]
+    Log(#[from] LogError),
+    #[error("a change of markets could not be committed")]
+    Commit(#[from] CommitError),
+}
+
+/// The programme's view of the exchange's markets. Cheap to share behind an `Arc`.
+pub struct Markets {
+    pool: PgPool,
+    exchange: Arc<dyn Exchange>,
+    clocks: Clocks,
+    tail: Tail,
+    cache: cache::Cache,
+    hints: sync::Hints,
+    progress: sync::Progress,
+    bell: Notify,
+}
+
+impl Markets {
+    pub fn new(pool: PgPool, exchange: Arc<dyn Exchange>, clocks: Clocks, tail: Tail) -> Markets {
+        Markets {
+            pool,
+            exchange,
+            clocks,
+            tail,
+            cache: cache::Cache::default(),
+            hints: sync::Hints::default(),
+            progress: sync::Progress::default(),
+            bell: Notify::new(),
+        }
+    }
+
+    pub fn exchange(&self) -> &Arc<dyn Exchange> {
+        &self.exchange
+    }
+
+    /// Somebody says that something happened to this market. It is looked up soon; nothing is believed.
+    pub fn hint(&self, ticker: &MarketTicker) {
+        self.hints.add(ticker.clone(), self.clocks.wall.now());
+        self.bell.notify_one();
+    }
+
+    /// Returns when a hint waits.
+    pub async fn hinted(&self) {
+        self.bell.notified().await;
+    }
+}

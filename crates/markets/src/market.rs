@@ -1,0 +1,140 @@
+//! A market with everything a screen or a quote needs.
+
+use hunch_exchange::{ExchangeShard, FeeRule, MarketReport, MarketResult, MarketStatus, PriceBand};
+use hunch_kernel::{Count, EventTicker, MarketTicker, Price, SeriesTicker, Side};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::Kind;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Market {
+    pub ticker: MarketTicker,
+    pub event: EventTicker,
+    pub series: SeriesTicker,
+    pub kind: Kind,
+    pub event_title: String,
+    pub title: String,
+    pub yes_label: String,
+    pub no_label: String,
+    pub rules: String,
+    pub status: MarketStatus,
+    /// While the status is not final the exchange may still change it.
+    pub result: Option<MarketResult>,
+    /// What one YES contract pays.
+    pub settlement_value: Option<Price>,
+    pub yes_bid: Option<Price>,
+    pub yes_ask: Option<Price>,
+    pub last_price: Option<Price>,
+    pub volume: Count,
+    pub bands: Vec<PriceBand>,
+    pub open_time: Timestamp,
+    pub close_time: Timestamp,
+    pub expected_end: Option<Timestamp>,
+    pub occurs_at: Option<Timestamp>,
+    /// When a stake can no longer be placed, as far as is known.
+    pub ends_at: Timestamp,
+    pub exchange_shard: ExchangeShard,
+    pub fee: FeeRule,
+    pub seen_at: Timestamp,
+}
+
+impl Market {
+    /// May be staked on: trading, not yet at its end, with a fee that we can compute.
+    pub fn tradable(&self, now: Timestamp) -> bool {
+        self.status == MarketStatus::Active
+            && self.open_time <= now
+            && now < self.ends_at
+            && matches!(self.fee, FeeRule::Quadratic { .. })
+    }
+
+    /// What one contract of `side` costs now.
+    pub fn ask(&self, side: Side) -> Option<Price> {
+        match side {
+            Side::Yes => self.yes_ask,
+            Side::No => self.yes_bid.map(Price::complement),
+        }
+    }
+
+    /// What one contract of `side` could be sold for now.
+    pub fn bid(&self, side: Side) -> Option<Price> {
+        match side {
+            Side::Yes => self.yes_bid,
+            Side::No => self.yes_ask.map(Price::complement),
+        }
+    }
+
+    /// The words for a side: what must happen for it to pay.
+    pub fn label(&self, side: Side) -> String {
+        match side {
+            Side::Yes => self.yes_label.clone(),
+            // The exchange often names the same thing on both sides.
+            Side::No if self.no_label.is_empty() || self.no_label == self.yes_label => {
+                format!("Not: {}", self.yes_label)
+            }
+            Side::No => self.no_label.clone(),
+        }
+    }
+}
+
+/// Games close days after their end on paper, temperatures are known hours after trading: the earlier counts.
+pub fn ends_at(report: &MarketReport) -> Timestamp {
+    report.expected_end.map_or(report.close_time, |expected| expected.min(report.close_time))
+}
+
+/// Whether staking on it ends on the day that `now` lies in, as `zone` counts days.
+pub fn ends_today(ends_at: Timestamp, now: Timestamp, zone: &TimeZone) -> bool {
+    // Ending at midnight sharp is ending today.
+    let last_moment = Timestamp::from_microsecond(ends_at.as_microsecond() - 1).unwrap_or(ends_at);
+    last_moment >= now && last_moment.to_zoned(zone.clone()).date() == now.to_zoned(zone.clone()).date()
+}
+
+/// The stable word of a status.
+pub fn status_word(status: MarketStatus) -> &'static str {
+    match status {
+        MarketStatus::Initialized => "initialized",
+        MarketStatus::Inactive => "inactive",
+        MarketStatus::Active => "active",
+        MarketStatus::Closed => "closed",
+        MarketStatus::Determined => "determined",
+        MarketStatus::Disputed => "disputed",
+        MarketStatus::Amended => "amended",
+        MarketStatus::Finalized => "finalized",
+    }
+}
+
+pub(crate) fn status_of(word: &str) -> Option<MarketStatus> {
+    use MarketStatus::*;
+    [Initialized, Inactive, Active, Closed, Determined, Disputed, Amended, Finalized]
+        .into_iter()
+        .find(|status| status_word(*status) == word)
+}
+
+/// The stable word of a result.
+pub fn result_word(result: MarketResult) -> &'static str {
+    match result {
+        MarketResult::Yes => "yes",
+        MarketResult::No => "no",
+        MarketResult::Scalar => "scalar",
+    }
+}
+
+pub(crate) fn result_of(word: &str) -> Option<MarketResult> {
+    [MarketResult::Yes, MarketResult::No, MarketResult::Scalar].into_iter().find(|r| result_word(*r) == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn today_is_the_members_own() {
+        let zone = TimeZone::get("America/New_York").unwrap();
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let noon = at("2026-11-23T17:00:00Z");
+        assert!(ends_today(at("2026-11-24T04:59:00Z"), noon, &zone));
+        assert!(ends_today(at("2026-11-24T05:00:00Z"), noon, &zone), "midnight sharp ends today");
+        assert!(!ends_today(at("2026-11-24T05:00:01Z"), noon, &zone));
+        assert!(!ends_today(at("2026-11-23T16:59:59Z"), noon, &zone), "what has ended does not end today");
+    }
+}

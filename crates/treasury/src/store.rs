@@ -1,0 +1,130 @@
+//! The dollar ledger's SQL.
+
+use hunch_exchange::ExchangeShard;
+use hunch_kernel::{Dollars, MarketTicker};
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::{PgConnection, Row};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+use crate::{Account, Transfer};
+
+/// Books transfers, each once for ever. In the transaction of what they book.
+///
+/// # Errors
+/// When the database fails.
+pub async fn post(conn: &mut PgConnection, transfers: &[Transfer], at: Timestamp) -> Result<(), sqlx::Error> {
+    let lines: Vec<(&Transfer, i16, &crate::Entry)> = transfers
+        .iter()
+        .flat_map(|t| t.entries.iter().enumerate().map(move |(n, entry)| (t, n as i16, entry)))
+        .collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let touches = |e: &crate::Entry, account: Account| e.debit == account || e.credit == account;
+    sqlx::query(
+        "INSERT INTO treasury.entry (transfer, line, debit, credit, exchange_shard, market, amount, kind, conversion, at)
+         SELECT *, $10 FROM UNNEST($1::uuid[], $2::int2[], $3::int2[], $4::int2[], $5::int2[], $6::text[], $7::int8[], $8::int2[], $9::uuid[])
+         ON CONFLICT ON CONSTRAINT entry_once DO NOTHING",
+    )
+    .bind(lines.iter().map(|(t, _, _)| t.id).collect::<Vec<Uuid>>())
+    .bind(lines.iter().map(|(_, n, _)| *n).collect::<Vec<i16>>())
+    .bind(lines.iter().map(|(_, _, e)| e.debit.code()).collect::<Vec<i16>>())
+    .bind(lines.iter().map(|(_, _, e)| e.credit.code()).collect::<Vec<i16>>())
+    .bind(lines.iter().map(|(t, _, e)| touches(e, Account::ExchangeCash).then_some(t.exchange_shard.0)).collect::<Vec<Option<i16>>>())
+    .bind(lines.iter().map(|(t, _, _)| t.market.as_ref().map(|m| m.0.clone())).collect::<Vec<Option<String>>>())
+    .bind(lines.iter().map(|(_, _, e)| e.amount.0).collect::<Vec<i64>>())
+    .bind(lines.iter().map(|(_, _, e)| e.kind.code()).collect::<Vec<i16>>())
+    .bind(lines.iter().map(|(t, _, _)| t.conversion).collect::<Vec<Option<Uuid>>>())
+    .bind(at.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// All accounts' balances, debits minus credits. Reads every entry: for reports, not for paths.
+///
+/// # Errors
+/// When the database fails.
+pub async fn balances(conn: &mut PgConnection) -> Result<BTreeMap<i16, Dollars>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT account, sum(amount)::bigint FROM (SELECT debit AS account, amount FROM treasury.entry
+            UNION ALL SELECT credit, -amount FROM treasury.entry) moves GROUP BY account",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|r| Ok((r.try_get(0)?, Dollars(r.try_get(1)?)))).collect()
+}
+
+/// One account's balance, debits minus credits.
+///
+/// # Errors
+/// When the database fails.
+pub async fn balance(conn: &mut PgConnection, account: Account) -> Result<Dollars, sqlx::Error> {
+    Ok(balances(conn).await?.remove(&account.code()).unwrap_or_default())
+}
+
+/// Our money at the exchange, per exchange shard, as our entries say.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cash(conn: &mut PgConnection) -> Result<BTreeMap<ExchangeShard, Dollars>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT exchange_shard, sum(CASE WHEN debit = 1 THEN amount ELSE -amount END)::bigint FROM treasury.entry
+         WHERE exchange_shard IS NOT NULL GROUP BY exchange_shard",
+    )
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|r| Ok((ExchangeShard(r.try_get(0)?), Dollars(r.try_get(1)?)))).collect()
+}
+
+/// What is left in a market's account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn market_balance(conn: &mut PgConnection, market: &MarketTicker) -> Result<Dollars, sqlx::Error> {
+    let sum = sqlx::query_scalar(
+        "SELECT coalesce(sum(CASE 3 WHEN debit THEN amount WHEN credit THEN -amount ELSE 0 END), 0)::bigint
+         FROM treasury.entry WHERE market = $1",
+    );
+    Ok(Dollars(sum.bind(market.as_str()).fetch_one(conn).await?))
+}
+
+/// A comparison of our books with what the exchange says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CashSeen {
+    pub exchange_shard: ExchangeShard,
+    pub exchange: Dollars,
+    pub ledger: Dollars,
+    /// The most that orders and settlements on their way can explain.
+    pub in_flight: Dollars,
+}
+
+impl CashSeen {
+    /// Whether the difference is explained.
+    pub fn agrees(&self) -> bool {
+        (self.exchange - self.ledger).0.abs() <= self.in_flight.0
+    }
+}
+
+/// Keeps comparisons for the audit.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_cash(conn: &mut PgConnection, seen: &[CashSeen], wall: Timestamp) -> Result<(), sqlx::Error> {
+    for s in seen {
+        sqlx::query(
+            "INSERT INTO treasury.cash_seen (seen_wall, exchange_shard, exchange_micros, ledger_micros, in_flight_micros)
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT ON CONSTRAINT cash_seen_once DO NOTHING",
+        )
+        .bind(wall.to_sqlx())
+        .bind(s.exchange_shard.0)
+        .bind(s.exchange.0)
+        .bind(s.ledger.0)
+        .bind(s.in_flight.0)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
