@@ -31,5 +31,5 @@ pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
 pub use lots::LotRange;
 pub use provenance::{Consumption, Provenance, Stake};
 pub use queries::{
-    OpenHold, StatementCursor, StatementLine, balance, open_holds, open_member, open_members, statement,
+    OpenHold, StatementCursor, StatementLine, available, balance, open_holds, open_member, open_members, statement,
 };

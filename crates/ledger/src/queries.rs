@@ -4,6 +4,7 @@ use hunch_kernel::{HoldId, MemberId, Points, Shard, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool, Row};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::account::{AccountCode, MemberBalance};
@@ -53,6 +54,22 @@ pub async fn balance(pool: &PgPool, member: MemberId) -> Result<Option<MemberBal
         })
     })
     .transpose()
+}
+
+/// What these members can spend now. Inside a shard's transaction nobody else changes it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn available(
+    conn: &mut PgConnection,
+    members: &[MemberId],
+) -> Result<HashMap<MemberId, Points>, sqlx::Error> {
+    let ids: Vec<Uuid> = members.iter().map(|m| m.0).collect();
+    let rows = sqlx::query("SELECT member, available FROM ledger.member_account WHERE member = ANY($1)")
+        .bind(ids)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(|r| Ok((MemberId(r.try_get(0)?), Points(r.try_get(1)?)))).collect()
 }
 
 /// Where a statement page ended.

@@ -7,12 +7,14 @@ use hunch_people::People;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
+use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use crate::denial::{Denial, DenialCode};
-use crate::limits::{HouseLimits, Usage, Windows};
+use crate::limits::{HouseLimits, Windows};
 use crate::permit::{PromptPermit, StakePermit};
 use crate::rules::{Rule, rule_for};
-use crate::store::{self, Standing};
+use crate::store::{self, Account, Charged, Standing};
 
 /// How long a place is believed.
 const PLACE_MINUTES: i64 = 20;
@@ -67,6 +69,7 @@ impl Safeguards {
             jurisdiction,
             standing_version: standing.version,
             given_at: self.clocks.wall.now(),
+            used_for: OnceLock::new(),
         })
     }
 
@@ -144,43 +147,56 @@ impl Safeguards {
 }
 
 /// Charges stakes to their members' limits, inside the stakes' own batch: standing and limits are read again under
-/// the shard's lock, and a later stake of the batch sees the earlier ones. `wall` is the wall time now.
-///
-/// # Errors
-/// Of the whole batch, when the database fails; each stake has its own answer.
-pub async fn charge(
-    tx: &mut ShardTx,
-    stakes: &[(OrderId, StakePermit, Points)],
+/// the shard's lock, and a later stake of the batch sees the earlier ones.
+pub struct Charges {
+    accounts: HashMap<MemberId, Account>,
+    charged: Vec<Charged>,
     house: HouseLimits,
+    now: Timestamp,
     wall: Timestamp,
-) -> Result<Vec<Result<(), Denial>>, sqlx::Error> {
-    let now = tx.now();
-    let members: Vec<MemberId> = stakes.iter().map(|(_, p, _)| p.member).collect();
-    let mut ledger = store::load_charges(tx.conn(), &members, now).await?;
-    let mut answers = Vec::with_capacity(stakes.len());
-    let mut charged = Vec::new();
-    for (order, permit, points) in stakes {
-        let Some(account) = ledger.get_mut(&permit.member) else {
-            answers.push(Err(Denial(DenialCode::Unavailable)));
-            continue;
-        };
-        let answer = account.standing.protected(now).and_then(|()| {
-            if account.standing.version != permit.standing_version {
-                return Err(Denial(DenialCode::StandingChanged));
-            }
-            if permit.expired(wall) {
-                return Err(Denial(DenialCode::PermitExpired));
-            }
-            account.standing.limits(house).bear(account.usage, *points)
-        });
-        if let Ok(after) = answer {
-            account.usage = after;
-            charged.push((*order, permit.member, account.windows, *points, permit.standing_version));
-        }
-        answers.push(answer.map(|_: Usage| ()));
+}
+
+impl Charges {
+    /// Reads what these members have staked and may stake. `wall` is the wall time now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn load(
+        tx: &mut ShardTx,
+        members: &[MemberId],
+        house: HouseLimits,
+        wall: Timestamp,
+    ) -> Result<Charges, sqlx::Error> {
+        let now = tx.now();
+        let accounts = store::load_charges(tx.conn(), members, now).await?;
+        Ok(Charges { accounts, charged: Vec::new(), house, now, wall })
     }
-    store::write_charges(tx.conn(), &charged).await?;
-    Ok(answers)
+
+    /// Charges one stake. A refused one charges nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn charge(&mut self, order: OrderId, permit: &StakePermit, points: Points) -> Result<(), Denial> {
+        let account = self.accounts.get_mut(&permit.member).ok_or(Denial(DenialCode::Unavailable))?;
+        account.standing.protected(self.now)?;
+        if account.standing.version != permit.standing_version {
+            return Err(Denial(DenialCode::StandingChanged));
+        }
+        if permit.expired(self.wall) || !permit.use_for(order) {
+            return Err(Denial(DenialCode::PermitExpired));
+        }
+        account.usage = account.standing.limits(self.house).bear(account.usage, points)?;
+        self.charged.push((order, permit.member, account.windows, points, permit.standing_version));
+        Ok(())
+    }
+
+    /// Writes what was charged.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write(self, tx: &mut ShardTx) -> Result<(), sqlx::Error> {
+        store::write_charges(tx.conn(), &self.charged).await
+    }
 }
 
 /// Gives the unfilled part of an order back to the windows it was charged to. Safe to repeat with the same sum:

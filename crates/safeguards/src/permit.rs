@@ -1,7 +1,8 @@
 //! Permits: proof that someone was judged a moment ago. Not cloneable, not storable, made only here.
 
-use hunch_kernel::{DeviceId, MemberId};
+use hunch_kernel::{DeviceId, MemberId, OrderId};
 use jiff::{SignedDuration, Timestamp};
+use std::sync::OnceLock;
 
 /// How long a permit lives, in wall time.
 pub const PERMIT_SECONDS: i64 = 5;
@@ -14,6 +15,8 @@ pub struct StakePermit {
     pub(crate) jurisdiction: String,
     pub(crate) standing_version: i64,
     pub(crate) given_at: Timestamp,
+    /// The order it was charged for. A batch may run again, but never for another order.
+    pub(crate) used_for: OnceLock<OrderId>,
 }
 
 /// May be prompted to stake once.
@@ -42,8 +45,18 @@ impl StakePermit {
         self.standing_version
     }
 
+    /// Until when it may be acted on (wall time).
+    pub fn until(&self) -> Timestamp {
+        self.given_at.saturating_add(SignedDuration::from_secs(PERMIT_SECONDS)).unwrap_or(self.given_at)
+    }
+
     pub(crate) fn expired(&self, wall: Timestamp) -> bool {
         expired(self.given_at, wall)
+    }
+
+    /// False when another order used it before.
+    pub(crate) fn use_for(&self, order: OrderId) -> bool {
+        *self.used_for.get_or_init(|| order) == order
     }
 }
 

@@ -254,10 +254,10 @@ pub(crate) async fn load_charges(
     Ok(accounts)
 }
 
-pub(crate) async fn write_charges(
-    conn: &mut PgConnection,
-    charged: &[(OrderId, MemberId, Windows, Points, i64)],
-) -> Result<()> {
+/// Order, member, windows, points, standing version.
+pub(crate) type Charged = (OrderId, MemberId, Windows, Points, i64);
+
+pub(crate) async fn write_charges(conn: &mut PgConnection, charged: &[Charged]) -> Result<()> {
     if charged.is_empty() {
         return Ok(());
     }

@@ -7,8 +7,8 @@ use hunch_ledger::{Batcher, Door};
 use hunch_log::{ShardTx, Tail};
 use hunch_people::{NewMember, People};
 use hunch_safeguards::{
-    BreakTerm, Change, ChangeRefusal, Changed, Denial, DenialCode, ExclusionTerm, HouseLimits, Safeguards,
-    StandingHandler, StandingRequest, charge, restore, still_holds,
+    BreakTerm, Change, ChangeRefusal, Changed, Charges, Denial, DenialCode, ExclusionTerm, HouseLimits, Safeguards,
+    StakePermit, StandingHandler, StandingRequest, restore, still_holds,
 };
 use hunch_vault::Person;
 use jiff::SignedDuration;
@@ -20,6 +20,19 @@ const HOUSE: HouseLimits = HouseLimits { day: Points(1_000), week: Points(3_000)
 const NEW_YORK: (f64, f64) = (40.7484, -73.9857);
 const BOSTON: (f64, f64) = (42.3601, -71.0589);
 const LAS_VEGAS: (f64, f64) = (36.1699, -115.1398);
+
+/// Charges stakes in one batch, as trading does.
+async fn charge(
+    tx: &mut ShardTx,
+    stakes: &[(OrderId, &StakePermit, Points)],
+    wall: jiff::Timestamp,
+) -> Vec<Result<(), Denial>> {
+    let members: Vec<MemberId> = stakes.iter().map(|(_, permit, _)| permit.member()).collect();
+    let mut charges = Charges::load(tx, &members, HOUSE, wall).await.unwrap();
+    let answers = stakes.iter().map(|(order, permit, points)| charges.charge(*order, permit, *points)).collect();
+    charges.write(tx).await.unwrap();
+    answers
+}
 
 struct Bench {
     db: TestDb,
@@ -70,8 +83,8 @@ impl Bench {
     async fn stake(&self, member: MemberId, order: u128, points: i64) -> Result<(), Denial> {
         let permit = self.gate.permit_stake(member, "sports").await?;
         let mut tx = self.tx(member).await;
-        let stakes = [(OrderId(Uuid::from_u128(order)), permit, Points(points))];
-        let answer = charge(&mut tx, &stakes, HOUSE, self.now()).await.unwrap().remove(0);
+        let stakes = [(OrderId(Uuid::from_u128(order)), &permit, Points(points))];
+        let answer = charge(&mut tx, &stakes, self.now()).await.remove(0);
         tx.commit().await.unwrap();
         answer
     }
@@ -166,8 +179,9 @@ async fn a_later_stake_of_a_batch_sees_the_earlier_ones() {
         let permit = bench.gate.permit_stake(member, "sports").await.unwrap();
         stakes.push((OrderId(Uuid::from_u128(n)), permit, Points(300)));
     }
+    let stakes: Vec<_> = stakes.iter().map(|(order, permit, points)| (*order, permit, *points)).collect();
     let mut tx = bench.tx(member).await;
-    let answers = charge(&mut tx, &stakes, HOUSE, bench.now()).await.unwrap();
+    let answers = charge(&mut tx, &stakes, bench.now()).await;
     assert_eq!(answers, [Ok(()), Ok(()), Ok(()), LIMIT, LIMIT]);
 }
 
@@ -184,7 +198,7 @@ async fn a_change_of_standing_voids_what_was_permitted_before() {
     assert_eq!(bench.gate.prompt_still_holds(&prompt).await, Err(Denial(DenialCode::StandingChanged)));
     let mut tx = bench.tx(member).await;
     assert!(!still_holds(tx.conn(), member, version).await.unwrap());
-    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), permit, Points(10))], HOUSE, bench.now()).await.unwrap();
+    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), &permit, Points(10))], bench.now()).await;
     assert_eq!(answer, [Err(Denial(DenialCode::OnBreak))]);
     drop(tx);
     assert_eq!(bench.prompt(member).await, Some(DenialCode::OnBreak));
@@ -195,8 +209,20 @@ async fn a_change_of_standing_voids_what_was_permitted_before() {
     let stale = bench.gate.permit_stake(member, "sports").await.unwrap();
     let later = bench.now() + SignedDuration::from_secs(6);
     let mut tx = bench.tx(member).await;
-    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), stale, Points(10))], HOUSE, later).await.unwrap();
+    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), &stale, Points(10))], later).await;
     assert_eq!(answer, [Err(Denial(DenialCode::PermitExpired))]);
+}
+
+#[tokio::test]
+async fn a_permit_is_for_one_order() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let permit = bench.gate.permit_stake(member, "sports").await.unwrap();
+    let stake = |n: u128| (OrderId(Uuid::from_u128(n)), &permit, Points(10));
+    let mut tx = bench.tx(member).await;
+    let answers = charge(&mut tx, &[stake(1), stake(2)], bench.now()).await;
+    assert_eq!(answers, [Ok(()), Err(Denial(DenialCode::PermitExpired))]);
 }
 
 #[tokio::test]

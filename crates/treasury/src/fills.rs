@@ -120,8 +120,9 @@ pub struct Reversal {
     pub position: Uuid,
     pub market: MarketTicker,
     pub exchange_shard: ExchangeShard,
-    /// What the wrong payout was worth, roundings included.
+    /// What the wrong payout was worth, roundings included, and what the right one is worth.
     pub gross: Dollars,
+    pub right: Dollars,
     /// Points taken back, and points that could not be, as dollars.
     pub taken: Dollars,
     pub lost: Dollars,
@@ -135,6 +136,8 @@ pub fn reversal(r: &Reversal) -> Transfer {
     t.add(Account::Points, Account::Market, r.taken, EntryKind::Reversed);
     t.add(Account::CorrectionLoss, Account::Market, r.lost, EntryKind::CorrectionLost);
     t.add(Account::CommunityPot, Account::Market, r.gross - r.taken - r.lost, EntryKind::PayoutRounding);
+    // The exchange does not change what it paid: the difference is ours.
+    t.add(Account::CorrectionLoss, Account::Market, r.right - r.gross, EntryKind::CorrectionLost);
     t
 }
 
@@ -248,12 +251,12 @@ mod tests {
             let first = payouts(&Payouts { chunk: Uuid::from_u128(1), market: market(), exchange_shard: shard, gross: gross(wrong), paid: rate.dollars(paid) });
             let back = reversal(&Reversal {
                 correction: Uuid::from_u128(9), position: Uuid::from_u128(1), market: market(), exchange_shard: shard,
-                gross: gross(wrong), taken: rate.dollars(taken), lost: rate.dollars(paid - taken),
+                gross: gross(wrong), right: gross(right), taken: rate.dollars(taken), lost: rate.dollars(paid - taken),
             });
             let again = payouts(&Payouts { chunk: Uuid::from_u128(2), market: market(), exchange_shard: shard, gross: gross(right), paid: rate.dollars(rate.points_down(gross(right))) });
             let all = [first, back, again];
-            prop_assert_eq!(total(&all, Account::Market), gross(right));
-            prop_assert_eq!(total(&all, Account::CorrectionLoss), rate.dollars(paid - taken));
+            prop_assert_eq!(total(&all, Account::Market), gross(wrong), "what the exchange paid for");
+            prop_assert_eq!(total(&all, Account::CorrectionLoss), rate.dollars(paid - taken) + gross(right) - gross(wrong));
         }
     }
 }

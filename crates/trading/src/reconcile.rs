@@ -1,0 +1,251 @@
+//! Our books against the exchange's: fills, settlements, cash, net positions. It posts what only the exchange knows
+//! (what it paid) and records every comparison for the audit. It never moves points.
+//!
+//! Reads lag behind what happened, so a difference counts only beyond what orders and settlements on their way can
+//! explain. What stays is an alarm.
+
+use hunch_exchange::{ExchangeShard, FillReport};
+use hunch_kernel::{Count, Dollars, MarketTicker, Price};
+use hunch_treasury::{CashSeen, fund, revenue};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Trading, TradingError, store};
+
+/// How far back each round reads fills and settlements again (the exchange's time): its reads lag.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(15);
+/// An order that ended so shortly ago (wall time) may not be in the exchange's reads yet.
+const READS_LAG: SignedDuration = SignedDuration::from_secs(5);
+const PAGES_MAX: usize = 200;
+
+/// One row of the hedge book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HedgeRow {
+    pub market: MarketTicker,
+    pub exchange_shard: ExchangeShard,
+    pub yes: Count,
+    pub no: Count,
+    pub house_yes: Count,
+    pub house_no: Count,
+    pub settled: bool,
+    pub revenue: Option<Dollars>,
+}
+
+impl HedgeRow {
+    fn net(&self) -> Count {
+        self.yes - self.no
+    }
+}
+
+/// What orders on their way could still change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub cash: BTreeMap<ExchangeShard, Dollars>,
+    pub counts: BTreeMap<MarketTicker, Count>,
+}
+
+/// What a round found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconciled {
+    pub fills: usize,
+    /// Markets whose revenue was booked.
+    pub revenues: usize,
+    pub cash: Vec<CashSeen>,
+    pub positions: usize,
+    /// Sentences about what does not fit.
+    pub differences: Vec<String>,
+}
+
+impl Trading {
+    /// Books the money that lies at the exchange when the books are begun. Later money is booked by the operator.
+    ///
+    /// # Errors
+    /// When the exchange or the database fails.
+    pub async fn open_books(&self) -> Result<(), TradingError> {
+        let mut conn = self.pool.acquire().await?;
+        if !hunch_treasury::cash(&mut conn).await?.is_empty() {
+            return Ok(());
+        }
+        let opening: Vec<_> = self
+            .exchange
+            .cash()
+            .await?
+            .into_iter()
+            .map(|c| fund(&format!("opening balance of shard {}", c.shard.0), c.shard, c.available))
+            .collect();
+        hunch_treasury::post(&mut conn, &opening, self.clocks.business.now()).await?;
+        Ok(())
+    }
+
+    /// Books money that the operator put in or took out at the exchange. `cause` names it for ever.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn book_funding(&self, cause: &str, shard: ExchangeShard, amount: Dollars) -> Result<(), TradingError> {
+        let mut conn = self.pool.acquire().await?;
+        hunch_treasury::post(&mut conn, &[fund(cause, shard, amount)], self.clocks.business.now()).await?;
+        Ok(())
+    }
+
+    /// One round.
+    ///
+    /// # Errors
+    /// When the exchange or the database fails; the next round begins anew.
+    pub async fn reconcile_step(&self) -> Result<Reconciled, TradingError> {
+        let mut found = Reconciled::default();
+        self.copy_fills(&mut found).await?;
+        self.book_revenues(&mut found).await?;
+        self.compare_cash(&mut found).await?;
+        self.compare_positions(&mut found).await?;
+        for difference in &found.differences {
+            tracing::error!(difference, "our books and the exchange's do not agree");
+        }
+        metrics::gauge!("hunch_reconcile_differences").set(found.differences.len() as f64);
+        Ok(found)
+    }
+
+    /// Keeps fills that the socket or a read brought.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn keep_fills(&self, fills: &[FillReport]) -> Result<(), TradingError> {
+        store::insert_fills(&self.pool, fills).await?;
+        self.open.notify_one();
+        Ok(())
+    }
+
+    async fn copy_fills(&self, found: &mut Reconciled) -> Result<(), TradingError> {
+        let since = store::last_fill(&self.pool).await?.unwrap_or(self.since_start());
+        let since = since.saturating_sub(OVERLAP).unwrap_or(since);
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let page = self.exchange.fills(since, cursor.as_deref()).await?;
+            found.fills += page.items.len();
+            store::insert_fills(&self.pool, &page.items).await?;
+            match page.next.filter(|next| Some(next) != cursor.as_ref()) {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn since_start(&self) -> Timestamp {
+        let now = self.clocks.business.now();
+        now.saturating_sub(SignedDuration::from_hours(48)).unwrap_or(now)
+    }
+
+    /// The exchange's settlement rows, and the revenue of every market that is paid on our side.
+    async fn book_revenues(&self, found: &mut Reconciled) -> Result<(), TradingError> {
+        let since = self.since_start();
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let page = self.exchange.settlements(since, cursor.as_deref()).await?;
+            store::insert_settlements(&self.pool, &page.items).await?;
+            match page.next.filter(|next| Some(next) != cursor.as_ref()) {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        for row in store::unbooked(&self.pool).await? {
+            let mut conn = self.pool.acquire().await?;
+            let Some(result) = hunch_markets::final_of(&mut conn, &row.market).await? else { continue };
+            drop(conn);
+            let paid = store::settlement_revenue(&self.pool, &row.market).await?;
+            // Without a net position there may be no row, and nothing to be paid.
+            let Some(paid) = paid.or((row.net() == Count::ZERO).then_some(Dollars::ZERO)) else { continue };
+            let worth = |yes: Count, no: Count| result.value.times_down(yes) + result.value.complement().times_down(no);
+            let net = row.net();
+            let exact = if net.0 >= 0 { worth(net, Count::ZERO) } else { worth(Count::ZERO, -net) };
+            if (exact - paid).0 < 0 || (exact - paid).0 >= 10_000 {
+                found.differences.push(format!(
+                    "{}: the exchange paid ${paid} on {net} contracts that are worth ${exact}",
+                    row.market
+                ));
+            }
+            let house = worth(row.house_yes, row.house_no);
+            let booked = revenue(&row.market, row.exchange_shard, paid, exact, house);
+            store::book_revenue(&self.pool, &row.market, paid, &booked, self.clocks.business.now()).await?;
+            found.revenues += 1;
+        }
+        Ok(())
+    }
+
+    async fn compare_cash(&self, found: &mut Reconciled) -> Result<(), TradingError> {
+        let before = self.in_flight().await?;
+        let mut conn = self.pool.acquire().await?;
+        let books_before = hunch_treasury::cash(&mut conn).await?;
+        let seen = self.exchange.cash().await?;
+        let books = hunch_treasury::cash(&mut conn).await?;
+        let after = self.in_flight().await?;
+        let unbooked = store::unbooked_revenue_at_most(&self.pool).await?;
+        let mut compared = Vec::new();
+        for cash in seen {
+            let of = |map: &BTreeMap<ExchangeShard, Dollars>| map.get(&cash.shard).copied().unwrap_or_default();
+            // What was booked while the exchange was asked may be on either side of its answer.
+            let moved = (of(&books) - of(&books_before)).0.abs();
+            let in_flight = of(&before.cash) + of(&after.cash) + of(&unbooked) + Dollars(moved);
+            let row = CashSeen { exchange_shard: cash.shard, exchange: cash.available, ledger: of(&books), in_flight };
+            if !row.agrees() {
+                found.differences.push(format!(
+                    "shard {}: the exchange holds ${}, our books say ${}, ${} is on its way",
+                    cash.shard.0, row.exchange, row.ledger, row.in_flight
+                ));
+            }
+            compared.push(row);
+        }
+        hunch_treasury::record_cash(&mut conn, &compared, self.clocks.wall.now()).await?;
+        found.cash = compared;
+        Ok(())
+    }
+
+    async fn compare_positions(&self, found: &mut Reconciled) -> Result<(), TradingError> {
+        let before = self.in_flight().await?;
+        let mut shown: BTreeMap<MarketTicker, Count> = BTreeMap::new();
+        let mut cursor: Option<String> = None;
+        for _ in 0..PAGES_MAX {
+            let page = self.exchange.positions(cursor.as_deref()).await?;
+            shown.extend(page.items.into_iter().map(|p| (p.ticker, p.net)));
+            match page.next.filter(|next| Some(next) != cursor.as_ref()) {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        let after = self.in_flight().await?;
+        let mut books: BTreeMap<MarketTicker, Count> = BTreeMap::new();
+        let mut over: BTreeSet<MarketTicker> = BTreeSet::new();
+        for row in store::hedges(&self.pool).await? {
+            if row.revenue.is_some() || store::is_final(&self.pool, &row.market).await? {
+                over.insert(row.market);
+            } else {
+                books.insert(row.market.clone(), row.net());
+            }
+        }
+        let all: BTreeSet<&MarketTicker> = books.keys().chain(shown.keys()).filter(|m| !over.contains(*m)).collect();
+        let mut rows = Vec::new();
+        for market in all {
+            let of = |map: &BTreeMap<MarketTicker, Count>| map.get(market).copied().unwrap_or_default();
+            let (ours, theirs) = (of(&books), of(&shown));
+            let in_flight = of(&before.counts) + of(&after.counts);
+            if (ours - theirs).0.abs() > in_flight.0 {
+                found.differences.push(format!(
+                    "{market}: the exchange shows {theirs} contracts, our books {ours}, {in_flight} are on their way"
+                ));
+            }
+            rows.push((market.clone(), theirs, ours, in_flight));
+        }
+        found.positions = rows.len();
+        store::record_nets(&self.pool, &rows, self.clocks.wall.now()).await?;
+        Ok(())
+    }
+
+    async fn in_flight(&self) -> Result<InFlight, TradingError> {
+        let wall = self.clocks.wall.now();
+        Ok(store::in_flight(&self.pool, wall.saturating_sub(READS_LAG).unwrap_or(wall)).await?)
+    }
+}
+
+/// The most that a market without a booked revenue can bring.
+pub(crate) fn revenue_at_most(net: Count) -> Dollars {
+    Price::ONE.times_up(Count(net.0.abs()))
+}

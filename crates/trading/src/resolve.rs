@@ -1,0 +1,153 @@
+//! The resolver: owns every order that was sent and is not over.
+//!
+//! - Accepted: the exchange's answer to an order gives averages. What it cost exactly is read from its fills or from
+//!   the order itself, and only that is booked.
+//! - Unknown: the same client order id is sent again only while quote and permit stand; if the first attempt got in, the
+//!   exchange says so. A refusal of the repeat says nothing about the first attempt. Afterwards it is only looked up, and
+//!   it counts as not placed only when the exchange's own data is complete up to after our sending.
+
+use futures_util::StreamExt;
+use hunch_exchange::{OrderReport, SubmitOutcome};
+use hunch_kernel::{Count, Dollars};
+use hunch_safeguards::still_holds;
+use jiff::SignedDuration;
+
+use crate::dispatch::new_order;
+use crate::order::{Order, OrderState};
+use crate::outcome::Fate;
+use crate::{Trading, TradingError, store};
+
+const CONCURRENT: usize = 16;
+/// An order that is still marked as sending after this long was left behind by a crash (wall time). Longer than any
+/// answer is waited for.
+const SENDING_MAX: SignedDuration = SignedDuration::from_secs(20);
+/// The exchange's data must be complete up to this long after our sending (its own time) …
+const PAST_SENDING: SignedDuration = SignedDuration::from_secs(5);
+/// … and this long must have gone by here, for a request that was stuck on its way.
+const STUCK_MAX: SignedDuration = SignedDuration::from_secs(10);
+/// Pauses between two looks at the same order: doubled up to the last.
+const LOOK_FIRST_MS: i64 = 50;
+const LOOK_LAST_MS: i64 = 5_000;
+
+impl Trading {
+    /// Looks at up to `orders_max` orders that are due, and says at how many it looked.
+    ///
+    /// # Errors
+    /// When the database fails. What the exchange does not answer is looked at again.
+    pub async fn resolve_step(&self, orders_max: i64) -> Result<usize, TradingError> {
+        let wall = self.clocks.wall.now();
+        let stale = wall.saturating_sub(SENDING_MAX).unwrap_or(wall);
+        store::abandon_sending(&self.pool, stale, wall).await?;
+        let due = store::due_orders(&self.pool, wall, orders_max).await?;
+        let count = due.len();
+        let looked = futures_util::stream::iter(due.into_iter().map(|order| self.look(order)));
+        let results: Vec<Result<(), TradingError>> = looked.buffer_unordered(CONCURRENT).collect().await;
+        results.into_iter().collect::<Result<(), TradingError>>()?;
+        Ok(count)
+    }
+
+    async fn look(&self, order: Order) -> Result<(), TradingError> {
+        let fate = match order.state {
+            OrderState::Accepted => self.exact(&order).await?,
+            OrderState::Unknown => self.clear_up(&order).await?,
+            _ => return Ok(()),
+        };
+        match fate {
+            Some(fate) => self.end(&order, fate).await,
+            None => {
+                let pause = (LOOK_FIRST_MS << order.looks.clamp(0, 20)).min(LOOK_LAST_MS);
+                let at = self.clocks.wall.now() + SignedDuration::from_millis(pause);
+                store::look_again(&self.pool, order.id, at).await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// What an accepted order cost: the sum of its fills once they are all there, else the order as the exchange shows
+    /// it.
+    async fn exact(&self, order: &Order) -> Result<Option<Fate>, TradingError> {
+        let exchange_order_id = order.exchange_order_id.clone().unwrap_or_default();
+        let (count, cost, fees) = store::filled(&self.pool, &exchange_order_id).await?;
+        if count == order.filled {
+            return Ok(Some(Fate::Taken { exchange_order_id, filled: count, cost, fees }));
+        }
+        let shown = self.find(order).await;
+        Ok(shown.filter(|report| report.filled >= order.filled).and_then(over))
+    }
+
+    async fn clear_up(&self, order: &Order) -> Result<Option<Fate>, TradingError> {
+        if self.may_repeat(order).await? {
+            match self.exchange.submit(&new_order(order)).await {
+                SubmitOutcome::Accepted(report) if report.filled == Count::ZERO => {
+                    return Ok(Some(Fate::Taken {
+                        exchange_order_id: report.exchange_order_id,
+                        filled: Count::ZERO,
+                        cost: Dollars::ZERO,
+                        fees: Dollars::ZERO,
+                    }));
+                }
+                SubmitOutcome::Accepted(report) => {
+                    store::mark_accepted(&self.pool, order, &report, self.clocks.wall.now()).await?;
+                    return Ok(None);
+                }
+                SubmitOutcome::AlreadyExists | SubmitOutcome::Refused { .. } | SubmitOutcome::Unknown { .. } => {}
+            }
+        }
+        // Up to where the data is complete must be asked first: an order that is not in data read later is in none.
+        let complete_to = match self.exchange.data_as_of().await {
+            Ok(at) => Some(at),
+            Err(error) => {
+                tracing::warn!(order = %order.id, %error, "the exchange does not say how far its data goes");
+                None
+            }
+        };
+        if let Some(report) = self.find(order).await {
+            return Ok(over(report));
+        }
+        let (Some(complete_to), Some(sent_at), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
+            return Ok(None);
+        };
+        let certain = complete_to.duration_since(sent_at) > PAST_SENDING
+            && self.clocks.wall.now().duration_since(sent_wall) > STUCK_MAX
+            && self.reads_work(order).await;
+        Ok(certain.then(|| Fate::NotTaken { reason: "not_placed".to_owned() }))
+    }
+
+    /// Whether the very same order may go out once more.
+    async fn may_repeat(&self, order: &Order) -> Result<bool, TradingError> {
+        if self.clocks.business.now() >= order.quote_until || self.clocks.wall.now() > order.permit_until {
+            return Ok(false);
+        }
+        let mut conn = self.pool.acquire().await?;
+        Ok(store::staking_is_on(&mut conn).await?
+            && still_holds(&mut conn, order.member, order.standing_version).await?)
+    }
+
+    /// The order as the exchange shows it; `None` also when it does not answer.
+    async fn find(&self, order: &Order) -> Option<OrderReport> {
+        let since = order.sent_at.unwrap_or(order.placed_at);
+        match self.exchange.find_order(order.client_order_id, &order.market, since).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(order = %order.id, %error, "an order could not be looked up");
+                None
+            }
+        }
+    }
+
+    /// "Not there" must be an answer, not a silence: the last look is made once more, and must not fail.
+    async fn reads_work(&self, order: &Order) -> bool {
+        let since = order.sent_at.unwrap_or(order.placed_at);
+        matches!(self.exchange.find_order(order.client_order_id, &order.market, since).await, Ok(None))
+    }
+}
+
+/// An order that is still resting is not over, though ours never should rest.
+fn over(report: OrderReport) -> Option<Fate> {
+    (report.resting == Count::ZERO).then_some(Fate::Taken {
+        exchange_order_id: report.exchange_order_id,
+        filled: report.filled,
+        cost: report.cost,
+        fees: report.fees,
+    })
+}

@@ -1,0 +1,142 @@
+//! Corrections of final results.
+
+use hunch_exchange::MarketResult;
+use hunch_kernel::{Dollars, MarketTicker, Points, PositionId, Price, Shard};
+use hunch_markets::result_word;
+use jiff::Timestamp;
+use jiff_sqlx::ToSqlx;
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, PgPool, Row};
+use uuid::Uuid;
+
+use super::positions::position;
+use super::{Result, maybe_time, strange};
+use crate::correct::Correction;
+use crate::position::Position;
+
+fn correction_of(row: &PgRow) -> Result<Correction> {
+    let word: &str = row.try_get("result")?;
+    let results = [MarketResult::Yes, MarketResult::No, MarketResult::Scalar];
+    Ok(Correction {
+        id: row.try_get("correction")?,
+        market: MarketTicker(row.try_get("market")?),
+        result: results.into_iter().find(|r| result_word(*r) == word).ok_or_else(|| strange("result", word))?,
+        value: Price::from_micros(row.try_get("value")?).map_err(|e| sqlx::Error::Decode(Box::new(e)))?,
+        reason: row.try_get("reason")?,
+        proposed_by: row.try_get("proposed_by")?,
+        approved_by: row.try_get("approved_by")?,
+        finished_at: maybe_time(row, "finished_at")?,
+    })
+}
+
+/// False when another one of this market is open.
+pub(crate) async fn insert_correction(pool: &PgPool, c: &Correction, now: Timestamp) -> Result<bool> {
+    let inserted = sqlx::query(
+        "INSERT INTO trading.correction (correction, market, result, value, reason, proposed_by, proposed_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+    )
+    .bind(c.id)
+    .bind(c.market.as_str())
+    .bind(result_word(c.result))
+    .bind(c.value.micros())
+    .bind(&c.reason)
+    .bind(&c.proposed_by)
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+pub(crate) async fn correction(pool: &PgPool, id: Uuid) -> Result<Option<Correction>> {
+    let row =
+        sqlx::query("SELECT * FROM trading.correction WHERE correction = $1").bind(id).fetch_optional(pool).await?;
+    row.as_ref().map(correction_of).transpose()
+}
+
+pub(crate) async fn approve_correction(pool: &PgPool, id: Uuid, by: &str, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE trading.correction SET approved_by = $2, approved_at = $3 WHERE correction = $1 AND approved_by IS NULL")
+        .bind(id)
+        .bind(by)
+        .bind(now.to_sqlx())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+pub(crate) async fn approved_corrections(pool: &PgPool) -> Result<Vec<Correction>> {
+    let rows = sqlx::query(
+        "SELECT * FROM trading.correction WHERE approved_at IS NOT NULL AND finished_at IS NULL ORDER BY approved_at",
+    );
+    rows.fetch_all(pool).await?.iter().map(correction_of).collect()
+}
+
+pub(crate) async fn finish_correction(pool: &PgPool, id: Uuid, now: Timestamp) -> Result<()> {
+    let done =
+        sqlx::query("UPDATE trading.correction SET finished_at = $2 WHERE correction = $1 AND finished_at IS NULL");
+    done.bind(id).bind(now.to_sqlx()).execute(pool).await?;
+    Ok(())
+}
+
+/// Paid positions of the correction's market in a shard that it has not reached.
+pub(crate) async fn uncorrected(pool: &PgPool, c: &Correction, shard: Shard, limit: i64) -> Result<Vec<PositionId>> {
+    let ids = sqlx::query_scalar(
+        "SELECT p.position FROM trading.position p WHERE p.market = $1 AND p.shard = $2 AND p.paid_at IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM trading.corrected d WHERE d.correction = $3 AND d.position = p.position) LIMIT $4",
+    );
+    let ids: Vec<Uuid> = ids.bind(c.market.as_str()).bind(shard.0).bind(c.id).bind(limit).fetch_all(pool).await?;
+    Ok(ids.into_iter().map(PositionId).collect())
+}
+
+/// Of these positions, those that the correction has not reached, locked, with what they were worth when paid.
+pub(crate) async fn lock_uncorrected(
+    conn: &mut PgConnection,
+    c: &Correction,
+    ids: &[PositionId],
+) -> Result<Vec<(Position, Dollars)>> {
+    let rows = sqlx::query(
+        "SELECT * FROM trading.position p WHERE p.position = ANY($1) AND p.market = $2 AND p.paid_at IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM trading.corrected d WHERE d.correction = $3 AND d.position = p.position)
+         ORDER BY p.position FOR UPDATE OF p",
+    )
+    .bind(ids.iter().map(|p| p.0).collect::<Vec<Uuid>>())
+    .bind(c.market.as_str())
+    .bind(c.id)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(|r| Ok((position(r)?, Dollars(r.try_get("gross_micros")?)))).collect()
+}
+
+/// One corrected position.
+pub(crate) struct CorrectedRow {
+    pub position: PositionId,
+    pub before: Points,
+    pub taken: Points,
+    pub paid: Points,
+    pub gross: Dollars,
+}
+
+pub(crate) async fn mark_corrected(
+    conn: &mut PgConnection,
+    c: &Correction,
+    row: &CorrectedRow,
+    now: Timestamp,
+    wall: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "WITH kept AS (INSERT INTO trading.corrected (correction, position, before_points, taken_points, lost_points, paid_points)
+                       VALUES ($1, $2, $3, $4, $3 - $4, $5))
+         UPDATE trading.position SET result = $6, gross_micros = $7, paid_points = $5, paid_at = $8, paid_wall = $9 WHERE position = $2",
+    )
+    .bind(c.id)
+    .bind(row.position.0)
+    .bind(row.before.0)
+    .bind(row.taken.0)
+    .bind(row.paid.0)
+    .bind(result_word(c.result))
+    .bind(row.gross.0)
+    .bind(now.to_sqlx())
+    .bind(wall.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
