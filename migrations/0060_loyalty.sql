@@ -67,6 +67,8 @@ CREATE TABLE loyalty.purchase (
     CONSTRAINT purchase_amount_positive CHECK (amount_cents > 0),
     CONSTRAINT purchase_points CHECK (points >= 0)
 );
+-- Rows arrive in this order, so a coarse index is enough and costs next to nothing.
+CREATE INDEX purchase_recorded ON loyalty.purchase USING brin (recorded_at);
 CREATE INDEX purchase_of_member ON loyalty.purchase (member, purchased_at DESC);
 
 -- A purchase that came back whole. Append-only.

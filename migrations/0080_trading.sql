@@ -91,6 +91,7 @@ CREATE TABLE trading.orders (
 CREATE INDEX orders_open ON trading.orders (state, next_look_wall) WHERE resolved_at IS NULL;
 CREATE INDEX orders_open_of_market ON trading.orders (market) WHERE resolved_at IS NULL;
 CREATE INDEX orders_of_member ON trading.orders (member, placed_at DESC, order_id DESC);
+CREATE INDEX orders_newest ON trading.orders (placed_at DESC);
 CREATE INDEX orders_recent ON trading.orders (resolved_wall) WHERE resolved_wall IS NOT NULL;
 
 -- Every client order id that was ever made, stored before it was sent. Append-only.

@@ -12,6 +12,7 @@ pub mod features;
 mod prompt;
 mod store;
 mod surroundings;
+mod today;
 
 pub use consume::{Engage, StepReport};
 pub use decide::{Candidate, Decision, MarketCandidate, OfferCandidate, Situation};
@@ -19,6 +20,7 @@ pub use features::Features;
 pub use prompt::{OpenedNotice, OpenedPrompt, Recommendation};
 pub use store::decisions_since;
 pub use surroundings::{NoMarkets, Surroundings, SurroundingsError};
+pub use today::Today;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EngageError {

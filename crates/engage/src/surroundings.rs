@@ -20,6 +20,21 @@ pub trait Surroundings: Send + Sync + 'static {
     -> Result<Option<MarketCandidate>, SurroundingsError>;
 }
 
+#[async_trait]
+impl<T: Surroundings + ?Sized> Surroundings for std::sync::Arc<T> {
+    async fn markets(&self, now: Timestamp) -> Result<Vec<MarketCandidate>, SurroundingsError> {
+        (**self).markets(now).await
+    }
+
+    async fn market(
+        &self,
+        ticker: &MarketTicker,
+        now: Timestamp,
+    ) -> Result<Option<MarketCandidate>, SurroundingsError> {
+        (**self).market(ticker, now).await
+    }
+}
+
 /// No markets at all. For a programme without an exchange: offers and receipts only.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoMarkets;

@@ -3,7 +3,7 @@
 
 use crate::auth::{ApiKey, KeyError, PublicKey};
 use crate::day::Listing;
-use crate::engine::{Engine, Lags, Now, Refusal};
+use crate::engine::{Engine, Lags, Notice, Now, Refusal};
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::limits::{Limits, Tier};
 use crate::model::{Outcome, SHARDS, Status};
@@ -213,6 +213,10 @@ impl Sim {
         engine.advance(now);
         let result = work(&mut engine, now);
         let notices = engine.take_notices();
+        // What a client is told must survive us: it is on disk before anybody hears of it.
+        if notices.iter().any(Notice::must_last) {
+            self.store(&engine);
+        }
         self.hub.publish(&engine, now.time, &notices);
         result
     }
@@ -245,17 +249,21 @@ impl Sim {
         self.stopping.subscribe()
     }
 
-    /// Writes beside the state file and moves it in place, so a crash leaves the old one.
     fn save(&self) {
+        self.store(&lock(&self.engine));
+    }
+
+    /// Writes beside the state file and moves it in place, so a crash leaves the old one.
+    fn store(&self, engine: &Engine) {
         let Some(path) = &self.config.state_file else { return };
-        let written = {
-            let engine = lock(&self.engine);
-            serde_json::to_vec(&*engine).map_err(std::io::Error::other)
-        };
         let beside = path.with_extension("writing");
-        let saved =
-            written.and_then(|bytes| std::fs::write(&beside, bytes)).and_then(|()| std::fs::rename(&beside, path));
-        if let Err(error) = saved {
+        let write = || -> std::io::Result<()> {
+            let mut file = std::io::BufWriter::new(std::fs::File::create(&beside)?);
+            serde_json::to_writer(&mut file, engine).map_err(std::io::Error::other)?;
+            file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
+            std::fs::rename(&beside, path)
+        };
+        if let Err(error) = write() {
             tracing::warn!(%error, path = %path.display(), "exchange simulator state not saved");
         }
     }
@@ -387,7 +395,9 @@ impl SimHandle {
     /// # Errors
     /// Unknown account or shard, or taking more than is there.
     pub fn fund(&self, account: usize, shard: usize, amount: Cash) -> Result<(), Refusal> {
-        self.sim.with(|engine, now| engine.fund(now, account, shard, amount))
+        let funded = self.sim.with(|engine, now| engine.fund(now, account, shard, amount));
+        self.sim.save();
+        funded
     }
 
     pub fn status(&self, ticker: &str) -> Option<Status> {

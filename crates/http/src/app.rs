@@ -1,19 +1,23 @@
 //! What the routes work with. Built by the executable.
 
-use hunch_engage::{Engage, NoMarkets};
+use hunch_engage::{Engage, Surroundings};
 use hunch_kernel::{Clocks, SharedEntropy};
 use hunch_ledger::Door;
 use hunch_log::Tail;
 use hunch_loyalty::{Directory, Purchases, ReturnHandler, TerminalSessions};
+use hunch_markets::Markets;
 use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
 use hunch_safeguards::{Safeguards, StandingHandler};
+use hunch_trading::Trading;
 use sqlx::PgPool;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use crate::credentials::OperatorKey;
+use crate::rate_limits::RateLimits;
+use crate::routes::webhook::WebhookKey;
 
 pub struct App {
     pub pool: PgPool,
@@ -26,11 +30,17 @@ pub struct App {
     pub terminal_sessions: TerminalSessions,
     pub safeguards: Safeguards,
     pub standing: Door<StandingHandler>,
-    pub engage: Arc<Engage<Safeguards, NoMarkets>>,
+    pub engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>,
+    pub markets: Arc<Markets>,
+    pub trading: Arc<Trading>,
     pub push: PushDoor,
     /// Wakes live streams.
     pub tail: Tail,
-    pub operator: OperatorKey,
+    /// The people who run the programme, each with a token of their own.
+    pub operators: Vec<OperatorKey>,
+    pub limits: RateLimits,
+    /// Signs calls of the settlement webhook.
+    pub webhook: WebhookKey,
     pub readiness: Readiness,
     /// Cancelled when the process stops: ends live streams, which would never end by themselves.
     pub closing: CancellationToken,

@@ -22,6 +22,7 @@ use crate::problem::{Problem, ProblemKind};
 pub const MEMBER: &str = "member";
 pub const TERMINAL: &str = "terminal";
 pub const OPERATOR: &str = "operator";
+pub const WEBHOOK: &str = "webhook";
 
 /// A body that a terminal signed.
 pub struct Signed<T> {
@@ -49,6 +50,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
         let signed =
             SignedRequest { session, timestamp, method: &method, path: &path, body: &bytes, signature: &signature };
         let (terminal, merchant) = app.terminal_sessions.verify(&signed).await?;
+        app.limits.terminal(terminal)?;
         // Parsed only after the signature held: strangers do not reach the parser.
         Ok(Signed { terminal, merchant, body: json::parse(&headers, &bytes)? })
     }
@@ -70,24 +72,32 @@ impl FromRequestParts<Arc<App>> for MemberSession {
             })?
             .to_owned();
         match app.people.session(&token).await? {
-            Some(member) => Ok(MemberSession { member, token }),
+            Some(member) => {
+                app.limits.member(member)?;
+                Ok(MemberSession { member, token })
+            }
             None => Err(Problem::new(ProblemKind::Unauthenticated, "the session has ended; sign in again")),
         }
     }
 }
 
-/// The operator's token, kept as its digest.
+/// An operator's token, kept as its digest, and the name under which its holder's acts are kept.
 #[derive(Clone)]
-pub struct OperatorKey(Vec<u8>);
+pub struct OperatorKey {
+    name: &'static str,
+    digest: Vec<u8>,
+}
 
 impl OperatorKey {
-    pub fn of_token(token: &str) -> OperatorKey {
-        OperatorKey(digest(&SHA256, token.as_bytes()).as_ref().to_vec())
+    pub fn of_token(name: &'static str, token: &str) -> OperatorKey {
+        OperatorKey { name, digest: digest(&SHA256, token.as_bytes()).as_ref().to_vec() }
     }
 }
 
-/// Someone who holds the operator's token.
-pub struct Operator;
+/// Someone who holds an operator's token.
+pub struct Operator {
+    pub name: &'static str,
+}
 
 impl FromRequestParts<Arc<App>> for Operator {
     type Rejection = Problem;
@@ -96,10 +106,10 @@ impl FromRequestParts<Arc<App>> for Operator {
         let token = bearer(&parts.headers)
             .ok_or_else(|| Problem::new(ProblemKind::Unauthenticated, "send Authorization: Bearer <operator token>"))?;
         // Digests of random tokens: how far two of them agree tells a guesser nothing.
-        if OperatorKey::of_token(token).0 == app.operator.0 {
-            Ok(Operator)
-        } else {
-            Err(Problem::new(ProblemKind::Unauthenticated, "this is not an operator's token"))
+        let given = OperatorKey::of_token("", token);
+        match app.operators.iter().find(|key| key.digest == given.digest) {
+            Some(key) => Ok(Operator { name: key.name }),
+            None => Err(Problem::new(ProblemKind::Unauthenticated, "this is not an operator's token")),
         }
     }
 }

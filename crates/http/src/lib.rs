@@ -6,14 +6,19 @@
 
 mod app;
 mod credentials;
+mod idempotency;
 mod json;
 mod openapi;
 mod problem;
+mod rate_limits;
 mod router;
 mod routes;
 
 pub use app::{App, PushDoor, Readiness};
-pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL};
+pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL, WEBHOOK};
+pub use idempotency::sweep_first_answers;
 pub use openapi::openapi_json;
 pub use problem::{PROBLEMS, Problem, ProblemKind};
+pub use rate_limits::RateLimits;
 pub use router::router;
+pub use routes::webhook::{WebhookKey, sign_webhook};

@@ -3,7 +3,7 @@
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::credentials::{MEMBER, OPERATOR, TERMINAL};
+use crate::credentials::{MEMBER, OPERATOR, TERMINAL, WEBHOOK};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -29,6 +29,11 @@ impl Modify for Schemes {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(MEMBER, bearer());
         components.add_security_scheme(OPERATOR, bearer());
+        let webhook = ApiKeyValue::with_description(
+            "Hunch-Webhook-Signature",
+            "t=<unix seconds>,v1=<hexadecimal HMAC-SHA256 of \"<t>.<body>\"> with the shared secret.",
+        );
+        components.add_security_scheme(WEBHOOK, SecurityScheme::ApiKey(ApiKey::Header(webhook)));
         components.add_security_scheme(TERMINAL, SecurityScheme::ApiKey(ApiKey::Header(signature)));
     }
 }

@@ -40,6 +40,28 @@ pub enum ProblemKind {
     NoRaise,
     Protected,
     OtherMerchant,
+    UnknownMarket,
+    MarketClosed,
+    NoPrice,
+    Stake,
+    StakingPaused,
+    UnknownQuote,
+    QuoteExpired,
+    PriceMoved,
+    InsufficientPoints,
+    Excluded,
+    OnBreak,
+    AgeUnproven,
+    UnderAge,
+    StakePlaceUnknown,
+    PlaceNotAllowed,
+    DayLimit,
+    WeekLimit,
+    StandingChanged,
+    PermitExpired,
+    KeyReused,
+    TooManyRequests,
+    Correction,
     Busy,
     Unavailable,
     Timeout,
@@ -78,6 +100,28 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::Protected, "/problems/protected", "Not while protected", 409, None),
     (ProblemKind::UnknownPurchase, "/problems/unknown-purchase", "Purchase not known", 404, None),
     (ProblemKind::OtherMerchant, "/problems/other-merchant", "Purchase of another merchant", 403, None),
+    (ProblemKind::UnknownMarket, "/problems/unknown-market", "Market not known", 404, None),
+    (ProblemKind::MarketClosed, "/problems/market-closed", "Market not open for stakes", 409, None),
+    (ProblemKind::NoPrice, "/problems/no-price", "Nobody offers this side", 409, Some(5)),
+    (ProblemKind::Stake, "/problems/stake", "Stake not possible", 422, None),
+    (ProblemKind::StakingPaused, "/problems/staking-paused", "Staking is paused", 503, Some(60)),
+    (ProblemKind::UnknownQuote, "/problems/unknown-quote", "Quote not known", 404, None),
+    (ProblemKind::QuoteExpired, "/problems/quote-expired", "The quote has expired", 409, None),
+    (ProblemKind::PriceMoved, "/problems/price-moved", "The price moved", 409, None),
+    (ProblemKind::InsufficientPoints, "/problems/insufficient-points", "Not enough points", 409, None),
+    (ProblemKind::Excluded, "/problems/excluded", "Excluded from staking", 403, None),
+    (ProblemKind::OnBreak, "/problems/on-break", "On a break from staking", 403, None),
+    (ProblemKind::AgeUnproven, "/problems/age-unproven", "Age not confirmed", 403, None),
+    (ProblemKind::UnderAge, "/problems/under-age", "Not old enough to stake", 403, None),
+    (ProblemKind::StakePlaceUnknown, "/problems/stake-place-unknown", "Location needed to stake", 403, None),
+    (ProblemKind::PlaceNotAllowed, "/problems/place-not-allowed", "Not allowed where you are", 403, None),
+    (ProblemKind::DayLimit, "/problems/day-limit", "Over today's limit", 403, None),
+    (ProblemKind::WeekLimit, "/problems/week-limit", "Over this week's limit", 403, None),
+    (ProblemKind::StandingChanged, "/problems/standing-changed", "Settings changed a moment ago", 409, None),
+    (ProblemKind::PermitExpired, "/problems/permit-expired", "That took too long", 409, None),
+    (ProblemKind::KeyReused, "/problems/idempotency-key-reused", "Idempotency key already used", 409, None),
+    (ProblemKind::TooManyRequests, "/problems/too-many-requests", "Too many requests", 429, Some(1)),
+    (ProblemKind::Correction, "/problems/correction", "Correction not possible", 409, None),
     (ProblemKind::Busy, "/problems/busy", "Too busy just now", 503, Some(1)),
     (ProblemKind::Unavailable, "/problems/unavailable", "Storage cannot be reached just now", 503, Some(2)),
     (ProblemKind::Timeout, "/problems/timeout", "No answer in time", 503, Some(1)),
@@ -256,6 +300,87 @@ impl From<hunch_messaging::SubscribeError> for Problem {
 impl From<hunch_messaging::MessagingError> for Problem {
     fn from(error: hunch_messaging::MessagingError) -> Problem {
         Problem::storage(&error)
+    }
+}
+
+impl From<hunch_safeguards::Denial> for Problem {
+    fn from(denial: hunch_safeguards::Denial) -> Problem {
+        use hunch_safeguards::DenialCode as C;
+        let kind = match denial.0 {
+            C::Excluded => ProblemKind::Excluded,
+            C::OnBreak => ProblemKind::OnBreak,
+            C::AgeUnproven => ProblemKind::AgeUnproven,
+            C::UnderAge => ProblemKind::UnderAge,
+            C::PlaceUnknown => ProblemKind::StakePlaceUnknown,
+            C::PlaceNotAllowed => ProblemKind::PlaceNotAllowed,
+            C::DayLimit => ProblemKind::DayLimit,
+            C::WeekLimit => ProblemKind::WeekLimit,
+            // Opting out of prompts forbids no stake.
+            C::OptedOut => ProblemKind::Forbidden,
+            C::StandingChanged => ProblemKind::StandingChanged,
+            C::PermitExpired => ProblemKind::PermitExpired,
+            C::Unavailable => ProblemKind::Unavailable,
+        };
+        Problem::new(kind, denial.to_string())
+    }
+}
+
+impl From<hunch_trading::QuoteRefusal> for Problem {
+    fn from(refusal: hunch_trading::QuoteRefusal) -> Problem {
+        use hunch_trading::QuoteRefusal as R;
+        let kind = match &refusal {
+            R::UnknownMarket => ProblemKind::UnknownMarket,
+            R::MarketClosed => ProblemKind::MarketClosed,
+            R::NoPrice => ProblemKind::NoPrice,
+            R::Stake { .. } | R::TooSmall { .. } => ProblemKind::Stake,
+            R::Denied(denial) => return Problem::from(*denial),
+            R::Paused => ProblemKind::StakingPaused,
+            R::Unavailable => ProblemKind::Unavailable,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
+impl From<hunch_trading::StakeRefusal> for Problem {
+    fn from(refusal: hunch_trading::StakeRefusal) -> Problem {
+        use hunch_trading::StakeRefusal as R;
+        let kind = match &refusal {
+            R::UnknownQuote => ProblemKind::UnknownQuote,
+            R::QuoteExpired => ProblemKind::QuoteExpired,
+            R::MarketClosed => ProblemKind::MarketClosed,
+            R::PriceMoved { .. } => ProblemKind::PriceMoved,
+            R::InsufficientPoints { .. } => ProblemKind::InsufficientPoints,
+            R::Denied(denial) => return Problem::from(*denial),
+            R::Paused => ProblemKind::StakingPaused,
+            R::Busy => ProblemKind::Busy,
+            R::Unavailable => ProblemKind::Unavailable,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
+impl From<hunch_trading::TradingError> for Problem {
+    fn from(error: hunch_trading::TradingError) -> Problem {
+        Problem::storage(&error)
+    }
+}
+
+impl From<hunch_markets::MarketsError> for Problem {
+    fn from(error: hunch_markets::MarketsError) -> Problem {
+        Problem::storage(&error)
+    }
+}
+
+impl From<hunch_trading::CorrectionRefusal> for Problem {
+    fn from(refusal: hunch_trading::CorrectionRefusal) -> Problem {
+        use hunch_trading::CorrectionRefusal as R;
+        let kind = match &refusal {
+            R::NotPaid | R::Open | R::SamePerson => ProblemKind::Correction,
+            R::Unknown => ProblemKind::NotFound,
+            R::Value => ProblemKind::Invalid,
+            R::Unavailable => ProblemKind::Unavailable,
+        };
+        Problem::new(kind, refusal.to_string())
     }
 }
 

@@ -17,7 +17,9 @@ use utoipa_axum::routes;
 use crate::app::App;
 use crate::openapi::Document;
 use crate::problem::{Problem, ProblemKind};
-use crate::routes::{health, inbox, me, ops, pages, pos, protect, sign_in, stream};
+use crate::routes::{
+    health, inbox, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, webhook,
+};
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_SECONDS_MAX: u64 = 30;
@@ -45,8 +47,17 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(inbox::inbox))
         .routes(routes!(inbox::notice))
         .routes(routes!(inbox::why))
+        .routes(routes!(inbox::recommendation))
+        .routes(routes!(markets::markets))
+        .routes(routes!(markets::market))
+        .routes(routes!(stakes::quote))
+        .routes(routes!(stakes::confirm))
+        .routes(routes!(stakes::order))
+        .routes(routes!(stakes::orders))
+        .routes(routes!(stakes::positions))
+        .routes(routes!(webhook::settlement))
         .routes(routes!(protect::put_place))
-        .routes(routes!(protect::put_limits))
+        .routes(routes!(protect::put_limits, protect::get_limits))
         .routes(routes!(protect::confirm_raise))
         .routes(routes!(protect::post_exclusion))
         .routes(routes!(protect::post_break))
@@ -55,6 +66,11 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(ops::post_members))
         .routes(routes!(ops::post_offer))
         .routes(routes!(ops::post_terminal))
+        .routes(routes!(trading_ops::live))
+        .routes(routes!(trading_ops::set_staking))
+        .routes(routes!(trading_ops::fund))
+        .routes(routes!(trading_ops::propose_correction))
+        .routes(routes!(trading_ops::approve_correction))
         .split_for_parts()
 }
 

@@ -10,6 +10,7 @@ mod programme;
 mod secrets;
 mod serve;
 mod settings;
+mod trading_loops;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -117,7 +118,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::SUCCESS)
         }
         Command::ExchangeStatus => {
-            exchange::status(settings, clock::clocks(1, None).wall).await?;
+            exchange::status(settings, &clock::clocks(1, None)).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Openapi => {

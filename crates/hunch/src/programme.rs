@@ -2,16 +2,20 @@
 
 use anyhow::Context;
 use hunch_db::Database;
-use hunch_engage::{Engage, NoMarkets};
-use hunch_http::{App, OperatorKey, PushDoor, Readiness};
+use hunch_engage::{Engage, Surroundings, Today};
+use hunch_exchange::Exchange;
+use hunch_http::{App, OperatorKey, PushDoor, RateLimits, Readiness, WebhookKey};
 use hunch_kernel::{Clocks, Points, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions};
+use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{Sender, SenderLimits};
 use hunch_people::People;
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
+use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
+use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::secrets::{secret, secret_bytes};
 use crate::settings::Settings;
+use crate::trading_loops::{TradingLoops, paced};
 
 /// How often the heads of the log are written to the anchor file.
 const ANCHOR_SECONDS: u64 = 60;
@@ -36,7 +41,8 @@ pub struct Programme {
     pub app: Arc<App>,
     pub operator_token: String,
     batcher: Arc<Batcher>,
-    engage: Arc<Engage<Safeguards, NoMarkets>>,
+    engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>,
+    trading_loops: TradingLoops,
     sender: Arc<Sender<Safeguards>>,
     database: Database,
     anchors: PathBuf,
@@ -50,6 +56,7 @@ impl Programme {
         settings: &Settings,
         database: &Database,
         clocks: Clocks,
+        exchange: Arc<dyn Exchange>,
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Programme> {
         let pool = database.app().clone();
@@ -59,6 +66,14 @@ impl Programme {
         let operator_token = match settings.path("operator.token_file") {
             Some(file) => std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned(),
             None => secret(&folder, "operator-token", entropy.as_ref())?,
+        };
+        let approver_token = match settings.path("operator.approver_token_file") {
+            Some(file) => std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned(),
+            None => secret(&folder, "approver-token", entropy.as_ref())?,
+        };
+        let webhook_secret = match settings.path("webhook.secret_file") {
+            Some(file) => std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned(),
+            None => secret(&folder, "webhook-secret", entropy.as_ref())?,
         };
         let code_key = secret(&folder, "member-code-key", entropy.as_ref())?;
 
@@ -70,12 +85,39 @@ impl Programme {
             week: Points(settings.parsed("limits.house_week_points")?),
         };
         let standing = builder.register(StandingHandler { house });
+        let wall = clocks.wall.clone();
+        let doors = Doors {
+            stakes: builder.register(StakeHandler { house, wall: wall.clone() }),
+            outcomes: builder.register(OutcomeHandler { wall: wall.clone() }),
+            payouts: builder.register(PayoutHandler { wall: wall.clone() }),
+            corrections: builder.register(CorrectionHandler { wall }),
+        };
         let batcher = builder.build();
 
         let directory = Directory::new(pool.clone(), clocks.wall.clone());
         let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards);
         let safeguards = Safeguards::new(database.clone(), people.clone(), clocks.clone(), house);
-        let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), NoMarkets, clocks.clone()));
+        let markets = Arc::new(Markets::new(pool.clone(), exchange, clocks.clone(), tail.clone()));
+        let trading = Arc::new(Trading::new(
+            pool.clone(),
+            markets.clone(),
+            safeguards.clone(),
+            clocks.clone(),
+            entropy.clone(),
+            shards,
+            doors,
+        ));
+        let zone = TimeZone::get(settings.text("programme.zone")).context("programme.zone")?;
+        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
+        let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
+        let trading_loops = TradingLoops {
+            markets: markets.clone(),
+            trading: trading.clone(),
+            pool: pool.clone(),
+            clocks: clocks.clone(),
+            sync_every: paced(settings, "exchange.sync_seconds")?,
+            poll_every: paced(settings, "exchange.poll_seconds")?,
+        };
         let rules = EndpointRules { allow_loopback_http: settings.parsed("push.allow_loopback_http")? };
         let vapid = VapidKey::from_pkcs8(&secret_bytes(&folder, "vapid-key", VapidKey::generate_pkcs8)?)?;
         let signer = VapidSigner::new(vapid, settings.text("push.subject"), clocks.wall.clone())?;
@@ -94,6 +136,8 @@ impl Programme {
             safeguards,
             standing,
             engage: engage.clone(),
+            markets,
+            trading,
             push,
             directory: directory.clone(),
             purchases: Purchases {
@@ -107,7 +151,12 @@ impl Programme {
             returns,
             terminal_sessions: TerminalSessions::new(pool.clone(), clocks.clone(), entropy.clone()),
             tail,
-            operator: OperatorKey::of_token(&operator_token),
+            operators: vec![
+                OperatorKey::of_token("operator", &operator_token),
+                OperatorKey::of_token("approver", &approver_token),
+            ],
+            limits: RateLimits::default(),
+            webhook: WebhookKey::new(&webhook_secret),
             readiness: Readiness::default(),
             closing: CancellationToken::new(),
             metrics: Arc::new(move || metrics.render()),
@@ -120,6 +169,7 @@ impl Programme {
             operator_token,
             batcher,
             engage,
+            trading_loops,
             sender,
             database: database.clone(),
             anchors: folder.join("anchors.jsonl"),
@@ -139,6 +189,7 @@ impl Programme {
         for _ in 0..SENDERS {
             loops.spawn(send(self.sender.clone(), stop.clone()));
         }
+        self.trading_loops.start(&mut loops, stop);
         loops.spawn(anchor(self.database.clone(), self.anchors.clone(), self.clocks.clone(), stop.clone()));
         loops
     }
@@ -159,7 +210,7 @@ async fn drive_shard(batcher: Arc<Batcher>, shard: Shard, stop: CancellationToke
 }
 
 /// Decides what to say after each purchase, as soon as it is in the log.
-async fn consume(engage: Arc<Engage<Safeguards, NoMarkets>>, shard: Shard, stop: CancellationToken) {
+async fn consume(engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>, shard: Shard, stop: CancellationToken) {
     loop {
         match engage.consume_step(shard, CONSUME_BATCHES_MAX).await {
             Ok(_) => {}

@@ -2,15 +2,20 @@
 
 use anyhow::Context;
 use hunch_db::{Database, PoolSizes};
+use hunch_exchange_sim::SimHandle;
 use hunch_kernel::Clocks;
+use hunch_trading::Trading;
+use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::clocks;
+use crate::exchange::{Connected, connect, day_of};
 use crate::home::Home;
 use crate::programme::Programme;
 use crate::settings::Settings;
@@ -24,6 +29,9 @@ pub struct Served {
     pub operator_token: String,
     pub database: Database,
     pub clocks: Clocks,
+    /// The exchange, when it runs within this process.
+    pub simulator: Option<Arc<SimHandle>>,
+    pub trading: Arc<Trading>,
     stop: CancellationToken,
     done: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -36,8 +44,11 @@ impl Served {
     pub async fn start(settings: &Settings) -> anyhow::Result<Served> {
         settings.check()?;
         let mut home = Home::open(settings, PoolSizes::default()).await?;
-        let clocks = clocks(settings.parsed("clock.speed")?, None);
-        let programme = Programme::build(settings, &home.database, clocks.clone(), recorder()?).await?;
+        let clocks = business_clocks(settings, &home.database).await?;
+        let Connected { client, simulator } = connect(settings, &clocks).await?;
+        let simulator = simulator.map(Arc::new);
+        let programme =
+            Programme::build(settings, &home.database, clocks.clone(), Arc::new(client), recorder()?).await?;
         let database = home.database.clone();
         let listen: SocketAddr = settings.parsed("server.listen")?;
         let listener = TcpListener::bind(listen)
@@ -46,7 +57,10 @@ impl Served {
         let address = listener.local_addr()?;
         let operator_token = programme.operator_token.clone();
         let app = programme.app.clone();
-        let stop = app.closing.clone();
+        let (stop, trading) = (app.closing.clone(), app.trading.clone());
+        if let Some(simulator) = &simulator {
+            tokio::spawn(next_days(simulator.clone(), clocks.clone(), stop.clone()));
+        }
 
         let serving = stop.clone();
         let done = tokio::spawn(async move {
@@ -69,7 +83,7 @@ impl Served {
             served.context("serving")?;
             watched
         });
-        Ok(Served { address, operator_token, database, clocks, stop, done })
+        Ok(Served { address, operator_token, database, clocks, simulator, trading, stop, done })
     }
 
     /// Answers what is in hand, writes what waits, stops the database.
@@ -78,7 +92,12 @@ impl Served {
     /// What went wrong while stopping.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        self.done.await?
+        let done = self.done.await?;
+        // Its state is on disk already; this only ends it in order.
+        if let Some(simulator) = self.simulator.and_then(Arc::into_inner) {
+            simulator.stop().await;
+        }
+        done
     }
 
     async fn until_told(mut self) -> anyhow::Result<()> {
@@ -100,6 +119,30 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     eprintln!("  the operator's token {}", settings.folder().join("operator-token").display());
     eprintln!("Ctrl-C stops it.");
     served.until_told().await
+}
+
+/// The two clocks. Business time never goes back: after a fast day the next start goes on from its end.
+async fn business_clocks(settings: &Settings, database: &Database) -> anyhow::Result<Clocks> {
+    let speed = settings.parsed("clock.speed")?;
+    let wall = clocks(1, None).wall.now();
+    let last = hunch_log::newest(database.app()).await?;
+    Ok(clocks(speed, last.filter(|last| *last > wall)))
+}
+
+/// The simulator's exchange lists a new day when the old one is over.
+async fn next_days(simulator: Arc<SimHandle>, clocks: Clocks, stop: CancellationToken) {
+    let date = || clocks.business.now().to_zoned(TimeZone::UTC).date();
+    let mut listed = date();
+    while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_some() {
+        if date() != listed {
+            listed = date();
+            for listing in day_of(clocks.business.now()) {
+                if let Err(refusal) = simulator.list(&listing) {
+                    tracing::warn!(error = refusal.to_string(), "a market of the new day is not listed");
+                }
+            }
+        }
+    }
 }
 
 /// Starts the private server again if it dies under us.

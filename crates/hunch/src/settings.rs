@@ -17,17 +17,24 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
-    ("exchange.kind", "simulator", "kalshi (anything that speaks its protocol); simulator means that none is named"),
+    ("programme.zone", "America/New_York", "the town's time zone: what ends today"),
+    (
+        "exchange.kind",
+        "simulator",
+        "simulator (runs within this process), or kalshi (anything that speaks its protocol)",
+    ),
     ("exchange.rest_url", "", "REST address up to and including /trade-api/v2"),
     ("exchange.ws_url", "", "WebSocket address, ending in /trade-api/ws/v2"),
     ("exchange.key_id", "", "API key id"),
     ("exchange.private_key_file", "", "PEM file of the API key"),
+    ("exchange.sync_seconds", "10", "how often open markets and prices are read"),
     ("exchange.poll_seconds", "10", "how often results are polled even while the socket looks healthy"),
     ("push.subject", "mailto:operator@localhost", "contact that push services see"),
     ("push.allow_loopback_http", "false", "accept plain-http push endpoints on this machine (tests and the demo)"),
     ("push.concurrency", "64", "pushes on their way at once"),
     ("webhook.secret_file", "", "secret of POST /webhooks/settlement; made under database.folder when empty"),
     ("operator.token_file", "", "operator's token; made under database.folder when empty"),
+    ("operator.approver_token_file", "", "token of the second person, who approves corrections; made when empty"),
     ("clock.speed", "1", "business seconds a real second (sandbox only)"),
     ("limits.house_day_points", "100000", "most points a member may stake in a day"),
     ("limits.house_week_points", "500000", "most points a member may stake in a week"),
@@ -137,6 +144,7 @@ impl Settings {
     pub fn check(&self) -> anyhow::Result<()> {
         self.parsed::<SocketAddr>("server.listen")?;
         for number in [
+            "exchange.sync_seconds",
             "exchange.poll_seconds",
             "push.concurrency",
             "clock.speed",
@@ -146,6 +154,11 @@ impl Settings {
             ensure!(self.parsed::<u32>(number)? > 0, "{number} must be at least 1");
         }
         self.parsed::<bool>("push.allow_loopback_http")?;
+        let zone = self.text("programme.zone");
+        ensure!(
+            jiff::tz::TimeZone::get(zone).is_ok(),
+            "programme.zone = {zone:?} is no time zone, such as Europe/Paris"
+        );
         ensure!(matches!(self.text("log.format"), "text" | "json"), "log.format must be text or json");
         match self.text("exchange.kind") {
             "simulator" => {}

@@ -15,7 +15,7 @@ mod tail;
 
 pub use batch::{BatchFormatError, decode_messages, encode_messages};
 pub use chain::{Anchor, anchors};
-pub use reader::{Batch, head, read_after, shards};
+pub use reader::{Batch, head, newest, read_after, shards};
 pub use shard_tx::{CommitError, Committed, ShardTx};
 pub use tail::Tail;
 

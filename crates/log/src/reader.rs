@@ -2,6 +2,7 @@
 
 use hunch_kernel::Shard;
 use hunch_messages::Message;
+use jiff::Timestamp;
 use sqlx::{PgPool, Row};
 use std::sync::Arc;
 
@@ -57,6 +58,18 @@ pub async fn read_after(pool: &PgPool, shard: Shard, after_seq: i64, batches_max
 pub async fn shards(pool: &PgPool) -> Result<u16, LogError> {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM log.shard_head").fetch_one(pool).await?;
     Ok(count as u16)
+}
+
+/// Business time of the newest batch of all shards.
+///
+/// # Errors
+/// `Storage` if the database cannot be asked.
+pub async fn newest(pool: &PgPool) -> Result<Option<Timestamp>, LogError> {
+    let row = sqlx::query(
+        "SELECT max(b.written_at) AS at FROM log.shard_head h JOIN log.batch b ON b.shard = h.shard AND b.last_seq = h.last_seq",
+    );
+    let at: Option<jiff_sqlx::Timestamp> = row.fetch_one(pool).await?.try_get(0)?;
+    Ok(at.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
 /// The last sequence number of this shard.

@@ -9,6 +9,7 @@
 mod codes;
 mod directory;
 mod earn_rule;
+mod newest;
 mod offers;
 mod purchases;
 mod returns;
@@ -18,6 +19,7 @@ mod terminals;
 pub use codes::{CODE_SECONDS, CodeError, CodeKey, MemberCode, issue_code};
 pub use directory::{Directory, Merchant, NewMerchant, Terminal, add_merchant, add_terminal, merchants};
 pub use earn_rule::EarnRule;
+pub use newest::{NewestPurchase, newest_purchases, sold_since};
 pub use offers::{Offer, active_offers, add_offer};
 pub use purchases::{
     MemberRef, Purchase, PurchaseAnswer, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases, purchase_id,

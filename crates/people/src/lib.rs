@@ -104,6 +104,14 @@ impl People {
         People { database, vault, clocks, entropy, shards, memory: Arc::default() }
     }
 
+    /// How many members there are.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count(&self) -> Result<i64, PeopleError> {
+        Ok(store::count(self.database.app()).await?)
+    }
+
     pub fn vault(&self) -> &Vault {
         &self.vault
     }

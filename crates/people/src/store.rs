@@ -31,6 +31,10 @@ pub(crate) async fn insert_members(
     Ok(())
 }
 
+pub(crate) async fn count(pool: &PgPool) -> Result<i64> {
+    sqlx::query_scalar("SELECT count(*) FROM people.member").fetch_one(pool).await
+}
+
 pub(crate) async fn member(pool: &PgPool, id: MemberId) -> Result<Option<Member>> {
     let row = sqlx::query("SELECT shard, home_zone, joined_at FROM people.member WHERE member = $1")
         .bind(id.0)

@@ -11,13 +11,27 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use crate::denial::{Denial, DenialCode};
-use crate::limits::{HouseLimits, Windows};
+use crate::limits::{HouseLimits, Limits, Usage, Windows};
 use crate::permit::{PromptPermit, StakePermit};
 use crate::rules::{Rule, rule_for};
 use crate::store::{self, Account, Charged, Standing};
 
 /// How long a place is believed.
 const PLACE_MINUTES: i64 = 20;
+
+/// A member's protections, for the member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// Rises with every change.
+    pub version: i64,
+    pub limits: Limits,
+    pub usage: Usage,
+    /// A raise that waits: day, week (None is the programme's own limit), and from when on it can be confirmed.
+    pub raise: Option<(Option<Points>, Option<Points>, Timestamp)>,
+    /// End of a break or exclusion; `Timestamp::MAX` for life.
+    pub protected_until: Option<Timestamp>,
+    pub prompts_on: bool,
+}
 
 #[derive(Clone)]
 pub struct Safeguards {
@@ -101,6 +115,27 @@ impl Safeguards {
         }
         let given_at = self.clocks.wall.now();
         Ok(PromptPermit { member, device, standing_version: standing.version, given_at })
+    }
+
+    /// What a member may see of their own protections.
+    ///
+    /// # Errors
+    /// `Unavailable` when it cannot be read.
+    pub async fn overview(&self, member: MemberId) -> Result<Overview, Denial> {
+        let standing = store::standing(self.database.app(), member).await?;
+        let zone = self.zone(member).await?;
+        let now = self.clocks.business.now();
+        let usage = store::usage(self.database.app(), member, Windows::at(now, &zone)).await?;
+        let protected =
+            standing.excluded_until.into_iter().chain(standing.break_until).max().filter(|until| *until > now);
+        Ok(Overview {
+            version: standing.version,
+            limits: standing.limits(self.house),
+            usage,
+            raise: standing.raise_after.map(|after| (standing.raise_day, standing.raise_week, after)),
+            protected_until: protected,
+            prompts_on: standing.prompts_on,
+        })
     }
 
     async fn judge(&self, member: MemberId, category: &str) -> Result<(Standing, String), Denial> {

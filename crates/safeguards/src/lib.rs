@@ -38,7 +38,7 @@ mod rules;
 mod store;
 
 pub use denial::{DENIALS, Denial, DenialCode};
-pub use gate::{Charges, Safeguards, restore, still_holds};
+pub use gate::{Charges, Overview, Safeguards, restore, still_holds};
 pub use limits::{HouseLimits, Limits, RaiseOutcome, Usage, Windows, loss_use};
 pub use permit::{PERMIT_SECONDS, PromptPermit, StakePermit};
 pub use place::jurisdiction_at;

@@ -42,7 +42,7 @@ pub use place::{QuoteRefusal, StakeRefusal};
 pub use position::{Holding, Position};
 pub use quote::{QUOTE_SECONDS, Quote, STAKE_POINTS_MIN, Sized, fee_at_most, size};
 pub use reconcile::Reconciled;
-pub use report::{LatencyFigures, OrderCounts, TradingFigures};
+pub use report::{LatencyFigures, OrderCounts, PaidMarket, TradingFigures};
 pub use settle::Settled;
 pub use stake::{StakeAnswer, StakeHandler, StakeRequest};
 pub use switch::Switch;

@@ -1,8 +1,10 @@
 //! Figures for the operator and the demo's last line.
 
+use hunch_kernel::{MarketTicker, Points};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
+use crate::order::Order;
 use crate::{Trading, TradingError, store};
 
 /// Orders that ended, by how.
@@ -39,7 +41,33 @@ pub struct TradingFigures {
     pub results: BTreeMap<String, i64>,
 }
 
+/// A market whose positions are all paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaidMarket {
+    pub market: MarketTicker,
+    /// yes, no or scalar.
+    pub result: String,
+    pub positions: i64,
+    pub points: Points,
+}
+
 impl Trading {
+    /// The newest orders of everybody.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_orders(&self, limit: i64) -> Result<Vec<Order>, TradingError> {
+        Ok(store::newest_orders(&self.pool, limit).await?)
+    }
+
+    /// The markets that were paid last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn newest_results(&self, limit: i64) -> Result<Vec<PaidMarket>, TradingError> {
+        Ok(store::newest_results(&self.pool, limit).await?)
+    }
+
     /// What happened since (business time).
     ///
     /// # Errors

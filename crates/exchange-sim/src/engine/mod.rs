@@ -163,6 +163,19 @@ pub enum Notice {
     },
 }
 
+impl Notice {
+    /// Whether a client relies on it: its own orders and fills, and every result.
+    pub fn must_last(&self) -> bool {
+        match self {
+            Notice::Determined { .. } | Notice::Settled { .. } => true,
+            Notice::Order { order, .. } => order.owner != HOUSE,
+            Notice::Fill { fill, .. } => fill.owner != HOUSE,
+            Notice::Position { owner, .. } => *owner != HOUSE,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub struct Engine {
     pub series: BTreeMap<String, (u64, SeriesSpec)>,

@@ -4,7 +4,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hunch_engage::OpenedPrompt;
+use hunch_engage::{OpenedPrompt, Recommendation};
 use hunch_kernel::{DeviceId, NoticeId, SubscriptionId};
 use hunch_messaging::NewSubscription;
 use serde::{Deserialize, Serialize};
@@ -205,6 +205,43 @@ pub async fn notice(
         }
     };
     Ok(axum::Json(OpenNotice { notice: opened.id.0, text: opened.body, offer, market }))
+}
+
+/// The one thing that the first page suggests, or nothing.
+#[derive(Serialize, ToSchema)]
+pub struct Card {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offer: Option<NoticeOffer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub market: Option<NoticeMarket>,
+    /// Why this, or why nothing: a stable word.
+    pub reason: String,
+}
+
+/// What the app's first page suggests now, judged by the same gate as every push.
+#[utoipa::path(get, path = "/v1/me/recommendation", tag = "me", params(DeviceQuery), security(("member" = [])), responses(
+    (status = 200, body = Card),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn recommendation(
+    State(app): State<Arc<App>>,
+    session: MemberSession,
+    Query(query): Query<DeviceQuery>,
+) -> Result<axum::Json<Card>, Problem> {
+    let chosen = app.engage.recommend(session.member, query.device.map(DeviceId)).await;
+    let (offer, market, reason) = match chosen.map_err(|e| Problem::storage(&e))? {
+        Recommendation::Nothing { reason } => (None, None, reason),
+        Recommendation::Offer(o) => {
+            let title = format!("{}: {}", o.merchant_name, o.title);
+            (Some(NoticeOffer { offer: o.offer.to_string(), title }), None, "local_offer".to_owned())
+        }
+        Recommendation::Market { market, stake_points_max } => {
+            let usual_stake_points = stake_points_max.map(|p| p.0);
+            let (ticker, title) = (market.ticker.to_string(), market.title);
+            (None, Some(NoticeMarket { ticker, title, usual_stake_points }), "ends_today".to_owned())
+        }
+    };
+    Ok(axum::Json(Card { offer, market, reason }))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod inbox;
+pub mod markets;
 pub mod me;
 pub mod ops;
 pub mod page;
@@ -9,4 +10,7 @@ pub mod pages;
 pub mod pos;
 pub mod protect;
 pub mod sign_in;
+pub mod stakes;
 pub mod stream;
+pub mod trading_ops;
+pub mod webhook;

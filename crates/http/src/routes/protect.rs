@@ -89,6 +89,52 @@ pub async fn put_limits(
     apply(&app, session.member, change).await
 }
 
+/// A member's limits and protections as they are now.
+#[derive(Serialize, ToSchema)]
+pub struct ProtectionsBody {
+    /// Rises with every change.
+    pub standing_version: i64,
+    pub day_points: i64,
+    pub week_points: i64,
+    /// Staked in the running day and week, orders on their way included.
+    pub day_used_points: i64,
+    pub week_used_points: i64,
+    /// A higher limit waits: it can be confirmed from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub raise_after: Option<jiff::Timestamp>,
+    /// End of the break or exclusion; `life` where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub protected_until: Option<String>,
+    pub prompts_on: bool,
+}
+
+/// Limits in force, what was used of them, and any break or exclusion.
+#[utoipa::path(get, path = "/v1/me/limits", tag = "safeguards", security(("member" = [])), responses(
+    (status = 200, body = ProtectionsBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn get_limits(
+    State(app): State<Arc<App>>,
+    session: MemberSession,
+) -> Result<axum::Json<ProtectionsBody>, Problem> {
+    let found = app.safeguards.overview(session.member).await?;
+    Ok(axum::Json(ProtectionsBody {
+        standing_version: found.version,
+        day_points: found.limits.day.0,
+        week_points: found.limits.week.0,
+        day_used_points: found.usage.day.0,
+        week_used_points: found.usage.week.0,
+        raise_after: found.raise.map(|(_, _, after)| after),
+        protected_until: found.protected_until.map(until_text),
+        prompts_on: found.prompts_on,
+    }))
+}
+
+fn until_text(until: jiff::Timestamp) -> String {
+    if until == jiff::Timestamp::MAX { "life".to_owned() } else { until.to_string() }
+}
+
 /// Makes a raise that has waited long enough count.
 #[utoipa::path(post, path = "/v1/me/limits/confirm", tag = "safeguards", security(("member" = [])), responses(
     (status = 200, body = StandingBody),
@@ -204,6 +250,6 @@ async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json
         DoorError::Stopped | DoorError::Storage(_) => Problem::new(ProblemKind::Unavailable, e.to_string()),
     })?;
     let Changed { version, raise_after, protected_until } = answered?;
-    let until = protected_until.map(|t| if t == jiff::Timestamp::MAX { "life".to_owned() } else { t.to_string() });
+    let until = protected_until.map(until_text);
     Ok(axum::Json(StandingBody { standing_version: version, raise_after, protected_until: until }))
 }

@@ -7,16 +7,23 @@ use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hunch_db::testing::TestDb;
-use hunch_engage::{Engage, NoMarkets};
-use hunch_http::{App, OperatorKey, PushDoor, Readiness, router};
-use hunch_kernel::{Clocks, ManualClock, MemberId, Points, SeededEntropy, Shard};
+use hunch_engage::{Engage, Surroundings, Today};
+use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
+use hunch_http::{App, OperatorKey, PushDoor, RateLimits, Readiness, WebhookKey, router};
+use hunch_kalshi::{Kalshi, KalshiConfig};
+use hunch_kernel::{Clock, Clocks, ManualClock, MemberId, Points, SeededEntropy, Shard};
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{Batcher, open_members};
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions, sign};
+use hunch_markets::Markets;
 use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
+use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +31,10 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 pub const OPERATOR: &str = "operator-token-of-the-test";
+pub const APPROVER: &str = "approver-token-of-the-test";
+pub const WEBHOOK: &str = "webhook-secret-of-the-test";
+/// A market of the weather: YES costs 35 points, NO 67.
+pub const RAIN: &str = "KXRAIN-26NOV23-NYC";
 pub const MEMBER: Uuid = Uuid::from_u128(77);
 pub const MERCHANT: Uuid = Uuid::from_u128(9);
 
@@ -31,7 +42,10 @@ pub struct Service {
     pub db: TestDb,
     pub clock: Arc<ManualClock>,
     pub router: Router,
-    engage: Arc<Engage<Safeguards, NoMarkets>>,
+    pub sim: SimHandle,
+    pub markets: Arc<Markets>,
+    pub trading: Arc<Trading>,
+    engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>,
     _running: RunningBatcher,
 }
 
@@ -61,8 +75,27 @@ impl Service {
         let standing = builder.register(StandingHandler { house });
         let people = People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8);
         let safeguards = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), house);
-        let engage =
-            Arc::new(Engage::new(db.app().clone(), tail.clone(), safeguards.clone(), NoMarkets, clocks.clone()));
+        let wall = clocks.wall.clone();
+        let doors = Doors {
+            stakes: builder.register(StakeHandler { house, wall: wall.clone() }),
+            outcomes: builder.register(OutcomeHandler { wall: wall.clone() }),
+            payouts: builder.register(PayoutHandler { wall: wall.clone() }),
+            corrections: builder.register(CorrectionHandler { wall }),
+        };
+        let (sim, exchange) = exchange(&clocks).await;
+        let markets = Arc::new(Markets::new(db.app().clone(), exchange, clocks.clone(), tail.clone()));
+        let trading = Arc::new(Trading::new(
+            db.app().clone(),
+            markets.clone(),
+            safeguards.clone(),
+            clocks.clone(),
+            entropy.clone(),
+            8,
+            doors,
+        ));
+        let zone = TimeZone::get("America/New_York").unwrap();
+        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
+        let engage = Arc::new(Engage::new(db.app().clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
         let directory = Directory::new(db.app().clone(), clocks.wall.clone());
         let readiness = Readiness::default();
         readiness.set(true);
@@ -74,6 +107,8 @@ impl Service {
             safeguards,
             standing,
             engage: engage.clone(),
+            markets: markets.clone(),
+            trading: trading.clone(),
             push: PushDoor { rules: EndpointRules { allow_loopback_http: true }, public_key: "key".to_owned() },
             directory: directory.clone(),
             purchases: Purchases {
@@ -86,14 +121,16 @@ impl Service {
             },
             returns,
             terminal_sessions: TerminalSessions::new(db.app().clone(), clocks, entropy),
-            operator: OperatorKey::of_token(OPERATOR),
+            operators: vec![OperatorKey::of_token("operator", OPERATOR), OperatorKey::of_token("approver", APPROVER)],
+            limits: RateLimits::default(),
+            webhook: WebhookKey::new(WEBHOOK),
             readiness,
             tail,
             closing: CancellationToken::new(),
             metrics: Arc::new(String::new),
         };
         let _running = run_batcher(&builder.build());
-        Service { db, clock, router: router(Arc::new(app)), engage, _running }
+        Service { db, clock, router: router(Arc::new(app)), sim, markets, trading, engage, _running }
     }
 
     /// Lets the programme act on everything in the log.
@@ -149,6 +186,49 @@ impl Service {
         Till { session: opened.body["session"].as_str().unwrap().to_owned(), key }
     }
 
+    /// The rain market is open, and the programme knows it.
+    pub async fn rain(&self) {
+        let now = self.clock.now();
+        let mut listing = Listing::single(RAIN, "Climate and Weather", now, now + SignedDuration::from_hours(6));
+        listing.markets[0].title = "Will it rain in New York today?".to_owned();
+        listing.markets[0].yes_sub_title = "New York".to_owned();
+        listing.markets[0].no_sub_title = "New York".to_owned();
+        self.sim.list(&listing.settlement_timer(60)).unwrap();
+        self.sim.set_book(RAIN, &[(Px::cents(33), Qty::whole(200))], &[(Px::cents(65), Qty::whole(120))]).unwrap();
+        self.trading.open_books().await.unwrap();
+        self.markets.sync_step().await.unwrap();
+    }
+
+    /// Orders are sent, looked up and paid until nothing is left to do.
+    pub async fn trade(&self) {
+        while self.trading.dispatch_step(100).await.unwrap() + self.trading.resolve_step(100).await.unwrap() > 0 {}
+        self.markets.poll_step().await.unwrap();
+        self.trading.settle_step().await.unwrap();
+    }
+
+    pub async fn send(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        let request = Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
+        self.ask(request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
+        self.ask(Request::get(path).header("authorization", format!("Bearer {token}")).body(Body::empty()).unwrap())
+            .await
+    }
+
+    /// A member in New York who has just earned so many points at Rosa's.
+    pub async fn staker(&self, till: &Till, points: i64) -> (String, String) {
+        let (token, member) = self.member().await;
+        let place = json!({"latitude": 40.7484, "longitude": -73.9857, "accuracy_metres": 30.0});
+        assert_eq!(self.send(&token, "PUT", "/v1/me/place", place).await.status, 200);
+        let bought = json!({
+            "receipt": Uuid::new_v4().to_string(), "member_token": member, "amount_cents": points * 10, "currency": "USD",
+            "purchased_at": self.clock.now()
+        });
+        assert_eq!(self.signed(till, "/v1/pos/purchases", &bought.to_string()).await.status, 200);
+        (token, member)
+    }
+
     pub async fn signed(&self, till: &Till, path: &str, body: &str) -> Answer {
         use hunch_kernel::Clock;
         let timestamp = self.clock.now().as_second();
@@ -159,6 +239,20 @@ impl Service {
             .header("hunch-signature", sign(&till.key, timestamp, "POST", path, body.as_bytes()));
         self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
     }
+}
+
+async fn exchange(clocks: &Clocks) -> (SimHandle, Arc<Kalshi>) {
+    let pair = KeyPair::ed25519(SeededEntropy::shared(7).as_ref()).unwrap();
+    let key = KeyConfig { key_id: "key-1".to_owned(), public_key_pem: pair.public_pem.clone(), account: 1 };
+    let sim = ExchangeSim::start(SimConfig::quiet(clocks.clone(), vec![key])).await.unwrap();
+    let config = KalshiConfig {
+        rest_url: sim.rest_url(),
+        ws_url: sim.ws_url(),
+        key_id: "key-1".to_owned(),
+        private_key_pem: SecretString::from(pair.private_pem),
+    };
+    let client = Kalshi::new(&config, clocks.wall.clone()).unwrap();
+    (sim, Arc::new(client))
 }
 
 pub fn purchase(receipt: &str, amount_cents: i64) -> Value {

@@ -1,11 +1,32 @@
 //! Figures over stored rows.
 
+use hunch_kernel::{MarketTicker, Points};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgPool, Row};
 
 use super::Result;
-use crate::report::{LatencyFigures, OrderCounts, TradingFigures};
+use crate::report::{LatencyFigures, OrderCounts, PaidMarket, TradingFigures};
+
+pub(crate) async fn newest_results(pool: &PgPool, limit: i64) -> Result<Vec<PaidMarket>> {
+    let rows = sqlx::query(
+        "SELECT m.market, f.result, m.positions, m.paid_points FROM trading.market_paid m JOIN markets.final f ON f.ticker = m.market
+         ORDER BY m.credited_wall DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            Ok(PaidMarket {
+                market: MarketTicker(r.try_get(0)?),
+                result: r.try_get(1)?,
+                positions: r.try_get(2)?,
+                points: Points(r.try_get(3)?),
+            })
+        })
+        .collect()
+}
 
 pub(crate) async fn figures(pool: &PgPool, since: Timestamp) -> Result<TradingFigures> {
     let orders = sqlx::query(

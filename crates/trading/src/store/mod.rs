@@ -10,7 +10,7 @@ mod quotes;
 
 pub(crate) use books::*;
 pub(crate) use corrections::*;
-pub(crate) use figures::figures;
+pub(crate) use figures::{figures, newest_results};
 pub(crate) use hints::*;
 pub(crate) use orders::*;
 pub(crate) use positions::*;

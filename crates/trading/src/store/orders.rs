@@ -65,6 +65,12 @@ fn order(row: &PgRow) -> Result<Order> {
     })
 }
 
+/// The newest orders of everybody.
+pub(crate) async fn newest_orders(pool: &PgPool, limit: i64) -> Result<Vec<Order>> {
+    let rows = sqlx::query("SELECT * FROM trading.orders ORDER BY placed_at DESC LIMIT $1");
+    rows.bind(limit).fetch_all(pool).await?.iter().map(order).collect()
+}
+
 fn uuids(ids: &[OrderId]) -> Vec<Uuid> {
     ids.iter().map(|o| o.0).collect()
 }

@@ -1,0 +1,151 @@
+//! `Idempotency-Key`: the same key gets the first answer for thirty days; the same key with another body is refused.
+//!
+//! What a key protects has its effect once by itself (an order is named by its quote), so a request whose process died
+//! before the answer was kept is simply carried out again.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use hunch_kernel::MemberId;
+use jiff::{SignedDuration, Timestamp};
+use jiff_sqlx::ToSqlx;
+use ring::digest::{SHA256, digest};
+use sqlx::{PgPool, Row};
+
+use crate::app::App;
+use crate::problem::{Problem, ProblemKind};
+
+const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+const KEY_LENGTH_MAX: usize = 128;
+
+/// The request's key, if it carries one.
+///
+/// # Errors
+/// A key that is empty, too long or not plain text.
+pub(crate) fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().ok().filter(|t| !t.is_empty() && t.len() <= KEY_LENGTH_MAX);
+    match text {
+        Some(text) => Ok(Some(text.to_owned())),
+        None => Err(Problem::new(ProblemKind::Invalid, "an Idempotency-Key is 1 to 128 plain characters")),
+    }
+}
+
+/// Answers with what was answered first, or carries the request out and keeps its answer. Answers that ask to try again
+/// later are not kept.
+///
+/// # Errors
+/// `KeyReused` for another body, `Unavailable` when the answers cannot be read.
+pub(crate) async fn once(
+    app: &App,
+    owner: MemberId,
+    key: Option<String>,
+    route: &str,
+    body: &[u8],
+    work: impl Future<Output = Result<(StatusCode, Vec<u8>), Problem>>,
+) -> Result<Response<Body>, Problem> {
+    let Some(key) = key else { return Ok(finish(work.await)) };
+    let request = digest(&SHA256, body).as_ref().to_vec();
+    if let Some(first) = find(&app.pool, owner, &key).await.map_err(|e| Problem::storage(&e))? {
+        return first.answer(route, &request);
+    }
+    let done = work.await;
+    let (status, answer) = match &done {
+        Ok((status, answer)) => (status.as_u16(), answer.clone()),
+        Err(problem) => {
+            let body = problem.body();
+            (body.status, serde_json::to_vec(&body).unwrap_or_default())
+        }
+    };
+    if status == 429 || status >= 500 {
+        return Ok(finish(done));
+    }
+    let now = app.clocks.business.now();
+    let first = FirstAnswer { route: route.to_owned(), request: request.clone(), status, body: answer };
+    keep(&app.pool, owner, &key, &first, now).await.map_err(|e| Problem::storage(&e))?;
+    // Someone with the same key may have been quicker: everybody gets what was kept.
+    match find(&app.pool, owner, &key).await.map_err(|e| Problem::storage(&e))? {
+        Some(kept) => kept.answer(route, &request),
+        None => Ok(finish(done)),
+    }
+}
+
+fn finish(done: Result<(StatusCode, Vec<u8>), Problem>) -> Response<Body> {
+    match done {
+        Ok((status, body)) => json(status, body),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
+    let media = if status.is_success() { "application/json" } else { "application/problem+json" };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
+
+struct FirstAnswer {
+    route: String,
+    request: Vec<u8>,
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl FirstAnswer {
+    fn answer(self, route: &str, request: &[u8]) -> Result<Response<Body>, Problem> {
+        if self.route != route || self.request != request {
+            let sentence = "this Idempotency-Key was used with another request; use a new key for each new request";
+            return Err(Problem::new(ProblemKind::KeyReused, sentence));
+        }
+        let mut response = json(StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK), self.body);
+        response.headers_mut().insert("idempotency-first-answer", HeaderValue::from_static("kept"));
+        Ok(response)
+    }
+}
+
+async fn find(pool: &PgPool, owner: MemberId, key: &str) -> Result<Option<FirstAnswer>, sqlx::Error> {
+    let row = sqlx::query("SELECT route, request, status, body FROM http.first_answer WHERE owner = $1 AND key = $2")
+        .bind(owner.0)
+        .bind(key)
+        .fetch_optional(pool)
+        .await?;
+    row.map(|r| {
+        let status: i16 = r.try_get(2)?;
+        Ok(FirstAnswer { route: r.try_get(0)?, request: r.try_get(1)?, status: status as u16, body: r.try_get(3)? })
+    })
+    .transpose()
+}
+
+async fn keep(
+    pool: &PgPool,
+    owner: MemberId,
+    key: &str,
+    first: &FirstAnswer,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO http.first_answer (owner, key, route, request, status, body, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT ON CONSTRAINT first_answer_once DO NOTHING",
+    )
+    .bind(owner.0)
+    .bind(key)
+    .bind(&first.route)
+    .bind(&first.request)
+    .bind(first.status as i16)
+    .bind(&first.body)
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Forgets first answers that are older than thirty days.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sweep_first_answers(pool: &PgPool, now: Timestamp) -> Result<u64, sqlx::Error> {
+    let before = now.saturating_sub(KEPT).unwrap_or(now);
+    let gone = sqlx::query("DELETE FROM http.first_answer WHERE made_at < $1").bind(before.to_sqlx()).execute(pool);
+    Ok(gone.await?.rows_affected())
+}

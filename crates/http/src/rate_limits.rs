@@ -1,0 +1,58 @@
+//! How often one credential may ask. Whoever is faster is told to wait; nobody else notices.
+
+use governor::clock::DefaultClock;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::{Quota, RateLimiter};
+use hunch_kernel::{MemberId, TerminalId};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::problem::{Problem, ProblemKind};
+
+/// Requests a second, and how many may come at once. A member has one thumb; a till may empty its memory.
+const MEMBER: (u32, u32) = (20, 100);
+const TERMINAL: (u32, u32) = (1_000, 5_000);
+/// Credentials that were not seen lately are forgotten when there are more than this.
+const REMEMBERED: usize = 100_000;
+
+type Limiter = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, DefaultClock>;
+
+#[derive(Clone)]
+pub struct RateLimits {
+    members: Arc<Limiter>,
+    terminals: Arc<Limiter>,
+}
+
+impl Default for RateLimits {
+    fn default() -> RateLimits {
+        RateLimits { members: limiter(MEMBER), terminals: limiter(TERMINAL) }
+    }
+}
+
+fn limiter((per_second, at_once): (u32, u32)) -> Arc<Limiter> {
+    let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
+    Arc::new(RateLimiter::keyed(Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(at_once))))
+}
+
+impl RateLimits {
+    pub(crate) fn member(&self, member: MemberId) -> Result<(), Problem> {
+        check(&self.members, member.0)
+    }
+
+    pub(crate) fn terminal(&self, terminal: TerminalId) -> Result<(), Problem> {
+        check(&self.terminals, terminal.0)
+    }
+}
+
+fn check(limiter: &Limiter, who: Uuid) -> Result<(), Problem> {
+    if limiter.len() > REMEMBERED {
+        limiter.retain_recent();
+    }
+    limiter.check_key(&who).map_err(|_| {
+        Problem::new(
+            ProblemKind::TooManyRequests,
+            "these credentials ask faster than they may; wait a second and go on",
+        )
+    })
+}

@@ -1,0 +1,158 @@
+//! What can be staked on today. Prices are points a contract; a contract pays a hundred points, or nothing.
+
+use axum::extract::{Path, Query, State};
+use hunch_kernel::{MarketTicker, PointRate, Price, Side};
+use hunch_markets::{Kind, Market, result_word, status_word};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::credentials::MemberSession;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::routes::page;
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MarketsQuery {
+    /// sports, events, weather or local.
+    pub category: Option<String>,
+    /// Only `open` can be listed.
+    pub status: Option<String>,
+    /// Of the page before.
+    pub cursor: Option<String>,
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<i64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MarketList {
+    /// Soonest end first.
+    pub markets: Vec<MarketBody>,
+    /// Absent on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MarketBody {
+    pub market: String,
+    pub event: String,
+    pub event_title: String,
+    pub title: String,
+    /// sports, events, weather or local.
+    pub category: &'static str,
+    /// active, closed, determined, finalized …; `determined` means: result in, waiting for the exchange.
+    pub status: &'static str,
+    pub yes: SideBody,
+    pub no: SideBody,
+    /// What a contract pays if its side wins.
+    pub pays_points: i64,
+    /// Stakes are taken until then.
+    #[schema(value_type = String, format = DateTime)]
+    pub ends_at: jiff::Timestamp,
+    /// yes, no or scalar, once known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<&'static str>,
+    /// How it is decided, in the exchange's words. Only when one market is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SideBody {
+    pub label: String,
+    /// What a contract costs now; absent when nobody offers it. This is also the chance in percent that the market gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "35")]
+    pub price_points: Option<String>,
+}
+
+/// A price as points, without superfluous zeros: 35, 35.1.
+pub(crate) fn points_text(price: Price, rate: PointRate) -> String {
+    let hundredths = price.micros() * 100 / rate.micros;
+    let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+pub(crate) fn body(market: &Market, with_rules: bool) -> MarketBody {
+    let rate = PointRate::STANDARD;
+    let side = |side: Side| SideBody {
+        label: market.label(side),
+        price_points: market.ask(side).map(|price| points_text(price, rate)),
+    };
+    MarketBody {
+        market: market.ticker.0.clone(),
+        event: market.event.0.clone(),
+        event_title: market.event_title.clone(),
+        title: market.title.clone(),
+        category: market.kind.as_str(),
+        status: status_word(market.status),
+        yes: side(Side::Yes),
+        no: side(Side::No),
+        pays_points: rate.points_down(hunch_kernel::Dollars::ONE).0,
+        ends_at: market.ends_at,
+        result: market.result.map(result_word),
+        rules: with_rules.then(|| market.rules.clone()),
+    }
+}
+
+/// Open markets by category, soonest end first.
+#[utoipa::path(get, path = "/v1/markets", tag = "stakes", params(MarketsQuery), security(("member" = [])), responses(
+    (status = 200, body = MarketList),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn markets(
+    State(app): State<Arc<App>>,
+    _: MemberSession,
+    query: Result<Query<MarketsQuery>, axum::extract::rejection::QueryRejection>,
+) -> Result<axum::Json<MarketList>, Problem> {
+    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
+    let kind: Option<Kind> = match query.category.as_deref() {
+        None => None,
+        Some(word) => Some(word.parse().map_err(|()| {
+            Problem::new(ProblemKind::Invalid, format!("category is sports, events, weather or local, not {word:?}"))
+        })?),
+    };
+    if query.status.as_deref().is_some_and(|status| status != "open") {
+        return Err(Problem::new(
+            ProblemKind::Invalid,
+            "only status=open can be listed; ask for an ended market by name",
+        ));
+    }
+    let limit = page::limit(query.limit)? as usize;
+    let after = page::decode::<(jiff::Timestamp, String)>(query.cursor.as_deref())?;
+    let after = after.map(|(ends, ticker)| (ends, MarketTicker(ticker)));
+    let mut found = app.markets.open(kind, after.as_ref(), limit + 1).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next_cursor = found.last().filter(|_| more).and_then(|m| page::encode(&(m.ends_at, m.ticker.as_str())));
+    Ok(axum::Json(MarketList { markets: found.iter().map(|m| body(m, false)).collect(), next_cursor }))
+}
+
+/// One market, open or ended, with its rules.
+#[utoipa::path(get, path = "/v1/markets/{market}", tag = "stakes", params(("market" = String, Path)), security(("member" = [])), responses(
+    (status = 200, body = MarketBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn market(
+    State(app): State<Arc<App>>,
+    _: MemberSession,
+    Path(market): Path<String>,
+) -> Result<axum::Json<MarketBody>, Problem> {
+    let found = app.markets.market(&MarketTicker(market)).await?;
+    let found = found.ok_or(hunch_trading::QuoteRefusal::UnknownMarket)?;
+    Ok(axum::Json(body(&found, true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_read_like_points() {
+        for (micros, text) in [(350_000, "35"), (351_000, "35.1"), (10_000, "1"), (500, "0.05"), (1_000_000, "100")] {
+            assert_eq!(points_text(Price::from_micros(micros).unwrap(), PointRate::STANDARD), text);
+        }
+    }
+}

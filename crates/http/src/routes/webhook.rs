@@ -1,0 +1,150 @@
+//! `POST /webhooks/settlement`: a relay or another exchange says that a market ended. The call is authenticated and kept
+//! once; nothing is paid on it before the market itself was read.
+
+use axum::extract::{Request, State};
+use hunch_kernel::{MarketTicker, MemberId, SharedClock};
+use hunch_markets::result_word;
+use hunch_trading::{Hint, HintTaken};
+use ring::digest::{SHA256, digest};
+use ring::hmac;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::json;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+
+/// A call's timestamp may be off by this much (wall time).
+const SECONDS_OFF_MAX: i64 = 300;
+
+/// The secret that a relay and the programme share.
+#[derive(Clone)]
+pub struct WebhookKey(hmac::Key);
+
+impl WebhookKey {
+    pub fn new(secret: &str) -> WebhookKey {
+        WebhookKey(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
+    }
+
+    fn holds(&self, header: &str, body: &[u8], wall: &SharedClock) -> Result<(), &'static str> {
+        let field = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+        let (Some(time), Some(signature)) = (field("t"), field("v1")) else {
+            return Err("send Hunch-Webhook-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">");
+        };
+        let time_sent: i64 = time.parse().map_err(|_| "t is the time of sending in unix seconds")?;
+        if (wall.now().as_second() - time_sent).abs() > SECONDS_OFF_MAX {
+            return Err("the call is older than five minutes or from the future; set the clock and sign it anew");
+        }
+        let signature = hex::decode(signature).map_err(|_| "v1 is hexadecimal")?;
+        hmac::verify(&self.0, &signed_text(time_sent, body), &signature)
+            .map_err(|_| "the signature does not fit the body")
+    }
+}
+
+fn signed_text(time: i64, body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{time}.").into_bytes();
+    text.extend_from_slice(body);
+    text
+}
+
+/// The header of a call, for those who send them.
+pub fn sign_webhook(secret: &str, time: i64, body: &[u8]) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    format!("t={time},v1={}", hex::encode(hmac::sign(&key, &signed_text(time, body))))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OutcomeWord {
+    Yes,
+    No,
+    Scalar,
+}
+
+impl OutcomeWord {
+    fn as_str(self) -> &'static str {
+        match self {
+            OutcomeWord::Yes => "yes",
+            OutcomeWord::No => "no",
+            OutcomeWord::Scalar => "scalar",
+        }
+    }
+}
+
+/// What the caller believes. Only the market's name leads to anything; an outcome that the exchange contradicts is
+/// reported to the operator and pays nothing.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SettlementHint {
+    #[schema(min_length = 1, max_length = 200)]
+    pub market_id: String,
+    pub winning_outcome: OutcomeWord,
+    /// Of one contract, in dollars.
+    #[schema(example = "1.0000")]
+    pub payout: String,
+    /// A member's token, if the call is about one member.
+    pub member_id: Option<Uuid>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SettlementReceipt {
+    pub received: bool,
+    pub market_id: String,
+    /// confirming: the market is being read. paid: it is final, and everyone was paid.
+    pub state: &'static str,
+    /// What the named member was credited for this market so far.
+    pub amount_credited_points: i64,
+}
+
+/// Takes a hint that a market has ended.
+#[utoipa::path(post, path = "/webhooks/settlement", tag = "webhooks", request_body = SettlementHint,
+    security(("webhook" = [])), responses(
+    (status = 200, body = SettlementReceipt),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn settlement(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<axum::Json<SettlementReceipt>, Problem> {
+    let headers = request.headers().clone();
+    let bytes = json::read(request, &app).await?;
+    let header = headers.get("hunch-webhook-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let signed = app.webhook.holds(header, &bytes, &app.clocks.wall);
+    signed.map_err(|sentence| Problem::new(ProblemKind::BadSignature, sentence))?;
+    let body: SettlementHint = json::parse(&headers, &bytes)?;
+    if body.market_id.is_empty() || body.market_id.len() > 200 {
+        return Err(Problem::new(ProblemKind::Invalid, "market_id has 1 to 200 characters"));
+    }
+    if body.payout.parse::<hunch_kernel::Price>().is_err() {
+        return Err(Problem::new(
+            ProblemKind::Invalid,
+            "payout is what one contract pays, from 0 to 1 dollar, as text",
+        ));
+    }
+    let mut sum = [0u8; 32];
+    sum.copy_from_slice(digest(&SHA256, &bytes).as_ref());
+    let hint = Hint { digest: sum, market: MarketTicker(body.market_id), member: body.member_id.map(MemberId) };
+    let (state, credited) = match app.trading.take_hint(&hint).await? {
+        HintTaken::Looking { credited } => ("confirming", credited),
+        HintTaken::Paid { credited } => ("paid", credited),
+        HintTaken::Parked => {
+            return Err(Problem::new(
+                ProblemKind::UnknownMarket,
+                "there is no such market here yet; the call is kept and looked at again when the market appears",
+            ));
+        }
+    };
+    let known = app.markets.market(&hint.market).await?.and_then(|market| market.result);
+    if known.is_some_and(|result| result_word(result) != body.winning_outcome.as_str()) {
+        tracing::warn!(market = %hint.market, "a settlement call names another outcome than the exchange");
+        metrics::counter!("hunch_webhook_contradictions_total").increment(1);
+    }
+    Ok(axum::Json(SettlementReceipt {
+        received: true,
+        market_id: hint.market.0,
+        state,
+        amount_credited_points: credited.0,
+    }))
+}

@@ -1,0 +1,331 @@
+//! Markets, quotes, orders, positions and the settlement webhook as an app and a relay meet them. The bodies of the
+//! brief's four routes are golden: a field that changes here changes for everyone who integrates.
+
+mod support;
+
+use axum::body::Body;
+use axum::http::Request;
+use hunch_exchange_sim::{Outcome, Px, Qty};
+use hunch_http::sign_webhook;
+use hunch_kernel::Clock;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+use support::{APPROVER, Answer, OPERATOR, RAIN, Service, WEBHOOK};
+use uuid::Uuid;
+
+fn kind(answer: &Answer) -> (u16, &str) {
+    (answer.status, answer.body["type"].as_str().unwrap_or("none"))
+}
+
+async fn quote(service: &Service, token: &str, side: &str, points: i64) -> Answer {
+    service.send(token, "POST", "/v1/quotes", json!({"market": RAIN, "side": side, "stake_points": points})).await
+}
+
+async fn stake(service: &Service, token: &str, side: &str, points: i64) -> Answer {
+    let quoted = quote(service, token, side, points).await;
+    assert_eq!(quoted.status, 201, "{}", quoted.body);
+    service.send(token, "POST", "/v1/orders", json!({"quote": quoted.body["quote"]})).await
+}
+
+async fn webhook(service: &Service, secret: &str, body: &Value) -> Answer {
+    let body = body.to_string();
+    let header = sign_webhook(secret, service.clock.now().as_second(), body.as_bytes());
+    let request = Request::post("/webhooks/settlement").header("content-type", "application/json");
+    service.ask(request.header("hunch-webhook-signature", header).body(Body::from(body)).unwrap()).await
+}
+
+#[tokio::test]
+async fn the_four_routes_of_the_brief_have_golden_bodies() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, member) = service.staker(&till, 500).await;
+
+    let listed = service.get(&token, "/v1/markets?category=weather&status=open").await;
+    let golden = json!({"markets": [{
+        "market": RAIN, "event": "KXRAIN-26NOV23", "event_title": "KXRAIN-26NOV23?", "title": "Will it rain in New York today?",
+        "category": "weather", "status": "active",
+        "yes": {"label": "New York", "price_points": "35"}, "no": {"label": "Not: New York", "price_points": "67"},
+        "pays_points": 100, "ends_at": "2026-11-23T18:00:00Z"
+    }]});
+    assert_eq!((listed.status, &listed.body), (200, &golden));
+
+    let quoted = quote(&service, &token, "yes", 100).await;
+    let id = quoted.body["quote"].clone();
+    let golden = json!({
+        "quote": id, "market": RAIN, "side": "yes", "hold_points": 100, "fee_points": 5, "contracts": "2.56",
+        "price_points": "35", "worst_price_points": "37", "pays_points": 256, "expires_at": "2026-11-23T12:00:10Z"
+    });
+    assert_eq!((quoted.status, &quoted.body), (201, &golden));
+    let made = service.send(&token, "POST", "/v1/orders", json!({"quote": id})).await;
+    let order = made.body["order"].clone();
+    let mut golden = json!({
+        "order": order, "market": RAIN, "title": "Will it rain in New York today?", "side_label": "New York", "side": "yes",
+        "state": "held", "hold_points": 100, "cost_points": 0, "returned_points": 0, "contracts": "2.56",
+        "filled_contracts": "0.00", "placed_at": "2026-11-23T12:00:00Z"
+    });
+    assert_eq!((made.status, &made.body), (201, &golden));
+    service.trade().await;
+    let filled = service.get(&token, &format!("/v1/orders/{}", order.as_str().unwrap())).await;
+    for (field, value) in [
+        ("state", json!("filled")),
+        ("cost_points", json!(94)),
+        ("returned_points", json!(6)),
+        ("filled_contracts", json!("2.56")),
+        ("ended_at", json!("2026-11-23T12:00:00Z")),
+    ] {
+        golden[field] = value;
+    }
+    assert_eq!((filled.status, &filled.body), (200, &golden));
+
+    let held = service.get(&token, "/v1/positions").await;
+    let position = held.body["positions"][0]["position"].clone();
+    let mut golden = json!({"positions": [{
+        "position": position, "order": order, "market": RAIN, "title": "Will it rain in New York today?",
+        "side_label": "New York", "side": "yes", "contracts": "2.56", "cost_points": 94, "value_points": 84,
+        "profit_points": -10, "pays_points": 256, "state": "open", "opened_at": "2026-11-23T12:00:00Z",
+        "ends_at": "2026-11-23T18:00:00Z"
+    }]});
+    assert_eq!((held.status, &held.body), (200, &golden));
+
+    service.sim.close(RAIN).unwrap();
+    service.sim.determine(RAIN, Outcome::Yes).unwrap();
+    service.sim.finalize(RAIN).unwrap();
+    let call = json!({"market_id": RAIN, "winning_outcome": "yes", "payout": "1.0000", "member_id": member});
+    let taken = webhook(&service, WEBHOOK, &call).await;
+    let golden_receipt =
+        json!({"received": true, "market_id": RAIN, "state": "confirming", "amount_credited_points": 0});
+    assert_eq!((taken.status, &taken.body), (200, &golden_receipt));
+    // The hint alone makes the programme look; nothing else reads the market here.
+    service.markets.hint_step().await.unwrap();
+    service.trading.settle_step().await.unwrap();
+    let again = webhook(&service, WEBHOOK, &call).await;
+    let golden_receipt = json!({"received": true, "market_id": RAIN, "state": "paid", "amount_credited_points": 256});
+    assert_eq!((again.status, &again.body), (200, &golden_receipt));
+
+    let paid = service.get(&token, "/v1/positions?status=all").await;
+    let row = &mut golden["positions"][0];
+    row["state"] = json!("paid");
+    row["result"] = json!("yes");
+    row["value_points"] = json!(256);
+    row["profit_points"] = json!(162);
+    row["ends_at"] = json!("2026-11-23T12:00:00Z"); // it closed early
+    assert_eq!(paid.body, golden);
+    let statement = service.get(&token, "/v1/me/statement").await;
+    let reasons: Vec<&str> =
+        statement.body["lines"].as_array().unwrap().iter().map(|l| l["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["stake_won", "stake_released", "stake_captured", "stake_held", "purchase"]);
+    let balance = service.get(&token, "/v1/me/balance").await;
+    assert_eq!(balance.body["available_points"], 500 - 94 + 256);
+}
+
+#[tokio::test]
+async fn a_key_has_one_effect_and_one_answer() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, _) = service.staker(&till, 500).await;
+    let send = |key: &'static str, body: Value| {
+        let request = Request::post("/v1/orders")
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json")
+            .header("idempotency-key", key);
+        service.ask(request.body(Body::from(body.to_string())).unwrap())
+    };
+    let first = quote(&service, &token, "yes", 50).await.body["quote"].clone();
+    let made = send("k1", json!({"quote": first})).await;
+    assert_eq!(made.status, 201);
+    service.trade().await;
+    let again = send("k1", json!({"quote": first})).await;
+    assert_eq!((again.status, &again.body), (201, &made.body), "the first answer, though the order is filled by now");
+    let second = quote(&service, &token, "yes", 50).await.body["quote"].clone();
+    assert_eq!(kind(&send("k1", json!({"quote": second})).await), (409, "/problems/idempotency-key-reused"));
+    let refused = send("k2", json!({"quote": Uuid::nil()})).await;
+    assert_eq!(kind(&refused), (404, "/problems/unknown-quote"));
+    assert_eq!(send("k2", json!({"quote": Uuid::nil()})).await.body, refused.body);
+    assert_eq!(kind(&send("", json!({"quote": second})).await), (422, "/problems/invalid"));
+    let swept = service.clock.now() + SignedDuration::from_hours(24 * 31);
+    assert_eq!(hunch_http::sweep_first_answers(service.db.app(), swept).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn every_refusal_has_its_own_type_and_a_sentence() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (rich, _) = service.staker(&till, 1_500).await;
+    let say = |answer: &Answer| {
+        let detail = answer.body["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.len() > 20, "{}", answer.body);
+    };
+    let unknown =
+        service.send(&rich, "POST", "/v1/quotes", json!({"market": "KXNONE", "side": "yes", "stake_points": 50})).await;
+    assert_eq!(kind(&unknown), (404, "/problems/unknown-market"));
+    say(&unknown);
+    assert_eq!(kind(&quote(&service, &rich, "yes", 9).await), (422, "/problems/stake"));
+    let side =
+        service.send(&rich, "POST", "/v1/quotes", json!({"market": RAIN, "side": "maybe", "stake_points": 50})).await;
+    assert_eq!(kind(&side), (400, "/problems/bad-json"));
+    // Over the day's limit of 1,000 points.
+    assert_eq!(stake(&service, &rich, "yes", 900).await.status, 201);
+    let over = stake(&service, &rich, "yes", 200).await;
+    assert_eq!(kind(&over), (403, "/problems/day-limit"));
+    say(&over);
+    let (poor, _) = service.staker(&till, 20).await;
+    let short = stake(&service, &poor, "yes", 50).await;
+    assert_eq!(kind(&short), (409, "/problems/insufficient-points"));
+    say(&short);
+    let (late, _) = service.staker(&till, 100).await;
+    let quoted = quote(&service, &late, "no", 50).await.body["quote"].clone();
+    service.clock.advance(SignedDuration::from_secs(11));
+    let expired = service.send(&late, "POST", "/v1/orders", json!({"quote": quoted})).await;
+    assert_eq!(kind(&expired), (409, "/problems/quote-expired"));
+    // Nobody knows where they are.
+    let (nowhere, _) = service.member().await;
+    assert_eq!(kind(&quote(&service, &nowhere, "yes", 50).await), (403, "/problems/stake-place-unknown"));
+    // Montreal is outside the United States.
+    let montreal = json!({"latitude": 45.5019, "longitude": -73.5674, "accuracy_metres": 30.0});
+    service.send(&nowhere, "PUT", "/v1/me/place", montreal).await;
+    assert_eq!(kind(&quote(&service, &nowhere, "yes", 50).await), (403, "/problems/place-not-allowed"));
+    // Too young.
+    let young = json!({"full_name": "Kid Example", "email": "", "phone": "", "birth_date": "2010-05-01", "home_zone": "America/New_York"});
+    let added = service.operator("/v1/ops/members", json!({"members": [young]})).await;
+    let code = json!({"code": added.body["members"][0]["sign_in_code"]});
+    let kid = service.send("none", "POST", "/v1/sign-in", code).await.body["token"].as_str().unwrap().to_owned();
+    let place = json!({"latitude": 40.7484, "longitude": -73.9857, "accuracy_metres": 30.0});
+    service.send(&kid, "PUT", "/v1/me/place", place).await;
+    assert_eq!(kind(&quote(&service, &kid, "yes", 50).await), (403, "/problems/under-age"));
+    // Excluded, and on a break.
+    let (gone, _) = service.staker(&till, 100).await;
+    let before = quote(&service, &gone, "yes", 50).await.body["quote"].clone();
+    service.send(&gone, "POST", "/v1/me/exclusion", json!({"term": "life"})).await;
+    assert_eq!(
+        kind(&service.send(&gone, "POST", "/v1/orders", json!({"quote": before})).await),
+        (403, "/problems/excluded")
+    );
+    assert_eq!(kind(&quote(&service, &gone, "yes", 50).await), (403, "/problems/excluded"));
+    let (tired, _) = service.staker(&till, 100).await;
+    service.send(&tired, "POST", "/v1/me/break", json!({"term": "24_hours"})).await;
+    assert_eq!(kind(&quote(&service, &tired, "yes", 50).await), (403, "/problems/on-break"));
+    // The price moved, the market closed, the switch is off.
+    let (calm, _) = service.staker(&till, 300).await;
+    let moved = quote(&service, &calm, "yes", 50).await.body["quote"].clone();
+    service.sim.set_book(RAIN, &[(Px::cents(60), Qty::whole(20))], &[(Px::cents(30), Qty::whole(12))]).unwrap();
+    service.clock.advance(SignedDuration::from_secs(2));
+    service.markets.sync_step().await.unwrap();
+    let moved = service.send(&calm, "POST", "/v1/orders", json!({"quote": moved})).await;
+    assert_eq!(kind(&moved), (409, "/problems/price-moved"));
+    say(&moved);
+    let closing = quote(&service, &calm, "yes", 50).await.body["quote"].clone();
+    service.send(OPERATOR, "PUT", "/v1/ops/staking", json!({"on": false, "reason": "a drill"})).await;
+    assert_eq!(kind(&quote(&service, &calm, "yes", 50).await), (503, "/problems/staking-paused"));
+    service.send(OPERATOR, "PUT", "/v1/ops/staking", json!({"on": true, "reason": "over"})).await;
+    service.sim.close(RAIN).unwrap();
+    service.markets.hint(&RAIN.into());
+    service.markets.hint_step().await.unwrap();
+    let closed = service.send(&calm, "POST", "/v1/orders", json!({"quote": closing})).await;
+    assert_eq!(kind(&closed), (409, "/problems/market-closed"));
+    assert_eq!(service.get(&calm, "/v1/me/balance").await.body["available_points"], 300, "nothing moved");
+}
+
+#[tokio::test]
+async fn a_webhook_is_believed_by_nobody() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, member) = service.staker(&till, 300).await;
+    stake(&service, &token, "yes", 100).await;
+    service.trade().await;
+    let lie = json!({"market_id": RAIN, "winning_outcome": "yes", "payout": "1.0000", "member_id": member});
+    assert_eq!(kind(&webhook(&service, "another secret", &lie).await), (401, "/problems/bad-signature"));
+    let body = lie.to_string();
+    let old = sign_webhook(WEBHOOK, service.clock.now().as_second() - 301, body.as_bytes());
+    let request = Request::post("/webhooks/settlement").header("content-type", "application/json");
+    let stale = service.ask(request.header("hunch-webhook-signature", old).body(Body::from(body)).unwrap()).await;
+    assert_eq!(kind(&stale), (401, "/problems/bad-signature"));
+
+    let taken = webhook(&service, WEBHOOK, &lie).await;
+    assert_eq!((taken.status, taken.body["state"].as_str()), (200, Some("confirming")));
+    service.markets.hint_step().await.unwrap();
+    service.trading.settle_step().await.unwrap();
+    let open = service.get(&token, "/v1/positions").await;
+    assert_eq!(open.body["positions"][0]["state"], "open", "the market itself says that nothing has ended");
+
+    let unknown = json!({"market_id": "KXLATER-26NOV23-A", "winning_outcome": "no", "payout": "0"});
+    assert_eq!(kind(&webhook(&service, WEBHOOK, &unknown).await), (404, "/problems/unknown-market"));
+    let parked = || async {
+        let n: i64 = sqlx::query_scalar("SELECT count(*) FROM trading.settlement_hint WHERE parked")
+            .fetch_one(service.db.app())
+            .await
+            .unwrap();
+        n
+    };
+    assert_eq!(parked().await, 1, "and is kept");
+    assert_eq!(service.trading.parked_hints_step().await.unwrap(), 0);
+    let now = service.clock.now();
+    let later =
+        hunch_exchange_sim::Listing::single("KXLATER-26NOV23-A", "Sports", now, now + SignedDuration::from_hours(1));
+    service.sim.list(&later).unwrap();
+    service.markets.sync_step().await.unwrap();
+    service.clock.advance(SignedDuration::from_secs(2));
+    assert_eq!(service.trading.parked_hints_step().await.unwrap(), 1);
+    assert_eq!(parked().await, 0);
+    let odd = json!({"market_id": RAIN, "winning_outcome": "yes", "payout": "1.5"});
+    assert_eq!(kind(&webhook(&service, WEBHOOK, &odd).await), (422, "/problems/invalid"));
+}
+
+#[tokio::test]
+async fn a_correction_takes_two_people() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, _) = service.staker(&till, 300).await;
+    stake(&service, &token, "yes", 100).await;
+    service.trade().await;
+    let wish = json!({"market": RAIN, "result": "yes", "value": "1.0000", "reason": "the gauge was broken"});
+    let early = service.send(OPERATOR, "POST", "/v1/ops/corrections", wish.clone()).await;
+    assert_eq!(kind(&early), (409, "/problems/correction"), "only a paid result is corrected");
+    service.sim.close(RAIN).unwrap();
+    service.sim.determine(RAIN, Outcome::No).unwrap();
+    service.sim.finalize(RAIN).unwrap();
+    service.trade().await;
+    let before = service.get(&token, "/v1/me/balance").await.body["available_points"].as_i64().unwrap();
+    let proposed = service.send(OPERATOR, "POST", "/v1/ops/corrections", wish).await;
+    assert_eq!(proposed.status, 201, "{}", proposed.body);
+    let path = format!("/v1/ops/corrections/{}/approval", proposed.body["correction"].as_str().unwrap());
+    assert_eq!(kind(&service.send(OPERATOR, "POST", &path, json!({})).await), (409, "/problems/correction"));
+    assert_eq!(service.send(APPROVER, "POST", &path, json!({})).await.status, 200);
+    service.trading.correct_step().await.unwrap();
+    let after = service.get(&token, "/v1/me/balance").await.body["available_points"].as_i64().unwrap();
+    assert_eq!(after, before + 256);
+}
+
+#[tokio::test]
+async fn who_asks_too_fast_is_told_to_wait() {
+    let service = Service::start().await;
+    let (token, _) = service.member().await;
+    let (other, _) = service.member().await;
+    let mut statuses = Vec::new();
+    for _ in 0..130 {
+        statuses.push(service.get(&token, "/v1/me/balance").await.status);
+    }
+    assert!(statuses[..100].iter().all(|s| *s == 200));
+    assert!(statuses.contains(&429));
+    assert_eq!(service.get(&other, "/v1/me/balance").await.status, 200, "nobody else notices");
+}
+
+#[tokio::test]
+async fn the_live_view_names_nobody() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, member) = service.staker(&till, 300).await;
+    stake(&service, &token, "yes", 100).await;
+    service.trade().await;
+    let live = service.get(OPERATOR, "/v1/ops/live").await;
+    assert_eq!(live.status, 200, "{}", live.body);
+    assert_eq!(live.body["orders"]["filled"], 1);
+    assert_eq!(live.body["newest_stakes"][0]["title"], "Will it rain in New York today?");
+    assert_eq!(live.body["newest_purchases"][0]["shop"], "Rosa's Bakery");
+    assert!(!live.body.to_string().contains(&member), "no token of a member");
+}

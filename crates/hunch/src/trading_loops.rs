@@ -1,0 +1,164 @@
+//! The loops that drive markets and trading. Each calls a step, waits to be woken or for its time, and goes on after
+//! errors: nothing that is owned here is ever left alone.
+
+use hunch_kernel::Clocks;
+use hunch_markets::{Listener, Markets};
+use hunch_trading::Trading;
+use sqlx::PgPool;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+
+const ORDERS_AT_ONCE: i64 = 64;
+/// Other processes place orders too and do not wake us.
+const LOOK_FOR_ORDERS: Duration = Duration::from_millis(200);
+const LOOK_UP_ORDERS: Duration = Duration::from_millis(50);
+const LOOK_FOR_RESULTS: Duration = Duration::from_secs(1);
+const RECONCILE_EVERY: Duration = Duration::from_secs(15);
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+const PACE_MIN: Duration = Duration::from_millis(250);
+
+pub struct TradingLoops {
+    pub markets: Arc<Markets>,
+    pub trading: Arc<Trading>,
+    pub pool: PgPool,
+    pub clocks: Clocks,
+    pub sync_every: Duration,
+    pub poll_every: Duration,
+}
+
+/// Seconds of business time as wall time: a day that runs faster is looked at more often.
+pub fn paced(settings: &Settings, key: &str) -> anyhow::Result<Duration> {
+    let (seconds, speed): (u32, u32) = (settings.parsed(key)?, settings.parsed("clock.speed")?);
+    Ok((Duration::from_secs(u64::from(seconds)) / speed).max(PACE_MIN))
+}
+
+impl TradingLoops {
+    pub fn start(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
+        let (markets, trading) = (&self.markets, &self.trading);
+        let (m, t, every) = (markets.clone(), trading.clone(), self.sync_every);
+        loops.spawn(repeat("markets are not read", stop.clone(), async move || {
+            t.open_books().await?;
+            m.sync_step().await?;
+            tokio::time::sleep(every).await;
+            Ok(())
+        }));
+        let (m, t, every) = (markets.clone(), trading.clone(), self.poll_every);
+        loops.spawn(repeat("results are not polled", stop.clone(), async move || {
+            m.poll_step().await?;
+            t.ring_results();
+            tokio::time::sleep(every).await;
+            Ok(())
+        }));
+        let (m, t) = (markets.clone(), trading.clone());
+        loops.spawn(repeat("hints are not looked up", stop.clone(), async move || {
+            m.hint_step().await?;
+            t.ring_results();
+            let wait = m.next_hint().and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(LOOK_FOR_RESULTS);
+            tokio::select! {
+                () = m.hinted() => {}
+                () = tokio::time::sleep(wait.min(LOOK_FOR_RESULTS)) => {}
+            }
+            Ok(())
+        }));
+        loops.spawn(listen(markets.clone(), trading.clone(), stop.clone()));
+        let t = trading.clone();
+        loops.spawn(repeat("orders are not sent", stop.clone(), async move || {
+            if t.dispatch_step(ORDERS_AT_ONCE).await? == 0 {
+                tokio::select! {
+                    () = t.order_waits() => {}
+                    () = tokio::time::sleep(LOOK_FOR_ORDERS) => {}
+                }
+            }
+            Ok(())
+        }));
+        let t = trading.clone();
+        loops.spawn(repeat("orders are not looked up", stop.clone(), async move || {
+            if t.resolve_step(ORDERS_AT_ONCE).await? == 0 {
+                tokio::select! {
+                    () = t.lookup_waits() => {}
+                    () = tokio::time::sleep(LOOK_UP_ORDERS) => {}
+                }
+            }
+            Ok(())
+        }));
+        let t = trading.clone();
+        loops.spawn(repeat("results are not paid", stop.clone(), async move || {
+            t.settle_step().await?;
+            t.correct_step().await?;
+            tokio::select! {
+                () = t.result_waits() => {}
+                () = tokio::time::sleep(LOOK_FOR_RESULTS) => {}
+            }
+            Ok(())
+        }));
+        let t = trading.clone();
+        loops.spawn(repeat("books are not compared", stop.clone(), async move || {
+            tokio::time::sleep(RECONCILE_EVERY).await;
+            t.reconcile_step().await?;
+            Ok(())
+        }));
+        let (t, pool, clocks) = (trading.clone(), self.pool.clone(), self.clocks.clone());
+        loops.spawn(repeat("old quotes and answers are not swept", stop.clone(), async move || {
+            tokio::time::sleep(TIDY_EVERY).await;
+            t.sweep_quotes_step().await?;
+            t.parked_hints_step().await?;
+            hunch_http::sweep_first_answers(&pool, clocks.business.now()).await?;
+            Ok(())
+        }));
+    }
+}
+
+/// Calls `step` until told to stop. A step that is stopped half-way leaves what it owns to the next start.
+async fn repeat(
+    failing: &'static str,
+    stop: CancellationToken,
+    mut step: impl AsyncFnMut() -> Result<(), Box<dyn Error + Send + Sync>>,
+) {
+    loop {
+        match stop.run_until_cancelled(step()).await {
+            None => return,
+            Some(Ok(())) => {}
+            Some(Err(error)) => {
+                tracing::error!(error = chain(error.as_ref()), "{failing}");
+                if stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn listen(markets: Arc<Markets>, trading: Arc<Trading>, stop: CancellationToken) {
+    let mut listener = Listener::new(markets);
+    loop {
+        let heard = match stop.run_until_cancelled(listener.step()).await {
+            None => return,
+            Some(heard) => heard,
+        };
+        let kept = match heard {
+            Ok(Some(fill)) => trading.keep_fills(&[fill]).await.map_err(|e| chain(&e)),
+            Ok(None) => Ok(()),
+            Err(error) => Err(chain(&error)),
+        };
+        if let Err(error) = kept {
+            tracing::error!(error, "what the exchange's socket said was not kept; reads will bring it");
+        }
+    }
+}
+
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
