@@ -195,4 +195,153 @@ pub const CHECKS: &[Check] = &[
                     SELECT member, 2, week, sum(points - restored) FROM safeguards.charge GROUP BY member, week) c
               ON c.member = u.member AND c.kind = u.kind AND c.starts = u.starts"
     ),
+    check!(
+        "U1",
+        "the dollar ledger sums to zero and tells of the same points as the points ledger",
+        "SELECT coalesce(sum(amount), 0) = 0, 'the sum of all dollar accounts is ' || sum(amount) || ' micros', 0::float8
+         FROM (SELECT debit AS account, amount FROM treasury.entry UNION ALL SELECT credit, -amount FROM treasury.entry) moves
+         UNION ALL
+         SELECT coalesce(t.given, 0) = o.captured_points * o.rate_micros AND coalesce(t.cost, 0) = o.cost_micros AND coalesce(t.fees, 0) = o.fees_micros,
+                'order ' || o.order_id || ': captured, cost, fees are ' || concat_ws('/', o.captured_points * o.rate_micros, o.cost_micros, o.fees_micros) ||
+                ', the dollar ledger says ' || concat_ws('/', t.given, t.cost, t.fees), 1
+         FROM trading.orders o
+         LEFT JOIN (SELECT conversion, sum(amount) FILTER (WHERE kind = 2) AS given, sum(amount) FILTER (WHERE kind = 3) AS cost,
+                           sum(amount) FILTER (WHERE kind = 4) AS fees FROM treasury.entry WHERE kind IN (2, 3, 4) GROUP BY conversion) t ON t.conversion = o.order_id
+         WHERE o.filled > 0
+         UNION ALL
+         SELECT coalesce(d.points, 0) = coalesce(p.points, 0), 'points at the exchange are ' || coalesce(p.points, 0) || ', the dollars taken for them stand for ' || coalesce(d.points, 0), 2
+         FROM (SELECT sum(CASE kind WHEN 2 THEN amount WHEN 9 THEN -amount WHEN 13 THEN amount WHEN 14 THEN 0 END) / 10000 AS points
+               FROM treasury.entry WHERE (debit = 2 OR credit = 2)) d,
+              (SELECT sum(delta) AS points FROM (
+                    SELECT sum(delta) AS delta FROM ledger.house_delta WHERE account = 12
+                    UNION ALL SELECT -sum(lost_points) FROM trading.corrected) x) p
+         WHERE EXISTS (SELECT 1 FROM trading.orders) AND NOT EXISTS (SELECT 1 FROM trading.orders WHERE rate_micros <> 10000)"
+    ),
+    check!(
+        "U2",
+        "our cash at the exchange is what the exchange says, save for what is on its way",
+        "SELECT abs(exchange_micros - ledger_micros) <= in_flight_micros,
+                'exchange shard ' || exchange_shard || ': the exchange says ' || exchange_micros || ' micros, our books ' || ledger_micros || ', on the way ' || in_flight_micros,
+                exchange_shard
+         FROM (SELECT DISTINCT ON (exchange_shard) * FROM treasury.cash_seen ORDER BY exchange_shard, seen_wall DESC) latest"
+    ),
+    check!(
+        "U3",
+        "a market that is over leaves nothing but fractions of a micro",
+        "SELECT abs(coalesce(t.left_over, 0)) <= 4 + 4 * o.orders, 'market ' || h.market || ': ' || coalesce(t.left_over, 0) || ' micros are left over', h.market
+         FROM trading.hedge h
+         JOIN (SELECT market, count(*) AS orders FROM trading.orders GROUP BY market) o USING (market)
+         LEFT JOIN (SELECT market, sum(CASE 3 WHEN debit THEN amount WHEN credit THEN -amount ELSE 0 END) AS left_over
+                    FROM treasury.entry WHERE market IS NOT NULL GROUP BY market) t USING (market)
+         WHERE h.settled AND h.revenue_micros IS NOT NULL"
+    ),
+    check!(
+        "T1o",
+        "every hold is its order's, and they end together",
+        "SELECT h.hold IS NOT NULL AND h.open = (o.resolved_at IS NULL) AND h.captured = o.captured_points AND h.released = o.released_points AND h.amount = o.hold_points,
+                'order ' || o.order_id || ' (' || o.state || ') and its hold differ', o.order_id::text
+         FROM trading.orders o LEFT JOIN ledger.hold h ON h.hold = o.order_id"
+    ),
+    check!(
+        "T2",
+        "every client order id was stored before it was sent, one per attempt",
+        "SELECT a.client_order_id IS NOT NULL AND a.attempt = o.attempt AND n.attempts = o.attempt AND (o.sent_at IS NULL OR a.stored_at <= o.sent_at),
+                'order ' || o.order_id || ': attempt ' || o.attempt || ', ' || n.attempts || ' ids stored', o.order_id::text
+         FROM trading.orders o
+         LEFT JOIN trading.attempt a USING (client_order_id)
+         LEFT JOIN (SELECT order_id, count(*) AS attempts FROM trading.attempt GROUP BY order_id) n ON n.order_id = o.order_id"
+    ),
+    check!(
+        "T3",
+        "member book and house are what was bought, what was bought is what the exchange filled and shows",
+        "SELECT h.yes = coalesce(p.yes, 0) + h.house_yes AND h.no = coalesce(p.no, 0) + h.house_no,
+                'market ' || h.market || ': bought ' || concat_ws('/', h.yes, h.no) || ', members hold ' || concat_ws('/', p.yes, p.no), h.market
+         FROM trading.hedge h
+         LEFT JOIN (SELECT market, coalesce(sum(count) FILTER (WHERE side = 'yes'), 0) AS yes, coalesce(sum(count) FILTER (WHERE side = 'no'), 0) AS no
+                    FROM trading.position GROUP BY market) p USING (market)
+         UNION ALL
+         SELECT f.filled = o.filled, 'order ' || o.order_id || ': booked ' || o.filled || ', the exchange filled ' || f.filled, o.order_id::text
+         FROM trading.orders o
+         JOIN (SELECT exchange_order_id, sum(count) AS filled FROM trading.fill GROUP BY exchange_order_id) f USING (exchange_order_id)
+         WHERE o.resolved_at IS NOT NULL
+         UNION ALL
+         SELECT o.order_id IS NOT NULL, 'the exchange filled an order that we do not know: ' || f.exchange_order_id, f.exchange_order_id
+         FROM (SELECT DISTINCT exchange_order_id FROM trading.fill) f
+         LEFT JOIN trading.orders o USING (exchange_order_id)
+         WHERE NOT EXISTS (SELECT 1 FROM trading.orders WHERE resolved_at IS NULL)
+         UNION ALL
+         SELECT abs(exchange_net - book_net) <= in_flight, 'market ' || market || ': the exchange shows ' || exchange_net || ', our books ' || book_net, market
+         FROM trading.net_seen"
+    ),
+    check!(
+        "T4",
+        "every position is paid once, by the final result, what the result says",
+        "SELECT p.paid_points = p.gross_micros / p.rate_micros
+                AND (c.position IS NOT NULL OR (p.paid_revision = f.revision
+                     AND p.gross_micros = (CASE p.side WHEN 'yes' THEN f.value ELSE 1000000 - f.value END) * p.count / 100
+                     AND l.payouts = 1 AND l.points = p.paid_points)),
+                'position ' || p.position || ': paid ' || p.paid_points || ' points in ' || coalesce(l.payouts, 0) || ' payouts', p.position::text
+         FROM trading.position p
+         LEFT JOIN markets.final f ON f.ticker = p.market
+         LEFT JOIN (SELECT hold, count(*) AS payouts, sum(points) AS points FROM ledger.payout GROUP BY hold) l ON l.hold = p.order_id
+         LEFT JOIN (SELECT DISTINCT position FROM trading.corrected) c ON c.position = p.position
+         WHERE p.paid_at IS NOT NULL
+         UNION ALL
+         SELECT p.position IS NULL, 'position ' || p.position || ' of a paid market is not paid', p.position::text
+         FROM trading.market_paid m LEFT JOIN trading.position p ON p.market = m.market AND p.paid_at IS NULL"
+    ),
+    check!(
+        "T5",
+        "nobody paid more than the hold, and every contract is paid for",
+        "SELECT o.captured_points <= o.hold_points AND o.captured_points * o.rate_micros + coalesce(h.paid, 0) >= o.cost_micros + o.fees_micros
+                AND (o.filled = 0) = (o.captured_points = 0 AND coalesce(h.paid, 0) = 0),
+                'order ' || o.order_id || ': held ' || o.hold_points || ', captured ' || o.captured_points || ' points', o.order_id::text
+         FROM trading.orders o
+         LEFT JOIN (SELECT conversion, sum(amount) AS paid FROM treasury.entry WHERE kind = 11 GROUP BY conversion) h ON h.conversion = o.order_id
+         WHERE o.resolved_at IS NOT NULL"
+    ),
+    check!(
+        "M1",
+        "what is remembered of a member's purchases is what the purchase rows say",
+        "SELECT coalesce(m.n, 0) = coalesce(s.n, 0), 'member ' || coalesce(m.member, s.member) || ', ' || coalesce(m.category, s.category) || ': remembered ' || coalesce(m.n, 0) || ', rows say ' || coalesce(s.n, 0),
+                coalesce(m.member, s.member)::text
+         FROM (SELECT k.shard, f.key::uuid AS member, c.key AS category, c.value::bigint AS n
+               FROM (SELECT shard, convert_from(substring(state FROM 2), 'UTF8')::jsonb AS book FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL) k,
+                    jsonb_each(k.book -> 'members') f, jsonb_each_text(f.value -> 'categories') c WHERE c.value::bigint <> 0) m
+         FULL JOIN (SELECT p.member, r.category, count(*) - count(t.purchase) AS n
+               FROM loyalty.purchase p
+               JOIN loyalty.merchant r USING (merchant)
+               JOIN (SELECT shard, (convert_from(substring(state FROM 2), 'UTF8')::jsonb ->> 'seq')::bigint AS seq FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL) k
+                    ON k.shard = p.shard AND p.seq <= k.seq
+               LEFT JOIN loyalty.purchase_return t ON t.purchase = p.purchase AND t.seq <= k.seq
+               GROUP BY p.member, r.category HAVING count(*) - count(t.purchase) <> 0) s
+              ON s.member = m.member AND s.category = m.category"
+    ),
+    check!(
+        "S1o",
+        "no order without a permit of its moment, charged to the limits in full",
+        "SELECT c.order_id IS NOT NULL AND c.member = o.member AND c.version = o.standing_version AND c.points = o.hold_points AND o.permit_until >= o.placed_wall
+                AND c.restored = CASE WHEN o.resolved_at IS NULL THEN 0 ELSE o.hold_points * greatest(o.count - least(o.filled, o.count), 0) / o.count END,
+                'order ' || o.order_id || ': held ' || o.hold_points || ', charged ' || coalesce(c.points, 0) || ', restored ' || coalesce(c.restored, 0), o.order_id::text
+         FROM trading.orders o LEFT JOIN safeguards.charge c USING (order_id)"
+    ),
+    check!(
+        "S3",
+        "no exclusion and no break was shortened",
+        "SELECT coalesce(CASE p.kind WHEN 'exclusion' THEN s.excluded_until ELSE s.break_until END, '-infinity') >= least(p.ends_at, '9999-01-01T00:00:00Z'),
+                'member ' || p.member || ': ' || p.kind || ' until ' || p.ends_at || ' is not in force', p.member::text
+         FROM safeguards.protection p LEFT JOIN safeguards.standing s USING (member)"
+    ),
+    check!(
+        "S4",
+        "nobody was prompted while excluded or on a break, and nobody staked then",
+        "SELECT p.member IS NULL, 'member ' || a.member || ' was prompted at ' || a.at || ' while protected', a.member::text
+         FROM messaging.attempt a
+         LEFT JOIN safeguards.protection p ON p.member = a.member AND a.at > p.started_at AND a.at < p.ends_at
+         WHERE a.content = 'prompt'
+         UNION ALL
+         SELECT p.member IS NULL, 'member ' || o.member || ' staked at ' || o.placed_at || ' while protected', o.member::text
+         FROM trading.orders o
+         LEFT JOIN safeguards.protection p ON p.member = o.member AND o.placed_at > p.started_at AND o.placed_at < p.ends_at"
+    ),
 ];

@@ -64,6 +64,21 @@ pub async fn run(auditor: &PgPool, options: &AuditOptions, now: Timestamp) -> Re
     Ok(report)
 }
 
+/// The ids of checks that fail inside a transaction of the caller's: for tests that tamper and roll back.
+///
+/// # Errors
+/// When the database fails.
+pub async fn violated(conn: &mut sqlx::PgConnection) -> Result<Vec<&'static str>, sqlx::Error> {
+    let mut ids = Vec::new();
+    for check in CHECKS {
+        let row = sqlx::query(check.sql).bind(true).fetch_one(&mut *conn).await?;
+        if row.try_get::<i64, _>(1)? > 0 {
+            ids.push(check.id);
+        }
+    }
+    Ok(ids)
+}
+
 async fn move_marks(conn: &mut sqlx::PgConnection, now: Timestamp) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO audit.mark (shard, last_seq, hash, at)

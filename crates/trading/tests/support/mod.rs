@@ -1,5 +1,6 @@
 //! A programme that trades, on a real database, with the simulator behind the real protocol.
 
+use hunch_audit::{AuditOptions, AuditReport};
 use hunch_db::testing::TestDb;
 use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
 use hunch_kalshi::{Kalshi, KalshiConfig};
@@ -215,34 +216,17 @@ impl Bench {
         let mut conn = self.db.app().acquire().await.unwrap();
         let all = hunch_treasury::balances(&mut conn).await.unwrap();
         assert_eq!(all.values().copied().sum::<Dollars>(), Dollars::ZERO);
-        // The two ledgers tell of the same points.
-        let points: i64 =
-            sqlx::query_scalar("SELECT coalesce(sum(delta), 0)::bigint FROM ledger.house_delta WHERE account = 12")
-                .fetch_one(self.db.app())
-                .await
-                .unwrap();
-        let converted = all.get(&2).copied().unwrap_or_default();
-        assert_eq!(converted, Dollars(points * 10_000), "points at the exchange and dollars taken for them");
-        let report = hunch_audit(&self.db).await;
-        assert_eq!(report, Vec::<String>::new());
+        let report = self.audit().await;
+        assert!(report.holds, "{}", report.to_text());
+    }
+
+    pub async fn audit(&self) -> AuditReport {
+        let options = AuditOptions { full: true, anchors: Vec::new() };
+        hunch_audit::run(self.db.auditor(), &options, self.clock.now()).await.unwrap()
     }
 
     pub async fn market_balance(&self, ticker: &str) -> Dollars {
         let mut conn = self.db.app().acquire().await.unwrap();
         hunch_treasury::market_balance(&mut conn, &MarketTicker::from(ticker)).await.unwrap()
     }
-}
-
-/// Holds and orders tell the same story.
-async fn hunch_audit(db: &TestDb) -> Vec<String> {
-    sqlx::query_scalar(
-        "SELECT 'order ' || o.order_id || ' and its hold differ' FROM trading.orders o
-         LEFT JOIN ledger.hold h ON h.hold = o.order_id
-         WHERE h.hold IS NULL OR h.open <> (o.resolved_at IS NULL) OR h.captured <> o.captured_points OR h.released <> o.released_points
-         UNION ALL
-         SELECT 'hold ' || h.hold || ' has no order' FROM ledger.hold h LEFT JOIN trading.orders o ON o.order_id = h.hold WHERE o.order_id IS NULL",
-    )
-    .fetch_all(db.auditor())
-    .await
-    .unwrap()
 }
