@@ -4,6 +4,8 @@ use anyhow::Context;
 use hunch_audit::{AuditOptions, AuditReport};
 use hunch_kernel::SystemEntropy;
 use hunch_town::{Happening, Log, Percentiles, Summary, Town, TownConfig};
+use hunch_trading::TradingFigures;
+use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,9 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
+use crate::watchable::stage;
+
+/// How long the exchange's reads are waited for when the town has closed.
+const BOOKS_WAIT: Duration = Duration::from_secs(30);
 
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
@@ -24,9 +31,15 @@ pub struct DemoArgs {
     /// Port of the HTTP API; 0 takes a free one.
     #[arg(long)]
     port: Option<u16>,
+    /// How fast the town's clock goes: 60 lives an hour in a minute.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=600))]
+    speed: u32,
     /// Purchases a second.
     #[arg(long, default_value_t = 140, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     pace: u32,
+    /// Stakes a second; 0 is a town without stakes.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(0..=200))]
+    stakes: u32,
     /// The last line on standard output is one JSON object.
     #[arg(long)]
     json: bool,
@@ -44,15 +57,40 @@ struct LastLine {
     decisions: i64,
     pushes_sent: u64,
     pushes_withheld: BTreeMap<String, i64>,
+    stakes: u64,
+    stakes_refused: BTreeMap<String, u64>,
+    orders: Orders,
+    markets_settled: i64,
+    /// Positions paid, by result.
+    results: BTreeMap<String, i64>,
+    amended: i64,
+    positions_paid: i64,
+    points_paid: i64,
+    /// Returns that took winnings back.
+    clawbacks: u64,
     latency_ms: LatencyMs,
     audit: AuditReport,
     data: Data,
 }
 
 #[derive(Serialize)]
+struct Orders {
+    filled: i64,
+    partial: i64,
+    killed: i64,
+    refused: i64,
+    /// Of all these, how many were unknown for a while.
+    unknown_resolved: i64,
+    /// Not over when the town closed.
+    open: i64,
+}
+
+#[derive(Serialize)]
 struct LatencyMs {
     request_answer: Percentiles,
     purchase_push: Percentiles,
+    /// From our first sight of a final result to the member's points.
+    final_credited: Percentiles,
 }
 
 #[derive(Serialize)]
@@ -68,21 +106,26 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
     if let Some(port) = args.port {
         settings.set("server.listen", format!("127.0.0.1:{port}"), Source::CommandLine)?;
     }
+    settings.set("clock.speed", args.speed.to_string(), Source::CommandLine)?;
     let log = Log::find(std::env::var_os("HUNCH_DATA_DIR").map(PathBuf::from).as_deref())?;
     let data = Data { source: log.source.clone(), rows: log.baskets.len() };
     let served = Served::start(&settings).await?;
-    let started_at = served.clocks.business.now();
+    let (started_at, started_wall) = (served.clocks.business.now(), served.clocks.wall.now());
+    let staged = CancellationToken::new();
+    if let Some(simulator) = &served.simulator {
+        let (clocks, stop) = (served.clocks.clone(), staged.clone());
+        tokio::spawn(stage(simulator.clone(), clocks, SystemEntropy::shared(), args.speed, stop));
+    }
     let lived = live(args, &settings, &served, log).await;
-    let database = served.database.clone();
-    let told = told(&database, started_at).await;
-    let audited = match &lived {
-        Ok(_) => audit(&database, &settings).await.map(Some),
-        Err(_) => Ok(None),
+    staged.cancel();
+    let closed = match &lived {
+        Ok(_) => Some(close(&served, &settings, started_at, started_wall).await),
+        Err(_) => None,
     };
     served.stop().await?;
-    let (summary, audit) = (lived?, audited?.context("the town did not live, so nothing was audited")?);
-
-    let (decisions, pushes_withheld) = told?;
+    let summary = lived?;
+    let Closed { decisions, pushes_withheld, figures, amended, audit } =
+        closed.context("the town did not live, so nothing was audited")??;
     let holds = audit.holds;
     eprint!("\n{}", audit.to_text());
     if args.json {
@@ -96,20 +139,49 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
             decisions,
             pushes_sent: summary.pushes_sent,
             pushes_withheld,
-            latency_ms: LatencyMs { request_answer: summary.request_answer, purchase_push: summary.purchase_push },
+            stakes: summary.stakes,
+            stakes_refused: summary.stakes_refused,
+            orders: Orders {
+                filled: figures.orders.filled,
+                partial: figures.orders.partial,
+                killed: figures.orders.killed,
+                refused: figures.orders.refused,
+                unknown_resolved: figures.orders.unknown_resolved,
+                open: figures.orders.open,
+            },
+            markets_settled: figures.markets_settled,
+            results: figures.results,
+            amended,
+            positions_paid: figures.positions_paid,
+            points_paid: figures.points_paid,
+            clawbacks: summary.clawbacks,
+            latency_ms: LatencyMs {
+                request_answer: summary.request_answer,
+                purchase_push: summary.purchase_push,
+                final_credited: Percentiles {
+                    p50: figures.final_credited.p50,
+                    p95: figures.final_credited.p95,
+                    p99: figures.final_credited.p99,
+                    n: usize::try_from(figures.final_credited.n).unwrap_or(0),
+                },
+            },
             audit,
             data,
         };
         println!("{}", serde_json::to_string(&line)?);
     } else {
         println!(
-            "{} purchases of {} members at {} shops earned {} points; {} came back; {} phones lit up. The answer took {:.1} ms at the median, {:.1} ms at worst for 99 of 100.",
+            "{} purchases of {} members at {} shops earned {} points; {} came back; {} phones lit up. {} stakes went to the exchange, {} were refused; {} markets ended and paid {} points. A till's answer took {:.1} ms at the median, {:.1} ms at worst for 99 of 100.",
             summary.purchases,
             summary.members,
             summary.merchants,
             summary.points_issued,
             summary.returns,
             summary.pushes_sent,
+            summary.stakes,
+            summary.stakes_refused.values().sum::<u64>(),
+            figures.markets_settled,
+            figures.points_paid,
             summary.request_answer.p50,
             summary.request_answer.p99
         );
@@ -129,8 +201,10 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
         log,
         state_file: settings.folder().join("town-memory.json"),
         purchases_per_second: args.pace,
+        stakes_per_second: args.stakes,
     })
     .await?;
+    eprintln!("Watch the town at {base_url}/live#{}", served.operator_token);
     eprintln!("Be a member at {base_url}/app with one of these codes:");
     for (name, code) in town.visitors().take(5) {
         eprintln!("  {code}  {name}");
@@ -138,6 +212,9 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
     if let Some(till) = town.first_till() {
         eprintln!("Be the cashier of {} at {base_url}/till:", till.shop);
         eprintln!("  terminal {}\n  secret   {}", till.terminal, till.secret);
+    }
+    if let Some((name, curl)) = town.one_purchase(&base_url) {
+        eprintln!("Or buy something for {name} with one command:\n  {curl}");
     }
     eprintln!();
 
@@ -159,39 +236,85 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
 
 /// Tells the town's life a line a second.
 async fn tell(mut happenings: mpsc::UnboundedReceiver<Happening>) {
-    let (mut bought, mut points, mut returned, mut lit, mut last) = (0u64, 0i64, 0u64, 0u64, String::new());
+    let (mut bought, mut points, mut lit, mut staked, mut refused) = (0u64, 0i64, 0u64, 0u64, 0u64);
+    // The rarer it is, the rather it is told.
+    let mut news: (u8, String) = (0, String::new());
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.tick().await;
     loop {
         tokio::select! {
-            happening = happenings.recv() => match happening {
-                Some(Happening::Bought { who, shop, points: earned }) => {
-                    bought += 1;
-                    points += earned;
-                    last = format!("{who} earned {earned} {} at {shop}", if earned == 1 { "point" } else { "points" });
-                }
-                Some(Happening::Returned { shop, points: taken }) => {
-                    returned += 1;
-                    last = format!("a basket came back to {shop}, {taken} points with it");
-                }
-                Some(Happening::Pushed { who, text }) => {
-                    lit += 1;
-                    if lit % 3 == 0 {
-                        last = format!("{who}'s phone: {text}");
+            happening = happenings.recv() => {
+                let Some(happening) = happening else { return };
+                let told = match happening {
+                    Happening::Bought { who, shop, points: earned } => {
+                        bought += 1;
+                        points += earned;
+                        (0, format!("🛍  {who} earned {earned} {} at {shop}", if earned == 1 { "point" } else { "points" }))
                     }
+                    Happening::Returned { shop, points: taken } => {
+                        (2, format!("↩  a basket came back to {shop}, {taken} points with it"))
+                    }
+                    Happening::Staked { who, points, title } => {
+                        staked += 1;
+                        (3, format!("🎯 {who} stakes {points} points: {title}"))
+                    }
+                    Happening::Refused { who, code } => {
+                        refused += 1;
+                        (2, format!("✋ {who} may not stake: {}", code.replace('-', " ")))
+                    }
+                    Happening::Pushed { who, text } => {
+                        lit += 1;
+                        (if text.contains("available") { 4 } else { 1 }, format!("📱 {who}'s phone: {text}"))
+                    }
+                };
+                if told.0 >= news.0 {
+                    news = told;
                 }
-                None => return,
-            },
-            _ = second.tick() => eprintln!("{bought:>7} baskets  {points:>9} points  {lit:>6} pushes  {returned:>4} returned   {last}"),
+            }
+            _ = second.tick() => {
+                let (_, text) = std::mem::take(&mut news);
+                eprintln!("{bought:>7} baskets {points:>9} points {lit:>6} pushes {staked:>5} stakes {refused:>4} refused   {text}");
+            }
         }
     }
 }
 
-/// How many decisions were made since, and why pushes were withheld.
-async fn told(database: &hunch_db::Database, since: jiff::Timestamp) -> anyhow::Result<(i64, BTreeMap<String, i64>)> {
-    let counts = hunch_messaging::push_counts(database.app(), since).await?;
-    let decisions = hunch_engage::decisions_since(database.app(), since).await?;
-    Ok((decisions, counts.withheld.into_iter().collect()))
+/// What the programme says of the day, and whether every point and dollar is accounted for.
+struct Closed {
+    decisions: i64,
+    pushes_withheld: BTreeMap<String, i64>,
+    figures: TradingFigures,
+    /// Results that were amended before they were paid.
+    amended: i64,
+    audit: AuditReport,
+}
+
+async fn close(
+    served: &Served,
+    settings: &Settings,
+    since: Timestamp,
+    since_wall: Timestamp,
+) -> anyhow::Result<Closed> {
+    // What the exchange still has to show is waited for; then the books are compared once more, at rest.
+    let waited = Instant::now();
+    loop {
+        let found = served.trading.reconcile_step().await;
+        let at_rest = found.as_ref().is_ok_and(|f| {
+            f.differences.is_empty() && f.cash.iter().all(|c| c.in_flight == hunch_kernel::Dollars::ZERO)
+        });
+        if at_rest || waited.elapsed() > BOOKS_WAIT {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let counts = hunch_messaging::push_counts(served.database.app(), since_wall).await?;
+    Ok(Closed {
+        decisions: hunch_engage::decisions_since(served.database.app(), since).await?,
+        pushes_withheld: counts.withheld.into_iter().collect(),
+        figures: served.trading.figures(since).await?,
+        amended: hunch_markets::amended_since(served.database.app(), since).await?,
+        audit: audit(&served.database, settings).await?,
+    })
 }
 
 async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Result<AuditReport> {

@@ -11,6 +11,7 @@ mod secrets;
 mod serve;
 mod settings;
 mod trading_loops;
+mod watchable;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};

@@ -354,15 +354,6 @@ pub async fn watch(conn: &mut PgConnection, tickers: &[MarketTicker]) -> Result<
     Ok(())
 }
 
-/// Of these markets, those that nobody looks out for yet.
-///
-/// # Errors
-/// When the database fails.
-pub async fn unwatched(pool: &PgPool, tickers: &[MarketTicker]) -> Result<Vec<MarketTicker>> {
-    let found = sqlx::query_scalar("SELECT ticker FROM markets.market WHERE ticker = ANY($1) AND NOT watched");
-    Ok(found.bind(names(tickers)).fetch_all(pool).await?.into_iter().map(MarketTicker).collect())
-}
-
 /// The result that is paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Final {
@@ -402,4 +393,13 @@ pub async fn final_of(conn: &mut PgConnection, ticker: &MarketTicker) -> Result<
         })
     })
     .transpose()
+}
+
+/// How many results were amended before they were paid, since (business time).
+///
+/// # Errors
+/// When the database fails.
+pub async fn amended_since(pool: &PgPool, since: Timestamp) -> Result<i64> {
+    let count = sqlx::query_scalar("SELECT count(*) FROM markets.determination WHERE revision > 1 AND seen_at >= $1");
+    count.bind(since.to_sqlx()).fetch_one(pool).await
 }

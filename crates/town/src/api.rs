@@ -12,6 +12,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::push_service::Subscription;
+use crate::stakes::market_row;
 
 const TRIES_MAX: u32 = 8;
 
@@ -23,6 +24,34 @@ pub enum ApiError {
     Problem { status: u16, kind: String, detail: String },
     #[error("an answer that is not documented: {0}")]
     Undocumented(String),
+}
+
+impl ApiError {
+    /// The problem's word, when the programme refused what was asked for.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        match self {
+            ApiError::Problem { status: 403 | 404 | 409 | 422, kind, .. } => {
+                Some(kind.trim_start_matches("/problems/").to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    /// Busy, paused, too fast or no answer: another time.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, ApiError::NoAnswer(_) | ApiError::Problem { status: 429 | 503, .. })
+    }
+}
+
+/// A market as a phone lists it.
+#[derive(Clone, Debug)]
+pub(crate) struct MarketRow {
+    pub market: String,
+    pub title: String,
+    pub category: String,
+    pub ends_at: Timestamp,
+    /// Both sides are offered.
+    pub yes_and_no: bool,
 }
 
 /// Adds merchants, tills and members.
@@ -96,6 +125,16 @@ impl Operator {
             "merchant": merchant, "title": title, "bonus_points": bonus_points, "valid_from": valid.start, "valid_to": valid.end
         });
         self.post("/v1/ops/offers", &body).await.map(|_| ())
+    }
+
+    /// How many orders are not over, as the live view says.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn open_orders(&self) -> Result<i64, ApiError> {
+        let live = answer(self.http.get(format!("{}/v1/ops/live", self.base)).bearer_auth(&self.token).send().await);
+        let live = live.await?;
+        live["orders"]["open"].as_i64().ok_or_else(|| ApiError::Undocumented(live.to_string()))
     }
 
     /// Takes members in; each entry as the API documents it.
@@ -196,6 +235,16 @@ impl Till {
         }
     }
 
+    /// The purchase as a command line. Its signature is good for some minutes.
+    pub fn curl(&self, base_url: &str, purchase: &Purchase) -> String {
+        let (path, body, timestamp) = ("/v1/pos/purchases", json!(purchase).to_string(), self.wall.now().as_second());
+        let signature = self.signature(timestamp, path, body.as_bytes());
+        format!(
+            "curl {base_url}{path} -H 'content-type: application/json' -H 'hunch-session: {}' -H 'hunch-timestamp: {timestamp}' -H 'hunch-signature: {signature}' -d '{body}'",
+            self.session
+        )
+    }
+
     fn signature(&self, timestamp: i64, path: &str, body: &[u8]) -> String {
         let digest = hex::encode(digest::digest(&digest::SHA256, body));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);
@@ -246,6 +295,60 @@ impl Phone {
         opened["text"].as_str().map(str::to_owned).ok_or_else(|| ApiError::Undocumented(opened.to_string()))
     }
 
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let request = self.http.request(method, format!("{}{path}", self.base)).bearer_auth(&self.token);
+        answer(request.json(body).send().await).await
+    }
+
+    /// Says where the phone is.
+    pub(crate) async fn be_at(&self, (latitude, longitude): (f64, f64)) -> Result<(), ApiError> {
+        let place = json!({"latitude": latitude, "longitude": longitude, "accuracy_metres": 25.0});
+        self.send(Method::PUT, "/v1/me/place", &place).await.map(|_| ())
+    }
+
+    pub(crate) async fn exclude(&self, term: &str) -> Result<(), ApiError> {
+        match self.send(Method::POST, "/v1/me/exclusion", &json!({"term": term})).await {
+            // Excluded since an earlier start of the town.
+            Err(error) if error.refusal().is_some() => Ok(()),
+            other => other.map(|_| ()),
+        }
+    }
+
+    pub(crate) async fn limit(&self, day: i64, week: i64) -> Result<(), ApiError> {
+        self.send(Method::PUT, "/v1/me/limits", &json!({"day_points": day, "week_points": week})).await.map(|_| ())
+    }
+
+    /// Open markets, soonest end first.
+    pub(crate) async fn markets(&self) -> Result<Vec<MarketRow>, ApiError> {
+        let list = self.get("/v1/markets?status=open&limit=200").await?;
+        let rows = list["markets"].as_array().ok_or_else(|| ApiError::Undocumented(list.to_string()))?;
+        Ok(rows.iter().filter_map(market_row).collect())
+    }
+
+    pub(crate) async fn quote(&self, market: &str, side: &str, points: i64) -> Result<Uuid, ApiError> {
+        let wish = json!({"market": market, "side": side, "stake_points": points});
+        let quote = self.send(Method::POST, "/v1/quotes", &wish).await?;
+        id(&quote, "quote")
+    }
+
+    pub(crate) async fn confirm(&self, quote: Uuid) -> Result<Uuid, ApiError> {
+        let request = self.http.post(format!("{}/v1/orders", self.base)).bearer_auth(&self.token);
+        let request = request.header("idempotency-key", quote.to_string()).json(&json!({"quote": quote}));
+        id(&answer(request.send().await).await?, "order")
+    }
+
+    /// (positions and orders that are not over, points paid so far).
+    pub(crate) async fn results(&self) -> Result<(usize, i64), ApiError> {
+        let positions = self.get("/v1/positions?status=all").await?;
+        let orders = self.get("/v1/me/orders").await?;
+        let rows = |list: &Value, name: &str| list[name].as_array().cloned().unwrap_or_default();
+        let held = rows(&positions, "positions");
+        let open = held.iter().filter(|p| p["state"] != "paid").count()
+            + rows(&orders, "orders").iter().filter(|o| o["ended_at"].is_null()).count();
+        let paid = held.iter().filter(|p| p["state"] == "paid").filter_map(|p| p["value_points"].as_i64()).sum();
+        Ok((open, paid))
+    }
+
     /// What can be spent, minus what is owed.
     ///
     /// # Errors
@@ -284,6 +387,10 @@ impl Phone {
 pub async fn push_key(http: &Client, base: &str) -> Result<String, ApiError> {
     let key = answer(http.get(format!("{base}/v1/push-key")).send().await).await?;
     key["application_server_key"].as_str().map(str::to_owned).ok_or_else(|| ApiError::Undocumented(key.to_string()))
+}
+
+fn id(body: &Value, name: &str) -> Result<Uuid, ApiError> {
+    body[name].as_str().and_then(|s| s.parse().ok()).ok_or_else(|| ApiError::Undocumented(body.to_string()))
 }
 
 async fn answer(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Value, ApiError> {

@@ -9,6 +9,7 @@ mod life;
 mod log;
 mod names;
 mod push_service;
+mod stakes;
 
 pub use api::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
 pub use latency::{Latencies, Percentiles};

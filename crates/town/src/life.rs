@@ -6,10 +6,10 @@ use jiff::SignedDuration;
 use reqwest::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -20,6 +20,7 @@ use crate::latency::{Latencies, Percentiles};
 use crate::log::{Basket, Log};
 use crate::names::{OFFERS, SHOPS, person};
 use crate::push_service::{PushService, Pushed};
+use crate::stakes::{StakeCounts, Stakers, take_winnings_back};
 
 const MEMBERS: usize = 1_000;
 const ZONE: &str = "America/New_York";
@@ -31,11 +32,15 @@ const RETURNED: u64 = 83;
 const LATE: u64 = 17;
 /// How many members' phones are looked at in the end.
 const PHONES: usize = 20;
+/// How the receipt of a purchase begins on a phone.
+const RECEIPT_BEGINS: &str = "You earned";
 
 /// How many phones may be talking to the programme at once while the town wakes up.
 const WAKING_AT_ONCE: usize = 32;
 /// How long the last pushes are waited for when the shops have closed.
 const LAST_PUSHES: Duration = Duration::from_secs(3);
+/// How long orders that are on their way are waited for. One whose outcome is unknown takes ten seconds and more.
+const LAST_ORDERS: Duration = Duration::from_secs(40);
 
 pub struct TownConfig {
     pub base_url: String,
@@ -46,6 +51,8 @@ pub struct TownConfig {
     /// Where tills and members keep their logins and the log's place is remembered.
     pub state_file: PathBuf,
     pub purchases_per_second: u32,
+    /// 0 is a town without stakes.
+    pub stakes_per_second: u32,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +89,16 @@ pub enum Happening {
         shop: String,
         points: i64,
     },
+    Staked {
+        who: String,
+        points: i64,
+        title: String,
+    },
+    /// A stake that was not allowed or not possible.
+    Refused {
+        who: String,
+        code: String,
+    },
     /// A phone lit up.
     Pushed {
         who: String,
@@ -97,6 +114,11 @@ pub struct Summary {
     pub purchases: u64,
     pub points_issued: i64,
     pub returns: u64,
+    /// Stakes that were confirmed, and those that were refused by the problem's word.
+    pub stakes: u64,
+    pub stakes_refused: BTreeMap<String, u64>,
+    /// Returns that took a share of winnings back.
+    pub clawbacks: u64,
     /// Receipts that were told twice and answered the same.
     pub repeats: u64,
     /// What the phones' push service accepted and could read.
@@ -119,7 +141,10 @@ pub struct Town {
     memory: Memory,
     tills: Vec<Till>,
     members: Vec<MemberLogin>,
-    phones: Vec<Phone>,
+    phones: Arc<Vec<Phone>>,
+    operator: Operator,
+    /// Two members who will take their receipts back.
+    pair: [(MemberLogin, Phone); 2],
     push_service: PushService,
     arrivals: mpsc::UnboundedReceiver<Pushed>,
 }
@@ -186,13 +211,27 @@ impl Town {
             }
         });
         // In order, so that a phone's number is its member's.
-        let phones = futures_util::stream::iter(waking).buffered(WAKING_AT_ONCE).try_collect().await?;
-        Ok(Town { config, memory, tills, members, phones, push_service, arrivals })
+        let phones: Vec<Phone> = futures_util::stream::iter(waking).buffered(WAKING_AT_ONCE).try_collect().await?;
+        let pair = two_strangers(&http, &config, &operator).await?;
+        Ok(Town { config, memory, tills, members, phones: Arc::new(phones), operator, pair, push_service, arrivals })
     }
 
     /// Sign-in codes of the first members, for visitors.
     pub fn visitors(&self) -> impl Iterator<Item = (String, &str)> {
         self.members.iter().enumerate().map(|(n, m)| (person(n), m.sign_in_code.as_str()))
+    }
+
+    /// One command that buys something at the first till, ready to be pasted: the member's name and the command.
+    pub fn one_purchase(&self, base_url: &str) -> Option<(String, String)> {
+        let (till, member) = (self.tills.first()?, self.members.first()?);
+        let purchase = Purchase {
+            receipt: format!("CURL-{}", self.config.clocks.wall.now().as_second()),
+            member_token: member.member_token,
+            amount_cents: 1_250,
+            currency: "USD",
+            purchased_at: self.config.clocks.business.now(),
+        };
+        Some((person(0), till.curl(base_url, &purchase)))
     }
 
     pub fn first_till(&self) -> Option<&TillLogin> {
@@ -224,6 +263,22 @@ impl Town {
             ));
         }
         let asked: Arc<Vec<AtomicU64>> = Arc::new((0..self.members.len()).map(|_| AtomicU64::new(0)).collect());
+        let staking_ends = Arc::new(AtomicBool::new(false));
+        let stakers = Stakers {
+            phones: self.phones.clone(),
+            clocks: self.config.clocks.clone(),
+            entropy: self.config.entropy.clone(),
+            per_second: self.config.stakes_per_second,
+            asked: asked.clone(),
+            watch: watch.clone(),
+            stop: staking_ends.clone(),
+        };
+        let (till, pair, clocks, ends) =
+            (self.tills[0].clone(), self.pair.clone(), self.config.clocks.clone(), staking_ends.clone());
+        let stakes = (self.config.stakes_per_second > 0).then(|| {
+            let clawbacks = tokio::spawn(async move { take_winnings_back(&till, &pair, &clocks, &ends).await });
+            (tokio::spawn(stakers.live()), clawbacks)
+        });
         let opened = Instant::now();
         let mut pushes = Latencies::default();
         let mut last_push: Option<Pushed> = None;
@@ -249,6 +304,18 @@ impl Town {
             }
         }
         drop(queues);
+        staking_ends.store(true, Ordering::Relaxed);
+        let mut staked = StakeCounts::default();
+        if let Some((stakers, clawbacks)) = stakes {
+            let crashed = |e: tokio::task::JoinError| ApiError::Undocumented(e.to_string());
+            staked = stakers.await.map_err(crashed)??;
+            staked.clawbacks = clawbacks.await.map_err(crashed)??;
+            // What is on its way to the exchange is waited for.
+            let closing = Instant::now();
+            while self.operator.open_orders().await? > 0 && closing.elapsed() < LAST_ORDERS {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
         let mut latencies = Latencies::default();
         while let Some(done) = workers.join_next().await {
             latencies.merge(&done.map_err(|e| ApiError::Undocumented(e.to_string()))??);
@@ -275,7 +342,10 @@ impl Town {
             merchants: self.memory.tills.len(),
             purchases: count(&counts.purchases),
             points_issued: count(&counts.points) as i64,
-            returns: count(&counts.returns),
+            returns: count(&counts.returns) + 2 * staked.clawbacks.min(1),
+            stakes: staked.placed,
+            stakes_refused: staked.refused,
+            clawbacks: staked.clawbacks,
             repeats: count(&counts.repeats),
             pushes_sent: pushed.accepted,
             request_answer: latencies.percentiles(),
@@ -323,6 +393,26 @@ impl Town {
     }
 }
 
+/// Two members of their own, who own nothing yet.
+async fn two_strangers(
+    http: &Client,
+    config: &TownConfig,
+    operator: &Operator,
+) -> Result<[(MemberLogin, Phone); 2], LifeError> {
+    let people = (0..2).map(|n| {
+        json!({
+            "full_name": format!("Visitor {n}"), "email": "", "phone": "", "birth_date": "1980-06-15", "home_zone": ZONE
+        })
+    });
+    let logins = operator.add_members(people.collect(), true).await?;
+    let mut pair = Vec::new();
+    for login in logins {
+        let phone = Phone::sign_in(http.clone(), &config.base_url, &login.sign_in_code).await?;
+        pair.push((login, phone));
+    }
+    pair.try_into().map_err(|_| LifeError::Api(ApiError::Undocumented("two members were asked for".to_owned())))
+}
+
 /// One basket on its way to a till.
 struct Errand {
     n: u64,
@@ -344,7 +434,8 @@ fn lit_up(
     watch: &mpsc::UnboundedSender<Happening>,
 ) {
     let since = asked.get(pushed.phone).map_or(0, |a| a.load(Ordering::Relaxed));
-    if since > 0 {
+    // Other pushes, about results and returns, have another cause than the last purchase.
+    if since > 0 && pushed.text.starts_with(RECEIPT_BEGINS) {
         let asked_at = opened + Duration::from_micros(since - 1);
         latencies.add(pushed.at.saturating_duration_since(asked_at));
     }
