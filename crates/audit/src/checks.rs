@@ -305,14 +305,15 @@ pub const CHECKS: &[Check] = &[
         "what is remembered of a member's purchases is what the purchase rows say",
         "SELECT coalesce(m.n, 0) = coalesce(s.n, 0), 'member ' || coalesce(m.member, s.member) || ', ' || coalesce(m.category, s.category) || ': remembered ' || coalesce(m.n, 0) || ', rows say ' || coalesce(s.n, 0),
                 coalesce(m.member, s.member)::text
-         FROM (SELECT k.shard, f.key::uuid AS member, c.key AS category, c.value::bigint AS n
-               FROM (SELECT shard, convert_from(substring(state FROM 2), 'UTF8')::jsonb AS book FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL) k,
-                    jsonb_each(k.book -> 'members') f, jsonb_each_text(f.value -> 'categories') c WHERE c.value::bigint <> 0) m
-         FULL JOIN (SELECT p.member, r.category, count(*) - count(t.purchase) AS n
+         FROM (WITH book AS MATERIALIZED (SELECT convert_from(substring(state FROM 2), 'UTF8')::jsonb AS book FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL)
+               SELECT f.key::uuid AS member, c.key AS category, c.value::bigint AS n
+               FROM book k, jsonb_each(k.book -> 'members') f, jsonb_each_text(f.value -> 'categories') c WHERE c.value::bigint <> 0) m
+         FULL JOIN (WITH folded AS MATERIALIZED (SELECT shard, (convert_from(substring(state FROM 2), 'UTF8')::jsonb ->> 'seq')::bigint AS seq
+                                    FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL)
+               SELECT p.member, r.category, count(*) - count(t.purchase) AS n
                FROM loyalty.purchase p
                JOIN loyalty.merchant r USING (merchant)
-               JOIN (SELECT shard, (convert_from(substring(state FROM 2), 'UTF8')::jsonb ->> 'seq')::bigint AS seq FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL) k
-                    ON k.shard = p.shard AND p.seq <= k.seq
+               JOIN folded k ON k.shard = p.shard AND p.seq <= k.seq
                LEFT JOIN loyalty.purchase_return t ON t.purchase = p.purchase AND t.seq <= k.seq
                GROUP BY p.member, r.category HAVING count(*) - count(t.purchase) <> 0) s
               ON s.member = m.member AND s.category = m.category"

@@ -1,5 +1,8 @@
 // The member's page: points, the code for the till, the statement, all live.
 import { ask, byId, item, number, show, signed } from "./api.js";
+import * as inbox from "./inbox.js";
+import * as markets from "./markets.js";
+import * as me from "./me.js";
 
 const REASONS = {
   purchase: "Purchase", welcome: "Welcome", matured: "Now final", stake_held: "Stake set aside",
@@ -34,6 +37,8 @@ function leave() {
   hideCode();
   show(byId("signed-in"), false);
   show(byId("sign-out"), false);
+  show(byId("tabs"), false);
+  keepForWorker();
   show(byId("sign-in"), true);
 }
 
@@ -45,14 +50,43 @@ async function enter() {
     show(byId("sign-in"), false);
     show(byId("signed-in"), true);
     show(byId("sign-out"), true);
+    show(byId("tabs"), true);
+    keepForWorker();
     trouble(null);
     closing = new AbortController();
-    await newest();
+    await Promise.all([newest(), markets.showHeld(), card()]);
     follow(closing.signal);
+    inbox.openFromLink().catch(trouble);
   } catch (error) {
     trouble(error);
     if (token) setTimeout(enter, AGAIN_MILLISECONDS);
   }
+}
+
+// The service worker cannot read the page's storage; it finds the session in a cache of its own.
+async function keepForWorker() {
+  if (!("caches" in window)) return;
+  const kept = await caches.open("hunch-session");
+  if (token) await kept.put("/session", new Response(token)); else await kept.delete("/session");
+}
+
+async function card() {
+  const found = await mine("/v1/me/recommendation");
+  const thing = found.market || found.offer;
+  show(byId("card"), Boolean(thing));
+  if (!thing) return;
+  byId("card-text").textContent = thing.title;
+  show(byId("card-open"), Boolean(found.market));
+  byId("card-open").onclick = () => markets.openSlip(found.market.ticker, found.market.usual_stake_points).catch(trouble);
+}
+
+const TABS = { home: () => markets.showHeld(), markets: markets.showMarkets, inbox: inbox.showInbox, me: me.showMe };
+
+function tab(name) {
+  for (const button of byId("tabs").children) button.setAttribute("aria-selected", String(button.dataset.tab === name));
+  for (const page of Object.keys(TABS)) show(byId(page), page === name);
+  trouble(null);
+  TABS[name]().catch(trouble);
 }
 
 function balance(b) {
@@ -125,6 +159,8 @@ async function read(reader, last) {
       if (field("event") === "changed") {
         if (news.happened.includes("PurchaseRecorded")) hideCode();
         newest().catch(trouble);
+        markets.showHeld().catch(trouble);
+        if (!byId("inbox").hidden) inbox.showInbox().catch(trouble);
       }
     }
   }
@@ -175,5 +211,10 @@ byId("sign-in").addEventListener("submit", async (event) => {
     trouble(error);
   }
 });
+
+markets.begin(mine);
+inbox.begin(mine);
+me.begin(mine, trouble);
+for (const button of byId("tabs").children) button.addEventListener("click", () => tab(button.dataset.tab));
 
 if (token) enter(); else leave();

@@ -9,7 +9,7 @@ use support::Service;
 #[tokio::test]
 async fn each_page_comes_with_its_files_and_a_strict_policy() {
     let service = Service::start().await;
-    for path in ["/", "/app", "/till"] {
+    for path in ["/", "/app", "/till", "/live"] {
         let page = service.ask(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!((page.status, page.headers["content-type"].to_str().unwrap()), (200, "text/html; charset=utf-8"));
         let policy = page.headers["content-security-policy"].to_str().unwrap();

@@ -106,6 +106,10 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
     if let Some(port) = args.port {
         settings.set("server.listen", format!("127.0.0.1:{port}"), Source::CommandLine)?;
     }
+    // Markets that end within the minute must be seen soon after they are listed.
+    if settings.text("exchange.kind") == "simulator" {
+        settings.set("exchange.sync_seconds", "2".to_owned(), Source::CommandLine)?;
+    }
     settings.set("clock.speed", args.speed.to_string(), Source::CommandLine)?;
     let log = Log::find(std::env::var_os("HUNCH_DATA_DIR").map(PathBuf::from).as_deref())?;
     let data = Data { source: log.source.clone(), rows: log.baskets.len() };
@@ -201,11 +205,12 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
         log,
         state_file: settings.folder().join("town-memory.json"),
         purchases_per_second: args.pace,
+        speed: args.speed,
         stakes_per_second: args.stakes,
     })
     .await?;
     eprintln!("Watch the town at {base_url}/live#{}", served.operator_token);
-    eprintln!("Be a member at {base_url}/app with one of these codes:");
+    eprintln!("Be a member at {base_url}/app#at=40.7484,-73.9857 with one of these codes:");
     for (name, code) in town.visitors().take(5) {
         eprintln!("  {code}  {name}");
     }

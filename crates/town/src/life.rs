@@ -20,7 +20,7 @@ use crate::latency::{Latencies, Percentiles};
 use crate::log::{Basket, Log};
 use crate::names::{OFFERS, SHOPS, person};
 use crate::push_service::{PushService, Pushed};
-use crate::stakes::{StakeCounts, Stakers, take_winnings_back};
+use crate::stakes::{StakeCounts, Stakers, be_somewhere, take_winnings_back};
 
 const MEMBERS: usize = 1_000;
 const ZONE: &str = "America/New_York";
@@ -51,6 +51,8 @@ pub struct TownConfig {
     /// Where tills and members keep their logins and the log's place is remembered.
     pub state_file: PathBuf,
     pub purchases_per_second: u32,
+    /// How fast the town's clock goes.
+    pub speed: u32,
     /// 0 is a town without stakes.
     pub stakes_per_second: u32,
 }
@@ -201,12 +203,13 @@ impl Town {
         let key = push_key(&http, &config.base_url).await?;
         let started = PushService::start(&key, config.clocks.wall.clone(), sender).await;
         let push_service = started.map_err(LifeError::PushService)?;
-        let waking = members.iter().map(|login| {
+        let waking = members.iter().enumerate().map(|(number, login)| {
             let (http, base, code) = (http.clone(), config.base_url.clone(), login.sign_in_code.clone());
             let subscription = push_service.phone(&config.entropy);
             async move {
                 let phone = Phone::sign_in(http, &base, &code).await?;
                 phone.subscribe(&subscription).await?;
+                be_somewhere(number, &phone).await?;
                 Ok::<Phone, ApiError>(phone)
             }
         });
@@ -273,10 +276,11 @@ impl Town {
             watch: watch.clone(),
             stop: staking_ends.clone(),
         };
+        let speed = self.config.speed;
         let (till, pair, clocks, ends) =
             (self.tills[0].clone(), self.pair.clone(), self.config.clocks.clone(), staking_ends.clone());
         let stakes = (self.config.stakes_per_second > 0).then(|| {
-            let clawbacks = tokio::spawn(async move { take_winnings_back(&till, &pair, &clocks, &ends).await });
+            let clawbacks = tokio::spawn(async move { take_winnings_back(&till, &pair, &clocks, speed, &ends).await });
             (tokio::spawn(stakers.live()), clawbacks)
         });
         let opened = Instant::now();

@@ -4,7 +4,7 @@
 use hunch_kernel::SharedEntropy;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
@@ -24,8 +24,13 @@ const LIST_FRESH: Duration = Duration::from_millis(1_500);
 /// A stake needs so much time left (of the town's clock) to make sense.
 const TIME_LEFT_MIN: SignedDuration = SignedDuration::from_secs(5);
 const AT_ONCE: usize = 24;
+const PLACE_AGAIN_SECONDS: i64 = 600;
 /// How long the clawback pair waits for its result.
-const PAIR_WAITS: Duration = Duration::from_secs(120);
+const PAIR_WAITS: Duration = Duration::from_secs(600);
+/// How long it looks for a market that ends soon.
+const PAIR_CHOOSY: Duration = Duration::from_secs(30);
+/// Ending this soon (of a clock that runs at real speed) is worth watching.
+const SOON: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the phones did.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +77,8 @@ pub(crate) struct Stakers {
 struct Table {
     markets: Mutex<Vec<MarketRow>>,
     counts: Mutex<StakeCounts>,
-    /// Members whose phones have said where they are.
-    placed: Vec<AtomicBool>,
+    /// When each phone last said where it is, in seconds of the town's clock; its word counts for twenty minutes.
+    placed: Vec<AtomicI64>,
 }
 
 impl Stakers {
@@ -85,7 +90,7 @@ impl Stakers {
         let table = Arc::new(Table {
             markets: Mutex::new(Vec::new()),
             counts: Mutex::new(StakeCounts::default()),
-            placed: (0..self.phones.len()).map(|_| AtomicBool::new(false)).collect(),
+            placed: (0..self.phones.len()).map(|_| AtomicI64::new(0)).collect(),
         });
         let room = Arc::new(Semaphore::new(AT_ONCE));
         let mut tasks: JoinSet<Result<(), ApiError>> = JoinSet::new();
@@ -108,10 +113,11 @@ impl Stakers {
             let Some(number) = self.who(turn) else { continue };
             let Some((market, side, points)) = self.wish(&table, number) else { continue };
             let Ok(permit) = room.clone().acquire_owned().await else { break };
-            let (table, phone, watch) = (table.clone(), self.phones[number].clone(), self.watch.clone());
+            let wish = Wish { number, phone: self.phones[number].clone(), market, side, points };
+            let (table, watch, now) = (table.clone(), self.watch.clone(), self.clocks.business.now());
             tasks.spawn(async move {
                 let _permit = permit;
-                stake(&table, number, &phone, &market, side, points, &watch).await
+                stake(&table, wish, now, &watch).await
             });
             while let Some(done) = tasks.try_join_next() {
                 done.map_err(|e| ApiError::Undocumented(e.to_string()))??;
@@ -160,18 +166,30 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn stake(
-    table: &Table,
+/// Who wants to stake what.
+struct Wish {
     number: usize,
-    phone: &Phone,
-    market: &MarketRow,
+    phone: Phone,
+    market: MarketRow,
     side: &'static str,
     points: i64,
+}
+
+async fn stake(
+    table: &Table,
+    wish: Wish,
+    now: Timestamp,
     watch: &mpsc::UnboundedSender<Happening>,
 ) -> Result<(), ApiError> {
+    let Wish { number, phone, market, side, points } = wish;
     let done = async {
-        if !table.placed[number].swap(true, Ordering::Relaxed) {
-            arrive(number, phone).await?;
+        let said = table.placed[number].load(Ordering::Relaxed);
+        if now.as_second() - said > PLACE_AGAIN_SECONDS {
+            be_somewhere(number, &phone).await?;
+            table.placed[number].store(now.as_second(), Ordering::Relaxed);
+        }
+        if said == 0 {
+            arrive(number, &phone).await?;
         }
         let quote = phone.quote(&market.market, side, points).await?;
         phone.confirm(quote).await
@@ -194,14 +212,18 @@ async fn stake(
     Ok(())
 }
 
-/// What a phone says before its first stake.
-async fn arrive(number: usize, phone: &Phone) -> Result<(), ApiError> {
+/// An app that is opened says where it is.
+pub(crate) async fn be_somewhere(number: usize, phone: &Phone) -> Result<(), ApiError> {
     let place = match role(number) {
         Role::Elsewhere => MONTREAL,
         Role::InNevada => LAS_VEGAS,
         _ => TOWN_PLACE,
     };
-    phone.be_at(place).await?;
+    phone.be_at(place).await
+}
+
+/// What those with a part to play do before their first stake.
+async fn arrive(number: usize, phone: &Phone) -> Result<(), ApiError> {
     match role(number) {
         Role::Excluded => phone.exclude("six_months").await,
         Role::Limited => phone.limit(20, 100).await,
@@ -218,6 +240,7 @@ pub(crate) async fn take_winnings_back(
     till: &Till,
     pair: &[(MemberLogin, Phone); 2],
     clocks: &hunch_kernel::Clocks,
+    speed: u32,
     stop: &AtomicBool,
 ) -> Result<u64, ApiError> {
     let now = clocks.business.now();
@@ -245,7 +268,12 @@ pub(crate) async fn take_winnings_back(
         match (open, paid) {
             (1.., _) => continue,
             // Nothing staked yet, or nothing filled.
-            (0, [0, 0]) => stake_both_sides(pair, clocks).await?,
+            (0, [0, 0]) => {
+                // Rather one that ends while they watch; in a town without such markets, the next that ends.
+                let patient = Instant::now() + PAIR_WAITS - PAIR_CHOOSY > deadline;
+                let within = if patient { SignedDuration::MAX } else { SOON * speed as i32 };
+                stake_both_sides(pair, clocks, within).await?;
+            }
             (0, _) => {
                 let mut clawed = 0;
                 for ((purchase, earned), won) in purchases.iter().zip(paid) {
@@ -260,10 +288,17 @@ pub(crate) async fn take_winnings_back(
 }
 
 /// Both sides of the same market, so that one of them wins.
-async fn stake_both_sides(pair: &[(MemberLogin, Phone); 2], clocks: &hunch_kernel::Clocks) -> Result<(), ApiError> {
+async fn stake_both_sides(
+    pair: &[(MemberLogin, Phone); 2],
+    clocks: &hunch_kernel::Clocks,
+    within: SignedDuration,
+) -> Result<(), ApiError> {
     let now = clocks.business.now();
     let list = pair[0].1.markets().await?;
-    let soon = |m: &&MarketRow| m.ends_at.duration_since(now) > TIME_LEFT_MIN * 2 && m.yes_and_no;
+    let soon = |m: &&MarketRow| {
+        let left = m.ends_at.duration_since(now);
+        left > TIME_LEFT_MIN * 2 && left < within && m.yes_and_no
+    };
     let Some(market) = list.iter().find(soon) else { return Ok(()) };
     for (side, (_, phone)) in ["yes", "no"].into_iter().zip(pair) {
         match async { phone.confirm(phone.quote(&market.market, side, 60).await?).await }.await {

@@ -1,4 +1,5 @@
-//! The plain pages: `/till` for a cashier, `/app` for a member. Files without a framework, served as they are.
+//! The plain pages: `/till` for a cashier, `/app` for a member, `/live` for the operator. Files without a framework,
+//! served as they are.
 
 use axum::Router;
 use axum::body::Body;
@@ -24,6 +25,9 @@ pub(crate) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/", get(|| async { page("index.html") }))
         .route("/app", get(|| async { page("app.html") }))
+        .route("/live", get(|| async { page("live.html") }))
+        // A worker governs the folder it is served from, so this one stands at the root.
+        .route("/sw.js", get(|| async { page("sw.js") }))
         .route("/till", get(|| async { page("till.html") }))
         .route("/assets/{file}", get(|Path(file): Path<String>| async move { page(&file) }))
 }
@@ -39,7 +43,7 @@ fn page(name: &str) -> Response<Body> {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("permissions-policy"), "camera=(self), geolocation=(), microphone=()"),
+        (HeaderName::from_static("permissions-policy"), "camera=(self), geolocation=(self), microphone=()"),
     ];
     for (header, value) in constant {
         headers.insert(header, HeaderValue::from_static(value));

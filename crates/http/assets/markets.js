@@ -1,0 +1,198 @@
+// Today's markets, the slip, and what the member holds.
+import { byId, item, number, show, signed } from "./api.js";
+
+const PLACE_MILLISECONDS = 15 * 60 * 1000;
+const QUOTE_AFTER_MILLISECONDS = 350;
+const USUAL = [10, 25, 50, 100];
+
+let mine;
+let kind = "";
+let cursor = null;
+let slip = null;
+let placeSaid = 0;
+
+const time = (at) => new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+
+function left(at) {
+  const minutes = Math.round((new Date(at) - Date.now()) / 60000);
+  if (minutes < 1) return "ends any moment";
+  return minutes < 90 ? `${minutes} min left` : `until ${time(at)}`;
+}
+
+function row(market) {
+  const li = document.createElement("li");
+  const button = document.createElement("button");
+  button.className = "open";
+  const text = document.createElement("span");
+  text.textContent = market.title;
+  const note = document.createElement("span");
+  note.className = "quiet";
+  note.textContent = `${market.yes.label} · ${left(market.ends_at)}`;
+  text.append(document.createElement("br"), note);
+  const chance = document.createElement("b");
+  chance.textContent = market.yes.price_points ? `${Math.round(market.yes.price_points)} %` : "–";
+  button.append(text, chance);
+  button.addEventListener("click", () => openSlip(market.market).catch(slipTrouble));
+  li.append(button);
+  return li;
+}
+
+async function page(more) {
+  const query = new URLSearchParams({ limit: "30" });
+  if (kind) query.set("category", kind);
+  if (more && cursor) query.set("cursor", cursor);
+  const found = await mine(`/v1/markets?${query}`);
+  const rows = found.markets.map(row);
+  if (more) byId("market-list").append(...rows); else byId("market-list").replaceChildren(...rows);
+  cursor = found.next_cursor || null;
+  show(byId("market-more"), Boolean(cursor));
+  show(byId("market-empty"), !more && rows.length === 0);
+}
+
+// A link may name the place, so that a demonstration works on a desk far from the town.
+function placeOfLink() {
+  const at = new URLSearchParams(location.hash.slice(1)).get("at");
+  const [latitude, longitude] = (at || "").split(",").map(Number);
+  return at && Number.isFinite(latitude) && Number.isFinite(longitude) ? { latitude, longitude, accuracy_metres: 25 } : null;
+}
+
+const locate = () => new Promise((found, failed) => {
+  if (!navigator.geolocation) return failed(new Error("This browser does not tell where it is."));
+  navigator.geolocation.getCurrentPosition(
+    ({ coords }) => found({ latitude: coords.latitude, longitude: coords.longitude, accuracy_metres: coords.accuracy }),
+    () => failed(new Error("Share your location to stake: the rules depend on where you are. It is forgotten at once.")),
+    { timeout: 10000, maximumAge: 60000 },
+  );
+});
+
+async function sayPlace() {
+  if (Date.now() - placeSaid < PLACE_MILLISECONDS) return;
+  try {
+    const place = placeOfLink() || await locate();
+    await mine("/v1/me/place", { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(place) });
+    placeSaid = Date.now();
+    byId("place").textContent = "";
+  } catch (error) {
+    byId("place").textContent = error.message;
+  }
+}
+
+export async function showMarkets() {
+  await Promise.all([page(false), sayPlace()]);
+}
+
+function slipTrouble(error) {
+  show(byId("slip-trouble"), Boolean(error));
+  byId("slip-trouble").textContent = error ? error.message : "";
+}
+
+function sideButton(side) {
+  const button = document.createElement("button");
+  button.type = "button";
+  const { label, price_points } = slip.market[side];
+  button.textContent = `${label}${price_points ? ` · ${Math.round(price_points)} %` : ""}`;
+  button.setAttribute("aria-pressed", String(slip.side === side));
+  button.addEventListener("click", () => { slip.side = side; drawSlip(); quoteSoon(); });
+  return button;
+}
+
+function drawSlip() {
+  byId("slip-sides").replaceChildren(sideButton("yes"), sideButton("no"));
+}
+
+export async function openSlip(ticker, usual) {
+  slipTrouble(null);
+  const market = await mine(`/v1/markets/${encodeURIComponent(ticker)}`);
+  slip = { market, side: "yes", quote: null, timer: null };
+  byId("slip-title").textContent = market.title;
+  byId("slip-rules").textContent = market.rules || "";
+  byId("slip-points").value = String(Math.min(usual || 10, 50));
+  byId("slip-usual").replaceChildren(...USUAL.map((points) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = String(points);
+    button.addEventListener("click", () => { byId("slip-points").value = String(points); quoteSoon(); });
+    return button;
+  }));
+  drawSlip();
+  byId("slip").showModal();
+  await sayPlace();
+  quoteSoon();
+}
+
+function quoteSoon() {
+  clearTimeout(slip.timer);
+  slip.quote = null;
+  byId("slip-confirm").disabled = true;
+  byId("slip-quote").textContent = "…";
+  slip.timer = setTimeout(() => quote().catch(slipTrouble), QUOTE_AFTER_MILLISECONDS);
+}
+
+async function quote() {
+  const wanted = slip;
+  slipTrouble(null);
+  byId("slip-quote").textContent = "";
+  const stake_points = Number(byId("slip-points").value);
+  const body = JSON.stringify({ market: slip.market.market, side: slip.side, stake_points });
+  const quoted = await mine("/v1/quotes", { method: "POST", headers: { "content-type": "application/json" }, body });
+  if (wanted !== slip || !byId("slip").open) return;
+  slip.quote = quoted;
+  byId("slip-confirm").disabled = false;
+  byId("slip-confirm").textContent = `Stake ${number(quoted.hold_points)} points`;
+  byId("slip-quote").textContent =
+    `If you are right, ${number(quoted.pays_points)} points come back. If not, the stake is gone. ` +
+    `${quoted.contracts} contracts at ${quoted.price_points} points, a fee of up to ${number(quoted.fee_points)} included.`;
+  // Prices move: a new quote before this one lapses, as long as the slip is open.
+  const life = Math.max(new Date(quoted.expires_at) - Date.now() - 1500, 2000);
+  slip.timer = setTimeout(() => { if (byId("slip").open) quote().catch(slipTrouble); }, Math.min(life, 8000));
+}
+
+async function confirm() {
+  clearTimeout(slip.timer);
+  byId("slip-confirm").disabled = true;
+  const { quote: id } = slip.quote;
+  const headers = { "content-type": "application/json", "idempotency-key": id };
+  try {
+    await mine("/v1/orders", { method: "POST", headers, body: JSON.stringify({ quote: id }) });
+  } catch (error) {
+    slipTrouble(error);
+    return;
+  }
+  byId("slip").close();
+  const done = byId("done");
+  done.textContent = `Placed: ${slip.market.title} – ${slip.market[slip.side].label}.`;
+  show(done, true);
+  setTimeout(() => show(done, false), 5000);
+}
+
+const STATES = { open: "open", waiting: "result in, waiting for the exchange", paid: "paid" };
+
+export async function showHeld() {
+  const found = await mine("/v1/positions?limit=50");
+  const orders = await mine("/v1/me/orders?limit=10");
+  const open = orders.orders.filter((o) => !o.ended_at);
+  const waiting = open.map((o) => item(o.title || o.market, `${o.side_label || o.side} · on its way`, `${number(o.hold_points)}`));
+  const held = found.positions.map((p) => {
+    const value = p.value_points === undefined ? "no offer now" : `worth ${number(p.value_points)} now`;
+    const line = item(p.title || p.market, `${p.side_label || p.side} · ${STATES[p.state]} · cost ${number(p.cost_points)}, ${value}`,
+      p.profit_points === undefined ? "" : signed(p.profit_points), p.profit_points > 0);
+    return line;
+  });
+  byId("held").replaceChildren(...waiting, ...held);
+  show(byId("held-empty"), waiting.length + held.length === 0);
+}
+
+export function begin(request) {
+  mine = request;
+  for (const button of byId("kinds").children) {
+    button.addEventListener("click", () => {
+      kind = button.dataset.kind;
+      for (const other of byId("kinds").children) other.setAttribute("aria-pressed", String(other === button));
+      page(false).catch((error) => { byId("place").textContent = error.message; });
+    });
+  }
+  byId("market-more").addEventListener("click", () => page(true).catch((error) => { byId("place").textContent = error.message; }));
+  byId("slip-points").addEventListener("input", quoteSoon);
+  byId("slip-confirm").addEventListener("click", confirm);
+  byId("slip").addEventListener("close", () => { if (slip) clearTimeout(slip.timer); });
+}
