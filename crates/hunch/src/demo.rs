@@ -6,6 +6,7 @@ use hunch_kernel::SystemEntropy;
 use hunch_town::{Happening, Log, Percentiles, Summary, Town, TownConfig};
 use hunch_trading::TradingFigures;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
-use crate::watchable::stage;
+use crate::watchable::Stage;
 
 /// How long the exchange's reads are waited for when the town has closed.
 const BOOKS_WAIT: Duration = Duration::from_secs(30);
@@ -117,8 +118,14 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
     let (started_at, started_wall) = (served.clocks.business.now(), served.clocks.wall.now());
     let staged = CancellationToken::new();
     if let Some(simulator) = &served.simulator {
-        let (clocks, stop) = (served.clocks.clone(), staged.clone());
-        tokio::spawn(stage(simulator.clone(), clocks, SystemEntropy::shared(), args.speed, stop));
+        let stage = Stage {
+            simulator: simulator.clone(),
+            clocks: served.clocks.clone(),
+            entropy: SystemEntropy::shared(),
+            zone: TimeZone::get(settings.text("programme.zone"))?,
+            speed: args.speed,
+        };
+        tokio::spawn(stage.play(staged.clone()));
     }
     let lived = live(args, &settings, &served, log).await;
     staged.cancel();

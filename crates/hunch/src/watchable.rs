@@ -3,8 +3,9 @@
 //! through the simulator's control interface; the programme hears of it over the exchange's protocol like anyone.
 
 use hunch_exchange_sim::{Dispute, Fault, FaultKind, Listing, Outcome, Px, Qty, Script, SimHandle};
-use hunch_kernel::{Clocks, Entropy};
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{Clocks, SharedEntropy};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -42,50 +43,58 @@ fn faults() -> [(u64, FaultKind); 8] {
     ]
 }
 
-/// Lists waves of markets and arms faults until told to stop.
-pub async fn stage(
-    simulator: Arc<SimHandle>,
-    clocks: Clocks,
-    entropy: Arc<dyn Entropy>,
-    speed: u32,
-    stop: CancellationToken,
-) {
-    let mut listed = 0;
-    for n in 0..FIRST {
-        list(&simulator, &clocks, entropy.as_ref(), speed, &mut listed, 14 + 4 * n as i64);
-    }
-    let mut wave = tokio::time::interval(Duration::from_secs(WAVE_EVERY));
-    let all = faults();
-    let mut next_fault = 0;
-    let trouble = tokio::time::sleep(Duration::from_secs(all[0].0));
-    tokio::pin!(trouble);
-    loop {
-        tokio::select! {
-            _ = wave.tick() => list(&simulator, &clocks, entropy.as_ref(), speed, &mut listed, WAVE_LASTS),
-            () = &mut trouble => {
-                simulator.inject(Fault::once(all[next_fault].1.clone()));
-                next_fault = (next_fault + 1) % all.len();
-                trouble.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(all[next_fault].0));
+/// What the markets are made with.
+pub struct Stage {
+    pub simulator: Arc<SimHandle>,
+    pub clocks: Clocks,
+    pub entropy: SharedEntropy,
+    /// The town's; times in questions are shown in it.
+    pub zone: TimeZone,
+    pub speed: u32,
+}
+
+impl Stage {
+    /// Lists waves of markets and arms faults until told to stop.
+    pub async fn play(self, stop: CancellationToken) {
+        let mut listed = 0;
+        for n in 0..FIRST {
+            self.list(&mut listed, 14 + 4 * n as i64);
+        }
+        let mut wave = tokio::time::interval(Duration::from_secs(WAVE_EVERY));
+        let all = faults();
+        let mut next_fault = 0;
+        let trouble = tokio::time::sleep(Duration::from_secs(all[0].0));
+        tokio::pin!(trouble);
+        loop {
+            tokio::select! {
+                _ = wave.tick() => self.list(&mut listed, WAVE_LASTS),
+                () = &mut trouble => {
+                    self.simulator.inject(Fault::once(all[next_fault].1.clone()));
+                    next_fault = (next_fault + 1) % all.len();
+                    trouble.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(all[next_fault].0));
+                }
+                () = stop.cancelled() => return,
             }
-            () = stop.cancelled() => return,
+        }
+    }
+
+    fn list(&self, listed: &mut usize, lasts: i64) {
+        let listing = listing(self, *listed, lasts);
+        *listed += 1;
+        if let Err(refusal) = self.simulator.list(&listing) {
+            tracing::warn!(error = refusal.to_string(), "a market to watch is not listed");
         }
     }
 }
 
-fn list(simulator: &SimHandle, clocks: &Clocks, entropy: &dyn Entropy, speed: u32, listed: &mut usize, lasts: i64) {
-    let listing = listing(clocks.business.now(), entropy, i64::from(speed), *listed, lasts);
-    *listed += 1;
-    if let Err(refusal) = simulator.list(&listing) {
-        tracing::warn!(error = refusal.to_string(), "a market to watch is not listed");
-    }
-}
-
 /// Market number `n`, ending in `lasts` wall seconds of a clock that runs `speed` times as fast.
-fn listing(now: Timestamp, entropy: &dyn Entropy, speed: i64, n: usize, lasts: i64) -> Listing {
+fn listing(stage: &Stage, n: usize, lasts: i64) -> Listing {
+    let Stage { clocks, entropy, zone, .. } = stage;
+    let (now, speed) = (clocks.business.now(), i64::from(stage.speed));
     let later = |seconds: i64| now.saturating_add(SignedDuration::from_secs(seconds * speed)).unwrap_or(now);
     let (series, category, tag, question, yes) = QUESTIONS[n % QUESTIONS.len()];
     let end = later(lasts);
-    let shown = end.strftime("%H:%M:%S").to_string();
+    let shown = end.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
     let ticker = format!("{series}-{}-Y", end.strftime("%y%b%d%H%M%S").to_string().to_uppercase());
     let cents = 25 + (entropy.uuid().as_u64_pair().0 % 51) as i64;
     let wins = (entropy.uuid().as_u64_pair().0 % 100) < cents as u64;

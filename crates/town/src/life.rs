@@ -32,6 +32,8 @@ const RETURNED: u64 = 83;
 const LATE: u64 = 17;
 /// How many members' phones are looked at in the end.
 const PHONES: usize = 20;
+/// How many baskets are noted as rung up at once.
+const BASKETS_AHEAD: u64 = 1_000;
 /// How the receipt of a purchase begins on a phone.
 const RECEIPT_BEGINS: &str = "You earned";
 
@@ -134,13 +136,16 @@ pub struct Summary {
 #[derive(Default, Serialize, Deserialize)]
 struct Memory {
     tills: Vec<TillLogin>,
-    /// The next basket of the log.
+    /// Baskets of the log before this one may have been rung up. Written ahead of use, so that a town that was cut off
+    /// never gives a receipt number twice; a few baskets are skipped then.
     next: u64,
 }
 
 pub struct Town {
     config: TownConfig,
     memory: Memory,
+    /// The next basket of the log.
+    next: u64,
     tills: Vec<Till>,
     members: Vec<MemberLogin>,
     phones: Arc<Vec<Phone>>,
@@ -216,7 +221,19 @@ impl Town {
         // In order, so that a phone's number is its member's.
         let phones: Vec<Phone> = futures_util::stream::iter(waking).buffered(WAKING_AT_ONCE).try_collect().await?;
         let pair = two_strangers(&http, &config, &operator).await?;
-        Ok(Town { config, memory, tills, members, phones: Arc::new(phones), operator, pair, push_service, arrivals })
+        let next = memory.next;
+        Ok(Town {
+            config,
+            memory,
+            next,
+            tills,
+            members,
+            phones: Arc::new(phones),
+            operator,
+            pair,
+            push_service,
+            arrivals,
+        })
     }
 
     /// Sign-in codes of the first members, for visitors.
@@ -298,7 +315,7 @@ impl Town {
             due += per_tick;
             while due >= 1.0 {
                 due -= 1.0;
-                let errand = self.next_errand();
+                let errand = self.next_errand()?;
                 let since = opened.elapsed().as_micros() as u64;
                 asked[errand.number].store(since + 1, Ordering::Relaxed);
                 let queue = &queues[errand.shop % queues.len()];
@@ -334,6 +351,7 @@ impl Town {
                 _ => break,
             }
         }
+        self.memory.next = self.next;
         remember(&self.config.state_file, &self.memory)?;
         self.look_at_phones(last_push.as_ref()).await?;
         let pushed = self.push_service.counts();
@@ -357,15 +375,19 @@ impl Town {
         })
     }
 
-    fn next_errand(&mut self) -> Errand {
-        let n = self.memory.next;
-        self.memory.next += 1;
+    fn next_errand(&mut self) -> Result<Errand, LifeError> {
+        if self.next == self.memory.next {
+            self.memory.next += BASKETS_AHEAD;
+            remember(&self.config.state_file, &self.memory)?;
+        }
+        let n = self.next;
+        self.next += 1;
         let baskets = &self.config.log.baskets;
         let basket: &Basket = &baskets[n as usize % baskets.len()];
         // A log with fewer customers than we have members is spread over them, round by round.
         let spread = if self.config.log.customers < MEMBERS { n as usize / self.config.log.customers } else { 0 };
         let member = (basket.customer + spread * self.config.log.customers) % self.members.len();
-        Errand {
+        Ok(Errand {
             n,
             number: member,
             member: self.members[member].member_token,
@@ -373,7 +395,7 @@ impl Town {
             shop: (basket.shop % self.tills.len() as u64) as usize,
             cents: basket.cents,
             at: self.config.clocks.business.now(),
-        }
+        })
     }
 
     /// Some phones must show what their statements add up to, and what was pushed must be what the notice says.
