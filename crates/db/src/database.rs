@@ -81,6 +81,14 @@ impl DatabaseConfig {
         DatabaseConfig { address, passwords: Vec::new(), pools: PoolSizes::default() }
     }
 
+    /// The same as an address for another program's settings. Passwords are left out.
+    pub(crate) fn url(&self) -> String {
+        let (host, port) = (self.address.get_host(), self.address.get_port());
+        let name = self.address.get_database().unwrap_or_default();
+        let socket = self.address.get_socket().map(|s| format!("?host={}", s.display())).unwrap_or_default();
+        format!("postgres://hunch_owner@{host}:{port}/{name}{socket}")
+    }
+
     #[must_use]
     pub fn with_password(mut self, role: Role, password: String) -> DatabaseConfig {
         self.passwords.push((role, password));

@@ -199,10 +199,10 @@ fn score_market(features: &Features, situation: &Situation, market: &MarketCandi
 /// Shops whose customers like a kind of market.
 fn fits(situation: &Situation, category: &str) -> i64 {
     match (situation.merchant_category.as_deref().unwrap_or(""), category) {
-        ("bar" | "restaurant" | "gym", "sports") => 60,
+        ("bar" | "restaurant" | "gym" | "bikes", "sports") => 60,
         ("cafe" | "bakery", "weather") => 40,
-        ("cinema" | "bookshop" | "music", "events") => 60,
-        ("grocer" | "market" | "florist", "local") => 40,
+        ("cinema" | "books" | "music", "events") => 60,
+        ("grocer" | "market" | "flowers", "local") => 40,
         _ => 0,
     }
 }

@@ -165,14 +165,19 @@ async function confirm() {
   setTimeout(() => show(done, false), 5000);
 }
 
-const STATES = { open: "open", waiting: "result in, waiting for the exchange", paid: "paid" };
+const STATES = { open: "open", waiting: "result in, waiting for the exchange" };
+const RESULTS = { yes: "the answer was yes", no: "the answer was no", scalar: "ended in between" };
+const ENDED_SHOWN = 10;
 
 export async function showHeld() {
-  const found = await mine("/v1/positions?limit=50");
+  const found = await mine("/v1/positions?status=all&limit=50");
   const orders = await mine("/v1/me/orders?limit=10");
   const open = orders.orders.filter((o) => !o.ended_at);
   const waiting = open.map((o) => item(o.title || o.market, `${o.side_label || o.side} · on its way`, `${number(o.hold_points)}`));
-  const held = found.positions.map((p) => {
+  const ended = found.positions.filter((p) => p.state === "paid").slice(0, ENDED_SHOWN).map((p) =>
+    item(p.title || p.market, `${p.side_label || p.side} · ${RESULTS[p.result] || p.result} · cost ${number(p.cost_points)}, paid ${number(p.value_points)}`,
+      signed(p.profit_points), p.profit_points > 0));
+  const held = found.positions.filter((p) => p.state !== "paid").map((p) => {
     const value = p.value_points === undefined ? "no offer now" : `worth ${number(p.value_points)} now`;
     const line = item(p.title || p.market, `${p.side_label || p.side} · ${STATES[p.state]} · cost ${number(p.cost_points)}, ${value}`,
       p.profit_points === undefined ? "" : signed(p.profit_points), p.profit_points > 0);
@@ -180,6 +185,8 @@ export async function showHeld() {
   });
   byId("held").replaceChildren(...waiting, ...held);
   show(byId("held-empty"), waiting.length + held.length === 0);
+  byId("ended").replaceChildren(...ended);
+  show(byId("ended-card"), ended.length > 0);
 }
 
 export function begin(request) {

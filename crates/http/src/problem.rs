@@ -119,7 +119,7 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::WeekLimit, "/problems/week-limit", "Over this week's limit", 403, None),
     (ProblemKind::StandingChanged, "/problems/standing-changed", "Settings changed a moment ago", 409, None),
     (ProblemKind::PermitExpired, "/problems/permit-expired", "That took too long", 409, None),
-    (ProblemKind::KeyReused, "/problems/idempotency-key-reused", "Idempotency key already used", 409, None),
+    (ProblemKind::KeyReused, "/problems/idempotency-key-reused", "Idempotency key already used", 422, None),
     (ProblemKind::TooManyRequests, "/problems/too-many-requests", "Too many requests", 429, Some(1)),
     (ProblemKind::Correction, "/problems/correction", "Correction not possible", 409, None),
     (ProblemKind::Busy, "/problems/busy", "Too busy just now", 503, Some(1)),

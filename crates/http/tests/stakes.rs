@@ -93,15 +93,22 @@ async fn the_four_routes_of_the_brief_have_golden_bodies() {
     service.sim.finalize(RAIN).unwrap();
     let call = json!({"market_id": RAIN, "winning_outcome": "yes", "payout": "1.0000", "member_id": member});
     let taken = webhook(&service, WEBHOOK, &call).await;
-    let golden_receipt =
-        json!({"received": true, "market_id": RAIN, "state": "confirming", "amount_credited_points": 0});
+    let receipt = taken.body["receipt"].clone();
+    let golden_receipt = json!({
+        "received": true, "receipt": receipt, "market_id": RAIN, "state": "confirming", "amount_credited_points": 0
+    });
     assert_eq!((taken.status, &taken.body), (200, &golden_receipt));
     // The hint alone makes the programme look; nothing else reads the market here.
     service.markets.hint_step().await.unwrap();
     service.trading.settle_step().await.unwrap();
     let again = webhook(&service, WEBHOOK, &call).await;
-    let golden_receipt = json!({"received": true, "market_id": RAIN, "state": "paid", "amount_credited_points": 256});
+    let golden_receipt = json!({
+        "received": true, "receipt": receipt, "market_id": RAIN, "state": "paid", "amount_credited_points": 256
+    });
     assert_eq!((again.status, &again.body), (200, &golden_receipt));
+    for _ in 0..20 {
+        assert_eq!(webhook(&service, WEBHOOK, &call).await.body, golden_receipt, "every repeat gets the same answer");
+    }
 
     let paid = service.get(&token, "/v1/positions?status=all").await;
     let row = &mut golden["positions"][0];
@@ -139,7 +146,7 @@ async fn a_key_has_one_effect_and_one_answer() {
     let again = send("k1", json!({"quote": first})).await;
     assert_eq!((again.status, &again.body), (201, &made.body), "the first answer, though the order is filled by now");
     let second = quote(&service, &token, "yes", 50).await.body["quote"].clone();
-    assert_eq!(kind(&send("k1", json!({"quote": second})).await), (409, "/problems/idempotency-key-reused"));
+    assert_eq!(kind(&send("k1", json!({"quote": second})).await), (422, "/problems/idempotency-key-reused"));
     let refused = send("k2", json!({"quote": Uuid::nil()})).await;
     assert_eq!(kind(&refused), (404, "/problems/unknown-quote"));
     assert_eq!(send("k2", json!({"quote": Uuid::nil()})).await.body, refused.body);

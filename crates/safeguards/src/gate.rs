@@ -207,12 +207,28 @@ impl Charges {
         Ok(Charges { accounts, charged: Vec::new(), house, now, wall })
     }
 
+    /// Whether one more stake could be charged. Charges nothing.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn allows(&self, order: OrderId, permit: &StakePermit, points: Points) -> Result<(), Denial> {
+        self.judge(order, permit, points).map(|_| ())
+    }
+
     /// Charges one stake. A refused one charges nothing.
     ///
     /// # Errors
     /// Why not.
     pub fn charge(&mut self, order: OrderId, permit: &StakePermit, points: Points) -> Result<(), Denial> {
+        let after = self.judge(order, permit, points)?;
         let account = self.accounts.get_mut(&permit.member).ok_or(Denial(DenialCode::Unavailable))?;
+        account.usage = after;
+        self.charged.push((order, permit.member, account.windows, points, permit.standing_version));
+        Ok(())
+    }
+
+    fn judge(&self, order: OrderId, permit: &StakePermit, points: Points) -> Result<Usage, Denial> {
+        let account = self.accounts.get(&permit.member).ok_or(Denial(DenialCode::Unavailable))?;
         account.standing.protected(self.now)?;
         if account.standing.version != permit.standing_version {
             return Err(Denial(DenialCode::StandingChanged));
@@ -220,9 +236,7 @@ impl Charges {
         if permit.expired(self.wall) || !permit.use_for(order) {
             return Err(Denial(DenialCode::PermitExpired));
         }
-        account.usage = account.standing.limits(self.house).bear(account.usage, points)?;
-        self.charged.push((order, permit.member, account.windows, points, permit.standing_version));
-        Ok(())
+        account.standing.limits(self.house).bear(account.usage, points)
     }
 
     /// Writes what was charged.

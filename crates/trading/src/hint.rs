@@ -40,15 +40,24 @@ impl Trading {
         if known.is_none() {
             return Ok(HintTaken::Parked);
         }
+        let state = self.state_of(hint).await?;
+        if matches!(state, HintTaken::Looking { .. }) {
+            self.markets.hint(&hint.market);
+        }
+        Ok(state)
+    }
+
+    /// How far a hint about a known market has come.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn state_of(&self, hint: &Hint) -> Result<HintTaken, TradingError> {
         let credited = match hint.member {
             Some(member) => store::paid_to(&self.pool, member, &hint.market).await?,
             None => Points::ZERO,
         };
-        if store::is_paid(&self.pool, &hint.market).await? {
-            return Ok(HintTaken::Paid { credited });
-        }
-        self.markets.hint(&hint.market);
-        Ok(HintTaken::Looking { credited })
+        let paid = store::is_paid(&self.pool, &hint.market).await?;
+        Ok(if paid { HintTaken::Paid { credited } } else { HintTaken::Looking { credited } })
     }
 
     /// Looks whether parked hints speak of markets that are known by now.

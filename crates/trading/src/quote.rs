@@ -100,7 +100,7 @@ pub fn size(stake: Points, worst: Price, fee: FeeRule, rate: PointRate) -> Optio
         if hold <= stake {
             return Some(Sized { count, hold, pays: rate.points_down(Price::ONE.times_down(count)) });
         }
-        count = count - Count(1);
+        count -= Count(1);
     }
     None
 }

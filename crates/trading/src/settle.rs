@@ -1,12 +1,15 @@
 //! The settlement: every market with a final result and unpaid positions is paid, in chunks, all shards at once.
 
 use hunch_kernel::{Points, Shard};
+use jiff::SignedDuration;
 
 use crate::payout::PayoutRequest;
 use crate::{Trading, TradingError, store};
 
 /// The most positions of one transaction.
 const CHUNK: i64 = 1_000;
+/// Members are promised sixty seconds; somebody must look before they are over.
+const ALARM: SignedDuration = SignedDuration::from_secs(45);
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +41,10 @@ impl Trading {
             if store::close_market(&self.pool, &result, wall).await? {
                 settled.markets += 1;
                 let waited = wall.duration_since(result.seen_wall);
+                if waited > ALARM {
+                    tracing::error!(market = %result.ticker, seconds = waited.as_secs(), "a final result was credited late");
+                    metrics::counter!("hunch_credited_late_total").increment(1);
+                }
                 metrics::histogram!("hunch_final_credited_seconds").record(waited.as_secs_f64());
                 // Our own outages show here: from the exchange's own word on when it paid.
                 let since_paid = self.clocks.business.now().duration_since(result.settled_at);

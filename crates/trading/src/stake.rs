@@ -71,12 +71,15 @@ impl ShardHandler for StakeHandler {
                 Some(Err(StakeRefusal::Paused))
             } else if quote.expires_at <= now {
                 Some(Err(StakeRefusal::QuoteExpired))
+            } else if let Err(denial) = charges.allows(request.order, &request.permit, quote.hold) {
+                Some(Err(StakeRefusal::Denied(denial)))
             } else if *have < quote.hold {
                 Some(Err(StakeRefusal::InsufficientPoints { available: *have, needed: quote.hold }))
-            } else if let Err(denial) = charges.charge(request.order, &request.permit, quote.hold) {
-                Some(Err(StakeRefusal::Denied(denial)))
             } else {
-                *have = *have - quote.hold;
+                charges
+                    .charge(request.order, &request.permit, quote.hold)
+                    .map_err(|denial| BatchError::Handler(denial.to_string()))?;
+                *have -= quote.hold;
                 seen.push(request.order);
                 holding.push(n);
                 None

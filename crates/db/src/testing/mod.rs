@@ -73,6 +73,11 @@ impl TestDb {
         &self.config
     }
 
+    /// The address of this database, for a program that is told it in its settings.
+    pub fn url(&self) -> String {
+        self.config.url()
+    }
+
     /// A connection as superuser, for tests that tamper with what no role of Hunch may touch.
     ///
     /// # Panics

@@ -2,13 +2,14 @@
 //! once; nothing is paid on it before the market itself was read.
 
 use axum::extract::{Request, State};
-use hunch_kernel::{MarketTicker, MemberId, SharedClock};
+use hunch_kernel::{MarketTicker, MemberId, SharedClock, derived_uuid};
 use hunch_markets::result_word;
 use hunch_trading::{Hint, HintTaken};
 use ring::digest::{SHA256, digest};
 use ring::hmac;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -18,6 +19,9 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 
 /// A call's timestamp may be off by this much (wall time).
 const SECONDS_OFF_MAX: i64 = 300;
+/// How long a call waits for its market to be paid, and how often it looks.
+const WAIT: Duration = Duration::from_millis(700);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// The secret that a relay and the programme share.
 #[derive(Clone)]
@@ -91,6 +95,8 @@ pub struct SettlementHint {
 #[derive(Serialize, ToSchema)]
 pub struct SettlementReceipt {
     pub received: bool,
+    /// Names this call for ever: a repeat has the same.
+    pub receipt: Uuid,
     pub market_id: String,
     /// confirming: the market is being read. paid: it is final, and everyone was paid.
     pub state: &'static str,
@@ -126,7 +132,15 @@ pub async fn settlement(
     let mut sum = [0u8; 32];
     sum.copy_from_slice(digest(&SHA256, &bytes).as_ref());
     let hint = Hint { digest: sum, market: MarketTicker(body.market_id), member: body.member_id.map(MemberId) };
-    let (state, credited) = match app.trading.take_hint(&hint).await? {
+    let mut taken = app.trading.take_hint(&hint).await?;
+    // Reading the market and paying take milliseconds as a rule: the answer waits a little, so that it can say what
+    // was credited.
+    let asked = Instant::now();
+    while matches!(taken, HintTaken::Looking { .. }) && asked.elapsed() < WAIT {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        taken = app.trading.state_of(&hint).await?;
+    }
+    let (state, credited) = match taken {
         HintTaken::Looking { credited } => ("confirming", credited),
         HintTaken::Paid { credited } => ("paid", credited),
         HintTaken::Parked => {
@@ -143,6 +157,7 @@ pub async fn settlement(
     }
     Ok(axum::Json(SettlementReceipt {
         received: true,
+        receipt: derived_uuid(&[b"settlement receipt", &hint.digest]),
         market_id: hint.market.0,
         state,
         amount_credited_points: credited.0,

@@ -222,7 +222,7 @@ impl Service {
         let place = json!({"latitude": 40.7484, "longitude": -73.9857, "accuracy_metres": 30.0});
         assert_eq!(self.send(&token, "PUT", "/v1/me/place", place).await.status, 200);
         let bought = json!({
-            "receipt": Uuid::new_v4().to_string(), "member_token": member, "amount_cents": points * 10, "currency": "USD",
+            "receipt": format!("staker-{member}"), "member_token": member, "amount_cents": points * 10, "currency": "USD",
             "purchased_at": self.clock.now()
         });
         assert_eq!(self.signed(till, "/v1/pos/purchases", &bought.to_string()).await.status, 200);

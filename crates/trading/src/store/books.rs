@@ -178,7 +178,7 @@ pub(crate) async fn insert_settlements(pool: &PgPool, rows: &[SettlementReport])
 pub(crate) async fn settlement_revenue(pool: &PgPool, market: &MarketTicker) -> Result<Option<Dollars>> {
     let sum =
         sqlx::query_scalar("SELECT sum(revenue_micros)::bigint FROM trading.exchange_settlement WHERE market = $1");
-    Ok(sum.bind(market.as_str()).fetch_one(pool).await.map(|m: Option<i64>| m.map(Dollars))?)
+    sum.bind(market.as_str()).fetch_one(pool).await.map(|m: Option<i64>| m.map(Dollars))
 }
 
 /// Books a market's revenue, once.

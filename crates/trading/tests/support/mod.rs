@@ -5,7 +5,7 @@ use hunch_db::testing::TestDb;
 use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
 use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{
-    Clock, Clocks, Dollars, ManualClock, MarketTicker, MemberId, Points, SeededEntropy, Side, shard_of,
+    Clock, Clocks, Dollars, ManualClock, MarketTicker, MemberId, Points, SeededEntropy, Side, derived_uuid, shard_of,
 };
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{
@@ -150,7 +150,7 @@ impl Bench {
         let member = self.people.join(vec![new]).await.unwrap()[0];
         self.gate.attest_place(member, NEW_YORK.0, NEW_YORK.1, 30.0).await.unwrap();
         if points > 0 {
-            let gift = (Uuid::new_v4(), member, Points(points));
+            let gift = (derived_uuid(&[b"gift".as_slice(), member.0.as_bytes()]), member, Points(points));
             self.gifts.submit(shard_of(member, 8), gift).await.unwrap();
         }
         member

@@ -1,0 +1,61 @@
+//! The demonstration as a stranger runs it: it tells its last line, and a pulled plug loses nothing.
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn demo(folder: &Path, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hunch"));
+    command.current_dir(folder).args(["demo", "--port", "0", "--pace", "60"]).args(more);
+    command.env_remove("HUNCH_DATA_DIR").stdin(Stdio::null());
+    command
+}
+
+fn last_line(output: &Output) -> Value {
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    serde_json::from_str(text.lines().last().unwrap_or_default()).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn number(line: &Value, path: &str) -> i64 {
+    line.pointer(path).and_then(Value::as_i64).unwrap_or_else(|| panic!("{path} is missing in {line}"))
+}
+
+#[test]
+fn a_pulled_plug_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    // Stakes are on their way and markets are ending when the plug is pulled.
+    let errors = std::fs::File::create(folder.path().join("told")).unwrap();
+    let mut first = demo(folder.path(), &[]).stdout(Stdio::null()).stderr(errors).spawn().unwrap();
+    let begun = Instant::now();
+    while stakes_told(folder.path()) < 20 {
+        assert!(begun.elapsed() < Duration::from_secs(180), "the town does not come to life");
+        assert!(first.try_wait().unwrap().is_none(), "the town ended by itself");
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    let line = last_line(&demo(folder.path(), &["--for", "45s", "--json"]).output().unwrap());
+    assert_eq!(line["audit"]["holds"], true);
+    assert!(number(&line, "/purchases") > 500);
+    assert!(number(&line, "/stakes") > 50);
+    assert!(number(&line, "/markets_settled") >= 5);
+    assert!(number(&line, "/positions_paid") > 10);
+    assert_eq!(number(&line, "/orders/open"), 0);
+    assert!(number(&line, "/latency_ms/final_credited/n") > 10);
+    for check in line["audit"]["checks"].as_array().unwrap() {
+        assert!(check["checked"].as_i64().unwrap() > 0, "{check} looked at nothing");
+        assert_eq!(check["violations"], 0);
+    }
+}
+
+/// The number of stakes in the newest line of the town's own account.
+fn stakes_told(folder: &Path) -> u64 {
+    let told = std::fs::read_to_string(folder.join("told")).unwrap_or_default();
+    let line = told.lines().rev().find(|l| l.contains(" stakes "));
+    let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+    words.windows(2).find(|w| w[1] == "stakes").and_then(|w| w[0].parse().ok()).unwrap_or(0)
+}
