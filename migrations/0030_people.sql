@@ -13,7 +13,7 @@ CREATE TABLE people.sign_in_code (
     code_sha256 bytea       NOT NULL,
     member      uuid        NOT NULL REFERENCES people.member,
     reusable    boolean     NOT NULL,           -- sandbox only
-    expires_at  timestamptz NOT NULL,           -- business time
+    expires_at  timestamptz NOT NULL,           -- wall time
     used_at     timestamptz,
     CONSTRAINT sign_in_code_once PRIMARY KEY (code_sha256)
 );
@@ -21,7 +21,7 @@ CREATE TABLE people.sign_in_code (
 CREATE TABLE people.session (
     token_sha256 bytea       NOT NULL,
     member       uuid        NOT NULL REFERENCES people.member,
-    expires_at   timestamptz NOT NULL,          -- business time
+    expires_at   timestamptz NOT NULL,          -- wall time
     revoked_at   timestamptz,
     CONSTRAINT session_once PRIMARY KEY (token_sha256)
 );

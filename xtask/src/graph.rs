@@ -98,3 +98,19 @@ fn only_the_executable_knows_the_real_exchange() {
         .collect();
     assert_eq!(known_by, ["hunch"]);
 }
+
+/// Permits that nobody was judged for exist in tests only.
+#[test]
+fn forged_permits_stay_in_tests() {
+    let metadata = workspace::metadata(false).unwrap();
+    let mut wrong = Vec::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let features = dependency["features"].as_array().unwrap();
+            if dependency["name"] == "hunch-safeguards" && dependency["kind"] != "dev" && !features.is_empty() {
+                wrong.push(package["name"].to_string());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these ask for forged permits outside their tests: {wrong:?}");
+}

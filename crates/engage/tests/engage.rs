@@ -20,6 +20,8 @@ use hunch_loyalty::{
 use hunch_messages::{Message, StandingChanged};
 use hunch_messaging::copy::betting_word;
 use hunch_messaging::{Cause, PromptGate, PushTruth, Withheld, inbox, notice, notice_id, why_no_push};
+use hunch_safeguards::PromptPermit;
+use hunch_safeguards::testing::prompt_permit;
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use sqlx::Row;
@@ -30,25 +32,17 @@ use uuid::Uuid;
 #[derive(Clone, Default)]
 struct Switch(Arc<AtomicBool>);
 
-struct Permit;
-
 #[async_trait]
 impl PromptGate for Switch {
-    type Permit = Permit;
-
-    async fn permit(&self, _: MemberId, _: Option<DeviceId>, _: &str) -> Result<Permit, Withheld> {
+    async fn permit(&self, member: MemberId, device: Option<DeviceId>, _: &str) -> Result<PromptPermit, Withheld> {
         if self.0.load(Ordering::SeqCst) {
             return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
         }
-        Ok(Permit)
+        Ok(prompt_permit(member, device, 1, Timestamp::UNIX_EPOCH))
     }
 
-    async fn still_holds(&self, _: &Permit) -> bool {
+    async fn still_holds(&self, _: &PromptPermit) -> bool {
         true
-    }
-
-    fn standing_version(_: &Permit) -> i64 {
-        1
     }
 }
 

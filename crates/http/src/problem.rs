@@ -267,7 +267,9 @@ impl From<hunch_people::PeopleError> for Problem {
             E::Zone(_) | E::Person(VaultError::Name | VaultError::BirthDate) => ProblemKind::Invalid,
             E::Code => ProblemKind::SignInCode,
             E::TooManyTries => ProblemKind::TooManyTries,
-            E::Person(VaultError::Storage) | E::Storage(_) => return Problem::storage(&error),
+            E::Person(VaultError::Storage) | E::Storage(_) | E::Log(_) | E::Commit(_) => {
+                return Problem::storage(&error);
+            }
         };
         Problem::new(kind, error.to_string())
     }

@@ -11,34 +11,43 @@ pub struct Withheld {
     pub sentence: String,
 }
 
-/// THE gate, as messaging sees it.
+/// THE gate, as messaging sees it: someone who asks `safeguards`.
 ///
-/// A permit cannot be copied or stored, and only the gate makes one. Whoever cannot be judged is
-/// withheld: a failing database is a refusal.
+/// A permit is a type that only `safeguards` can make, so whatever stands here cannot let a prompt out by itself. Whoever
+/// cannot be judged is withheld: a failing database is a refusal.
+///
+/// ```compile_fail,E0451
+/// # use hunch_kernel::{DeviceId, MemberId};
+/// # use hunch_messaging::Withheld;
+/// # use hunch_safeguards::PromptPermit;
+/// struct Generous;
+/// #[async_trait::async_trait]
+/// impl hunch_messaging::PromptGate for Generous {
+///     async fn permit(&self, member: MemberId, device: Option<DeviceId>, _: &str) -> Result<PromptPermit, Withheld> {
+///         Ok(PromptPermit { member, device, standing_version: 1, given_at: jiff::Timestamp::MIN })
+///     }
+///     async fn still_holds(&self, _: &PromptPermit) -> bool {
+///         true
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait PromptGate: Send + Sync + 'static {
-    type Permit: Send + Sync + 'static;
-
     /// May this member be prompted about this category now? `device` is None where no device is known yet.
     async fn permit(
         &self,
         member: MemberId,
         device: Option<DeviceId>,
         category: &str,
-    ) -> Result<Self::Permit, Withheld>;
+    ) -> Result<PromptPermit, Withheld>;
 
     /// Whether nothing has changed since the permit was given. Asked just before the socket.
-    async fn still_holds(&self, permit: &Self::Permit) -> bool;
-
-    /// The standing version the permit was given at, for the record of the attempt.
-    fn standing_version(permit: &Self::Permit) -> i64;
+    async fn still_holds(&self, permit: &PromptPermit) -> bool;
 }
 
 /// `safeguards` is the gate of a real programme.
 #[async_trait]
 impl PromptGate for Safeguards {
-    type Permit = PromptPermit;
-
     async fn permit(
         &self,
         member: MemberId,
@@ -51,35 +60,5 @@ impl PromptGate for Safeguards {
 
     async fn still_holds(&self, permit: &PromptPermit) -> bool {
         self.prompt_still_holds(permit).await.is_ok()
-    }
-
-    fn standing_version(permit: &PromptPermit) -> i64 {
-        permit.standing_version()
-    }
-}
-
-/// Permits nobody. For a programme without safeguards: members get receipts and offers, never a prompt.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ClosedGate;
-
-/// A permit that cannot exist.
-#[derive(Debug)]
-pub enum NoPermit {}
-
-#[async_trait]
-impl PromptGate for ClosedGate {
-    type Permit = NoPermit;
-
-    async fn permit(&self, _: MemberId, _: Option<DeviceId>, _: &str) -> Result<NoPermit, Withheld> {
-        let sentence = "Prompts are switched off.".to_owned();
-        Err(Withheld { code: "prompts_off".to_owned(), sentence })
-    }
-
-    async fn still_holds(&self, permit: &NoPermit) -> bool {
-        match *permit {}
-    }
-
-    fn standing_version(permit: &NoPermit) -> i64 {
-        match *permit {}
     }
 }

@@ -6,6 +6,7 @@
 
 use futures_util::{StreamExt as _, stream};
 use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId};
+use hunch_safeguards::PromptPermit;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::PgPool;
@@ -192,7 +193,7 @@ impl<G: PromptGate> Sender<G> {
             (_, prepared) => prepared,
         };
         let at = self.clocks.business.now();
-        let standing = permit.as_ref().map(G::standing_version);
+        let standing = permit.as_ref().map(PromptPermit::standing_version);
         let (outcome, status, wait) = match prepared {
             Ok(outgoing) => self.transmit(outgoing, &claimed).await,
             Err(outcome) => (outcome, None, Duration::ZERO),

@@ -18,6 +18,8 @@ use hunch_messaging::{
     push_counts, subscribe, subscriptions, unsubscribe, why_no_push, withdraw_prompts, withhold_at_fetch,
     write_notices,
 };
+use hunch_safeguards::PromptPermit;
+use hunch_safeguards::testing::prompt_permit;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,26 +87,23 @@ struct Switch {
     lapses: Arc<AtomicBool>,
 }
 
-struct Permit(i64);
-
 #[async_trait]
 impl PromptGate for Switch {
-    type Permit = Permit;
-
-    async fn permit(&self, _: MemberId, device: Option<DeviceId>, category: &str) -> Result<Permit, Withheld> {
+    async fn permit(
+        &self,
+        member: MemberId,
+        device: Option<DeviceId>,
+        category: &str,
+    ) -> Result<PromptPermit, Withheld> {
         assert!(device.is_some() && category == "weather");
         if self.closed.load(Ordering::SeqCst) {
             return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
         }
-        Ok(Permit(7))
+        Ok(prompt_permit(member, device, 7, Timestamp::UNIX_EPOCH))
     }
 
-    async fn still_holds(&self, _: &Permit) -> bool {
+    async fn still_holds(&self, _: &PromptPermit) -> bool {
         !self.lapses.load(Ordering::SeqCst)
-    }
-
-    fn standing_version(permit: &Permit) -> i64 {
-        permit.0
     }
 }
 

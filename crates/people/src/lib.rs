@@ -7,10 +7,12 @@ pub use codes::sign_in_code;
 
 use hunch_db::Database;
 use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, random_token, shard_of};
+use hunch_log::{CommitError, LogError, ShardTx};
+use hunch_messages::{MemberJoined, Message};
 use hunch_vault::{Person, Vault, VaultError};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
@@ -72,6 +74,10 @@ pub enum PeopleError {
     TooManyTries,
     #[error("people storage failed")]
     Storage(#[from] sqlx::Error),
+    #[error("the log of members could not be written")]
+    Log(#[from] LogError),
+    #[error("new members could not be committed; send them again")]
+    Commit(#[from] CommitError),
 }
 
 impl From<VaultError> for PeopleError {
@@ -131,10 +137,21 @@ impl People {
         let zones: Vec<String> = people.iter().map(|p| p.home_zone.clone()).collect();
         let persons: Vec<(MemberId, Person)> = ids.iter().copied().zip(people.into_iter().map(|p| p.person)).collect();
         self.vault.enter(&persons, now).await?;
-        let mut tx = self.database.app().begin().await?;
-        store::insert_members(&mut tx, &ids, &zones, self.shards, now).await?;
-        hunch_ledger::open_members(&mut tx, &ids, self.shards).await?;
-        tx.commit().await?;
+        let mut by_shard: BTreeMap<Shard, Vec<usize>> = BTreeMap::new();
+        for (n, id) in ids.iter().enumerate() {
+            by_shard.entry(shard_of(*id, self.shards)).or_default().push(n);
+        }
+        for (shard, places) in by_shard {
+            let members: Vec<MemberId> = places.iter().map(|n| ids[*n]).collect();
+            let zones: Vec<String> = places.iter().map(|n| zones[*n].clone()).collect();
+            let mut tx = ShardTx::begin(self.database.app(), shard, now).await?;
+            let new = store::insert_members(tx.conn(), &members, &zones, self.shards, now).await?;
+            hunch_ledger::open_members(tx.conn(), &members, self.shards).await?;
+            for member in new {
+                tx.announce(Message::MemberJoined(MemberJoined { v: 1, member: member.0, at: now }));
+            }
+            tx.commit().await?;
+        }
         Ok(ids)
     }
 
@@ -151,7 +168,7 @@ impl People {
     pub async fn new_codes(&self, members: &[MemberId], reusable: bool) -> Result<Vec<String>, PeopleError> {
         let codes: Vec<String> = members.iter().map(|_| sign_in_code(self.entropy.as_ref())).collect();
         let digests: Vec<Vec<u8>> = codes.iter().map(|c| sha(c)).collect();
-        let expires = later(self.clocks.business.now(), SignedDuration::from_hours(CODE_HOURS));
+        let expires = later(self.clocks.wall.now(), SignedDuration::from_hours(CODE_HOURS));
         store::insert_codes(self.database.app(), &digests, members, reusable, expires).await?;
         Ok(codes)
     }
@@ -159,7 +176,8 @@ impl People {
     /// # Errors
     /// `Code` for a wrong, used or old code alike; `TooManyTries` slows guessing down.
     pub async fn sign_in(&self, code: &str) -> Result<Session, PeopleError> {
-        let now = self.clocks.business.now();
+        // Credentials live by the wall clock, as signatures do: a town that runs fast must not sign everyone out.
+        let now = self.clocks.wall.now();
         let code = codes::normalise(code);
         let beginning: String = code.chars().take(BEGINNING).collect();
         self.count_try(&beginning)?;
@@ -191,7 +209,7 @@ impl People {
     /// # Errors
     /// `Storage`.
     pub async fn session(&self, token: &str) -> Result<Option<MemberId>, PeopleError> {
-        let now = self.clocks.business.now();
+        let now = self.clocks.wall.now();
         let key = sha(token);
         if let Some((member, until)) = self.lock().sessions.get(&key)
             && *until > now
@@ -216,7 +234,7 @@ impl People {
     /// `Storage`.
     pub async fn sign_out(&self, token: &str) -> Result<(), PeopleError> {
         let key = sha(token);
-        store::revoke_session(self.database.app(), &key, self.clocks.business.now()).await?;
+        store::revoke_session(self.database.app(), &key, self.clocks.wall.now()).await?;
         self.lock().sessions.remove(&key);
         Ok(())
     }

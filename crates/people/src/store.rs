@@ -10,25 +10,26 @@ use crate::Member;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
+/// Adds members and gives those that were not there.
 pub(crate) async fn insert_members(
     conn: &mut PgConnection,
     ids: &[MemberId],
     zones: &[String],
     shards: u16,
     now: Timestamp,
-) -> Result<()> {
-    sqlx::query(
+) -> Result<Vec<MemberId>> {
+    let new: Vec<Uuid> = sqlx::query_scalar(
         "INSERT INTO people.member (member, shard, home_zone, joined_at)
          SELECT member, shard, zone, $4 FROM UNNEST($1::uuid[], $2::int2[], $3::text[]) AS t(member, shard, zone)
-         ON CONFLICT ON CONSTRAINT member_once DO NOTHING",
+         ON CONFLICT ON CONSTRAINT member_once DO NOTHING RETURNING member",
     )
     .bind(ids.iter().map(|m| m.0).collect::<Vec<Uuid>>())
     .bind(ids.iter().map(|m| shard_of(*m, shards).0).collect::<Vec<i16>>())
     .bind(zones)
     .bind(now.to_sqlx())
-    .execute(conn)
+    .fetch_all(conn)
     .await?;
-    Ok(())
+    Ok(new.into_iter().map(MemberId).collect())
 }
 
 pub(crate) async fn count(pool: &PgPool) -> Result<i64> {

@@ -36,6 +36,8 @@ mod place;
 mod protect;
 mod rules;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use denial::{DENIALS, Denial, DenialCode};
 pub use gate::{Charges, Overview, Safeguards, restore, still_holds};

@@ -199,12 +199,12 @@ async fn floor(options: &LedgerBench, owner: &PgPool) -> anyhow::Result<f64> {
     Ok(per_second)
 }
 
-async fn wal_bytes(pool: &PgPool) -> anyhow::Result<f64> {
+pub(super) async fn wal_bytes(pool: &PgPool) -> anyhow::Result<f64> {
     Ok(sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8").fetch_one(pool).await?)
 }
 
 /// Processor seconds of this process and of everything it started that still runs or has ended.
-fn cpu_seconds() -> f64 {
+pub(super) fn cpu_seconds() -> f64 {
     let group = |name: String| -> Option<(u32, u32, f64)> {
         let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
         let rest: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
@@ -223,7 +223,7 @@ fn cpu_seconds() -> f64 {
     total
 }
 
-fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
+pub(super) fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
     let folder = settings.folder().with_file_name(format!("bench-{}", std::process::id()));
     std::path::absolute(&folder).with_context(|| folder.display().to_string())
 }

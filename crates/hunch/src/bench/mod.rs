@@ -1,5 +1,6 @@
 //! `hunch bench NAME`: speed as one JSON line each, with a floor measured in the same run.
 
+mod earn_http;
 mod ledger;
 
 use crate::settings::Settings;
@@ -10,6 +11,8 @@ use std::time::Duration;
 pub enum Bench {
     /// Points commands through the batcher, against PostgreSQL writing the same rows by itself.
     Ledger(ledger::LedgerBench),
+    /// Purchases over HTTP as tills send them, against requests that do nothing.
+    EarnHttp(earn_http::EarnHttpBench),
 }
 
 /// What every benchmark prints.
@@ -20,7 +23,8 @@ pub struct Measured {
     pub p50_ms: f64,
     pub p95_ms: f64,
     pub p99_ms: f64,
-    /// The same rows written by PostgreSQL alone with plain set-based statements, in the same run.
+    /// What the machine does without our work, in the same run: plain set-based writes of the same rows for `ledger`,
+    /// requests that do nothing for `earn-http`.
     pub floor_per_second: u64,
     pub share_of_floor: f64,
     /// Processor time of this process and its database for one item.
@@ -34,6 +38,7 @@ pub struct Measured {
 pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
     let measured = match bench {
         Bench::Ledger(options) => ledger::run(options, settings).await?,
+        Bench::EarnHttp(options) => earn_http::run(options, settings).await?,
     };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())

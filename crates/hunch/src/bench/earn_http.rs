@@ -1,0 +1,158 @@
+//! Purchases over HTTP, as tills send them: signed, over kept connections, each answered after its points are committed.
+//! Clients and programme share the machine, so the figures are a lower bound of what the programme does alone. The floor
+//! is the same clients asking for `/healthz`, in the same run.
+
+use anyhow::{Context, ensure};
+use hunch_kernel::derived_uuid;
+use hunch_town::{MemberLogin, Operator, Purchase, Till, TillLogin};
+use reqwest::Client;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+use crate::bench::ledger::{cpu_seconds, tempfile_folder, wal_bytes};
+use crate::bench::{Measured, machine, percentile};
+use crate::serve::Served;
+use crate::settings::{Settings, Source};
+
+#[derive(clap::Args, Debug)]
+pub struct EarnHttpBench {
+    /// Seconds to measure, after one to warm up.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Parallel clients, each with one request on its way.
+    #[arg(long, default_value_t = 64)]
+    clients: usize,
+    /// Purchases of one request: 1 to 500.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
+    batch: u32,
+    #[arg(long, default_value_t = 5_000)]
+    members: usize,
+}
+
+const TILLS: usize = 40;
+const WARM_UP: Duration = Duration::from_secs(1);
+
+pub async fn run(options: &EarnHttpBench, settings: &Settings) -> anyhow::Result<Measured> {
+    let folder = tempfile_folder(settings)?;
+    let mut own = settings.clone();
+    own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
+    own.set("database.url", String::new(), Source::CommandLine)?;
+    own.set("server.listen", "127.0.0.1:0".to_owned(), Source::CommandLine)?;
+    let served = Served::start(&own).await?;
+    let measured = measure(options, &served).await;
+    served.stop().await?;
+    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    measured
+}
+
+async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Measured> {
+    let base = format!("http://{}", served.address);
+    let http = Client::builder().pool_max_idle_per_host(options.clients).build()?;
+    let operator = Operator::new(http.clone(), &base, &served.operator_token);
+    let members = members(&operator, options.members).await?;
+    let mut tills = Vec::new();
+    for n in 0..TILLS {
+        let shop = derived_uuid(&[b"bench-shop", &n.to_be_bytes()]);
+        let login: TillLogin = operator.open_shop(shop, &format!("Shop {n}"), "grocer", "America/New_York").await?;
+        tills.push(Till::open(http.clone(), &base, served.clocks.wall.clone(), &login).await?);
+    }
+    let floor = floor(options, &http, &base).await?;
+
+    let app = served.database.app();
+    let (wal_before, cpu_before, begun) = (wal_bytes(app).await?, cpu_seconds(), Instant::now());
+    let measuring = begun + WARM_UP;
+    let end = measuring + Duration::from_secs(options.seconds);
+    let mut clients = JoinSet::new();
+    for client in 0..options.clients {
+        let (till, clocks) = (tills[client % TILLS].clone(), served.clocks.clone());
+        let own: Vec<MemberLogin> = members.iter().skip(client).step_by(options.clients).cloned().collect();
+        let batch = options.batch as usize;
+        clients.spawn(async move {
+            let (mut answered, mut total, mut n) = (Vec::new(), 0usize, 0usize);
+            while Instant::now() < end {
+                let purchases: Vec<Purchase> = (0..batch)
+                    .map(|i| Purchase {
+                        receipt: format!("{client}-{}", n + i),
+                        member_token: own[(n + i) % own.len()].member_token,
+                        amount_cents: 100 + ((n + i) % 5_000) as i64,
+                        currency: "USD",
+                        purchased_at: clocks.business.now(),
+                    })
+                    .collect();
+                n += batch;
+                let sent = Instant::now();
+                if batch == 1 {
+                    till.report(&purchases[0]).await?;
+                } else {
+                    let (_, refused) = till.report_all(&purchases).await?;
+                    ensure!(refused == 0, "{refused} purchases of a batch were refused");
+                }
+                total += batch;
+                if sent >= measuring {
+                    answered.push(sent.elapsed());
+                }
+            }
+            anyhow::Ok((answered, total))
+        });
+    }
+    let (mut latencies, mut total) = (Vec::new(), 0);
+    while let Some(done) = clients.join_next().await {
+        let (answered, sent) = done??;
+        latencies.extend(answered);
+        total += sent;
+    }
+    let took = begun.elapsed().as_secs_f64();
+    let (wal, cpu) = (wal_bytes(app).await? - wal_before, cpu_seconds() - cpu_before);
+    latencies.sort_unstable();
+    let per_second = latencies.len() as f64 * f64::from(options.batch) / options.seconds as f64;
+    ensure!(total > 0 && took > 0.0, "no purchase was answered");
+    Ok(Measured {
+        bench: "earn-http",
+        per_second: per_second as u64,
+        p50_ms: percentile(&latencies, 0.50),
+        p95_ms: percentile(&latencies, 0.95),
+        p99_ms: percentile(&latencies, 0.99),
+        floor_per_second: floor as u64,
+        share_of_floor: per_second / floor,
+        cpu_us_per: cpu * 1e6 / total as f64,
+        wal_bytes_per: wal as f64 / total as f64,
+        clients: options.clients,
+        batch: options.batch as usize,
+        machine: machine(),
+    })
+}
+
+async fn members(operator: &Operator, count: usize) -> anyhow::Result<Vec<MemberLogin>> {
+    let mut members = Vec::with_capacity(count);
+    for first in (0..count).step_by(500) {
+        let people = (first..count.min(first + 500)).map(|n| {
+            json!({"full_name": format!("Member {n}"), "email": "", "phone": "", "birth_date": "1980-01-01", "home_zone": "America/New_York"})
+        });
+        members.extend(operator.add_members(people.collect(), true).await?);
+    }
+    Ok(members)
+}
+
+/// Requests a second that do nothing.
+async fn floor(options: &EarnHttpBench, http: &Client, base: &str) -> anyhow::Result<f64> {
+    let lasting = Duration::from_secs((options.seconds / 3).max(1));
+    let begun = Instant::now();
+    let mut clients = JoinSet::new();
+    for _ in 0..options.clients {
+        let (http, url) = (http.clone(), format!("{base}/healthz"));
+        clients.spawn(async move {
+            let mut n = 0u64;
+            while begun.elapsed() < lasting {
+                http.get(&url).send().await?.bytes().await?;
+                n += 1;
+            }
+            anyhow::Ok(n)
+        });
+    }
+    let mut total = 0;
+    while let Some(done) = clients.join_next().await {
+        total += done??;
+    }
+    Ok(total as f64 * f64::from(options.batch) / begun.elapsed().as_secs_f64())
+}

@@ -1,0 +1,16 @@
+//! Permits for tests of those who need one. Only built for tests: see the feature in `Cargo.toml`.
+
+use hunch_kernel::{DeviceId, MemberId};
+use jiff::Timestamp;
+
+use crate::PromptPermit;
+
+/// A permit that nobody was judged for.
+pub fn prompt_permit(
+    member: MemberId,
+    device: Option<DeviceId>,
+    standing_version: i64,
+    given_at: Timestamp,
+) -> PromptPermit {
+    PromptPermit { member, device, standing_version, given_at }
+}
