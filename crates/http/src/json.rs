@@ -35,5 +35,28 @@ pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> R
     if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Problem::new(ProblemKind::MediaType, "send the header Content-Type: application/json"));
     }
+    if holds_nul(bytes) {
+        return Err(Problem::new(ProblemKind::BadJson, "text must not hold the character U+0000"));
+    }
     serde_json::from_slice(bytes).map_err(|e| Problem::new(ProblemKind::BadJson, e.to_string()))
+}
+
+/// Whether a string of this JSON holds U+0000, which no text column can keep: an escape that is not itself escaped.
+fn holds_nul(bytes: &[u8]) -> bool {
+    bytes.windows(6).enumerate().any(|(at, window)| {
+        window == b"\\u0000" && bytes[..at].iter().rev().take_while(|b| **b == b'\\').count().is_multiple_of(2)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds_nul;
+
+    #[test]
+    fn only_the_character_counts_not_the_text_about_it() {
+        assert!(holds_nul(br#"{"a": "x\u0000y"}"#));
+        assert!(holds_nul(br#"{"a": "\\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a": "\\u0000"}"#));
+        assert!(!holds_nul(br#"{"a": "\u0001"}"#));
+    }
 }

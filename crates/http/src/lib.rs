@@ -6,6 +6,7 @@
 
 mod app;
 mod credentials;
+mod extract;
 mod idempotency;
 mod json;
 mod openapi;

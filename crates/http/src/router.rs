@@ -82,6 +82,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(pages::routes())
         .fallback(|| async { Problem::bare(ProblemKind::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::bare(ProblemKind::MethodNotAllowed) })
+        .layer(from_fn(refuse_nul))
         .layer(from_fn(measure))
         .layer(from_fn(limit_time))
         .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
@@ -105,6 +106,14 @@ async fn measure(request: Request, next: Next) -> Response<Body> {
     metrics::counter!("hunch_http_requests_total", &labels).increment(1);
     metrics::histogram!("hunch_http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
     response
+}
+
+/// An address with the character U+0000 names nothing: no text of ours can hold it.
+async fn refuse_nul(request: Request, next: Next) -> Response<Body> {
+    if request.uri().path_and_query().is_some_and(|p| p.as_str().contains("%00")) {
+        return Problem::bare(ProblemKind::NotFound).into_response();
+    }
+    next.run(request).await
 }
 
 async fn limit_time(request: Request, next: Next) -> Response<Body> {

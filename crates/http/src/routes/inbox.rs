@@ -1,6 +1,6 @@
 //! Notices: the inbox, what a push leads to, subscriptions, and why a purchase brought no push.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::{MemberSession, Operator};
+use crate::extract::{Path, Query};
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::me::PageQuery;
@@ -127,9 +128,8 @@ pub struct InboxLine {
 pub async fn inbox(
     State(app): State<Arc<App>>,
     session: MemberSession,
-    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+    Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Inbox>, Problem> {
-    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
     let limit = page::limit(query.limit)?.min(page::LIMIT_MAX - 1);
     let before = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, NoticeId(id)));
     let mut entries = hunch_messaging::inbox(&app.pool, session.member, before, limit + 1).await?;

@@ -1,6 +1,6 @@
 //! What can be staked on today. Prices are points a contract; a contract pays a hundred points, or nothing.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use hunch_kernel::{MarketTicker, PointRate, Price, Side};
 use hunch_markets::{Kind, Market, result_word, status_word};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::credentials::MemberSession;
+use crate::extract::{Path, Query};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::page;
 
@@ -105,9 +106,8 @@ pub(crate) fn body(market: &Market, with_rules: bool) -> MarketBody {
 pub async fn markets(
     State(app): State<Arc<App>>,
     _: MemberSession,
-    query: Result<Query<MarketsQuery>, axum::extract::rejection::QueryRejection>,
+    Query(query): Query<MarketsQuery>,
 ) -> Result<axum::Json<MarketList>, Problem> {
-    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
     let kind: Option<Kind> = match query.category.as_deref() {
         None => None,
         Some(word) => Some(word.parse().map_err(|()| {

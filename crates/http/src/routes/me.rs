@@ -1,6 +1,6 @@
 //! The member's own screen: who am I here, what do I have, what happened, and the code for the till.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
 use fast_qr::qr::QRBuilder;
 use hunch_ledger::{MemberBalance, StatementCursor, StatementLine};
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::MemberSession;
+use crate::extract::Query;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::page;
 
@@ -113,9 +114,8 @@ pub struct Line {
 pub async fn statement(
     State(app): State<Arc<App>>,
     session: MemberSession,
-    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+    Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Statement>, Problem> {
-    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
     let limit = page::limit(query.limit)?;
     let before = page::decode::<(i64, i16)>(query.cursor.as_deref())?.map(|(seq, line)| StatementCursor { seq, line });
     let found = hunch_ledger::statement(&app.pool, session.member, before, limit + 1);

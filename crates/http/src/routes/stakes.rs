@@ -1,7 +1,7 @@
 //! Quotes, orders, positions.
 
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use hunch_kernel::{MarketTicker, OrderId, Points, PositionId, QuoteId, Side};
 use hunch_markets::Market;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::MemberSession;
+use crate::extract::{Path, Query};
 use crate::idempotency;
 use crate::json::{self, Json};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
@@ -214,9 +215,8 @@ pub struct Orders {
 pub async fn orders(
     State(app): State<Arc<App>>,
     session: MemberSession,
-    query: Result<Query<PageQuery>, axum::extract::rejection::QueryRejection>,
+    Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Orders>, Problem> {
-    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
     let limit = page::limit(query.limit)?;
     let before = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, OrderId(id)));
     let mut found = app.trading.orders(session.member, before, limit + 1).await?;
@@ -319,9 +319,8 @@ fn position_body(holding: &Holding) -> PositionBody {
 pub async fn positions(
     State(app): State<Arc<App>>,
     session: MemberSession,
-    query: Result<Query<PositionsQuery>, axum::extract::rejection::QueryRejection>,
+    Query(query): Query<PositionsQuery>,
 ) -> Result<axum::Json<Positions>, Problem> {
-    let Query(query) = query.map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))?;
     let open_only = match query.status.as_deref() {
         None | Some("open") => true,
         Some("all") => false,

@@ -1,6 +1,6 @@
 //! The operator's view of trading: what is going on, the switch, money put in, corrections by two people.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use hunch_exchange::{ExchangeShard, MarketResult};
 use hunch_kernel::{Dollars, MarketTicker, Price};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::Operator;
+use crate::extract::Path;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::webhook::OutcomeWord;

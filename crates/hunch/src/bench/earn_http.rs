@@ -116,7 +116,7 @@ async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Mea
         floor_per_second: floor as u64,
         share_of_floor: per_second / floor,
         cpu_us_per: cpu * 1e6 / total as f64,
-        wal_bytes_per: wal as f64 / total as f64,
+        wal_bytes_per: wal / total as f64,
         clients: options.clients,
         batch: options.batch as usize,
         machine: machine(),
