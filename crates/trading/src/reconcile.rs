@@ -63,7 +63,7 @@ impl Trading {
     /// When the exchange or the database fails.
     pub async fn open_books(&self) -> Result<(), TradingError> {
         let mut conn = self.pool.acquire().await?;
-        if !hunch_treasury::cash(&mut conn).await?.is_empty() {
+        if hunch_treasury::begun(&mut conn).await? {
             return Ok(());
         }
         let opening: Vec<_> = self

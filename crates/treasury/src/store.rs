@@ -57,12 +57,13 @@ pub async fn balances(conn: &mut PgConnection) -> Result<BTreeMap<i16, Dollars>,
     rows.iter().map(|r| Ok((r.try_get(0)?, Dollars(r.try_get(1)?)))).collect()
 }
 
-/// One account's balance, debits minus credits.
+/// Whether any money at the exchange was ever booked.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn balance(conn: &mut PgConnection, account: Account) -> Result<Dollars, sqlx::Error> {
-    Ok(balances(conn).await?.remove(&account.code()).unwrap_or_default())
+pub async fn begun(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM treasury.entry WHERE exchange_shard IS NOT NULL)");
+    found.fetch_one(conn).await
 }
 
 /// Our money at the exchange, per exchange shard, as our entries say.
