@@ -33,6 +33,7 @@ const SENDERS: usize = 2;
 const SEND_BATCH: usize = 500;
 const NOTHING_TO_SEND: Duration = Duration::from_millis(20);
 const CONSUME_BATCHES_MAX: i64 = 200;
+const CONSUME_TOGETHER: Duration = Duration::from_millis(20);
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
@@ -222,7 +223,12 @@ async fn consume(engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>, shard: 
             }
         }
         tokio::select! {
-            () = engage.wait(shard) => {}
+            () = engage.wait(shard) => {
+                // A little company: one transaction then serves the purchases of some milliseconds.
+                if stop.run_until_cancelled(tokio::time::sleep(CONSUME_TOGETHER)).await.is_none() {
+                    return;
+                }
+            }
             // Writers in other processes are not heard.
             () = tokio::time::sleep(LOOK_ANYWAY) => {}
             () = stop.cancelled() => return,

@@ -21,7 +21,7 @@ pub struct EarnHttpBench {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Parallel clients, each with one request on its way.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 256)]
     clients: usize,
     /// Purchases of one request: 1 to 500.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=500))]
