@@ -65,8 +65,7 @@ impl ShardHandler for StakeHandler {
             answers.push(if let Some(order) = known.get(&request.order) {
                 Some(Ok(StakeAnswer { order: order.clone(), first: false }))
             } else if seen.contains(&request.order) {
-                // The same quote twice in one batch: the second is answered when it asks again.
-                Some(Err(StakeRefusal::Busy))
+                None // the same quote twice in one batch: answered below, as a repeat
             } else if !staking {
                 Some(Err(StakeRefusal::Paused))
             } else if quote.expires_at <= now {
@@ -113,7 +112,16 @@ impl ShardHandler for StakeHandler {
             let order = made.remove(&row.order).ok_or_else(|| BatchError::Handler("an order was not stored".into()))?;
             answers[n] = Some(Ok(StakeAnswer { order, first: true }));
         }
-        Ok(answers.into_iter().map(|a| a.unwrap_or(Err(StakeRefusal::Busy))).collect())
+        let made: HashMap<OrderId, Order> = answers
+            .iter()
+            .filter_map(|a| Some(a.as_ref()?.as_ref().ok()?.order.clone()))
+            .map(|order| (order.id, order))
+            .collect();
+        let repeat = |request: &StakeRequest| {
+            let order = made.get(&request.order).cloned().ok_or(StakeRefusal::Busy)?;
+            Ok(StakeAnswer { order, first: false })
+        };
+        Ok(answers.into_iter().zip(requests).map(|(answer, r)| answer.unwrap_or_else(|| repeat(r))).collect())
     }
 }
 
