@@ -21,7 +21,7 @@ pub use listen::Listener;
 pub use market::{Market, ends_at, ends_today, result_word, status_word};
 pub use observe::{Observed, Seen};
 pub use state::{Known, Step, step};
-pub use store::{Final, amended_since, final_of, watch};
+pub use store::{Final, amended_since, final_of, finals, watch};
 pub use sync::SyncReport;
 
 use hunch_exchange::{Exchange, ExchangeError};

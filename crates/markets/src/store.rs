@@ -369,30 +369,40 @@ pub struct Final {
     pub seen_wall: Timestamp,
 }
 
+/// The final results of those of these markets that have one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn finals(conn: &mut PgConnection, tickers: &[MarketTicker]) -> Result<Vec<Final>> {
+    let rows = sqlx::query(
+        "SELECT ticker, revision, result, value, settled_at, seen_at, seen_wall FROM markets.final WHERE ticker = ANY($1)
+         ORDER BY seen_wall",
+    )
+    .bind(names(tickers))
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            let result: &str = r.try_get("result")?;
+            Ok(Final {
+                ticker: MarketTicker(r.try_get("ticker")?),
+                revision: r.try_get("revision")?,
+                result: result_of(result).ok_or_else(|| strange("result", result))?,
+                value: price(r.try_get("value")?)?,
+                settled_at: time(r, "settled_at")?,
+                seen_at: time(r, "seen_at")?,
+                seen_wall: time(r, "seen_wall")?,
+            })
+        })
+        .collect()
+}
+
 /// The final result of a market, once there is one.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn final_of(conn: &mut PgConnection, ticker: &MarketTicker) -> Result<Option<Final>> {
-    let row = sqlx::query(
-        "SELECT revision, result, value, settled_at, seen_at, seen_wall FROM markets.final WHERE ticker = $1",
-    )
-    .bind(ticker.as_str())
-    .fetch_optional(conn)
-    .await?;
-    row.map(|r| {
-        let result: &str = r.try_get("result")?;
-        Ok(Final {
-            ticker: ticker.clone(),
-            revision: r.try_get("revision")?,
-            result: result_of(result).ok_or_else(|| strange("result", result))?,
-            value: price(r.try_get("value")?)?,
-            settled_at: time(&r, "settled_at")?,
-            seen_at: time(&r, "seen_at")?,
-            seen_wall: time(&r, "seen_wall")?,
-        })
-    })
-    .transpose()
+    Ok(finals(conn, std::slice::from_ref(ticker)).await?.pop())
 }
 
 /// How many results were amended before they were paid, since (business time).

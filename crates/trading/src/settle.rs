@@ -27,10 +27,11 @@ impl Trading {
     /// When the database fails; what was paid before stays paid, the next step goes on.
     pub async fn settle_step(&self) -> Result<Settled, TradingError> {
         let mut settled = Settled::default();
-        for market in store::unsettled(&self.pool).await? {
-            let mut conn = self.pool.acquire().await?;
-            let Some(result) = hunch_markets::final_of(&mut conn, &market).await? else { continue };
-            drop(conn);
+        let open = store::unsettled(&self.pool).await?;
+        let mut conn = self.pool.acquire().await?;
+        let finals = hunch_markets::finals(&mut conn, &open).await?;
+        drop(conn);
+        for result in finals {
             let shards = (0..self.shards).map(|shard| self.pay_shard(&result, Shard(shard as i16)));
             for paid in futures_util::future::join_all(shards).await {
                 let paid = paid?;
