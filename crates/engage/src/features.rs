@@ -163,10 +163,10 @@ impl Facts {
             Err(index) => {
                 self.days.insert(index, Day { day, ..Day::default() });
                 let newest = self.days.last().map_or(day, |last| last.day);
-                let old =
-                    self.days.iter().take_while(|known| known.day + DAYS_KEPT < newest && known.day != day).count();
-                self.days.drain(..old);
-                index.saturating_sub(old)
+                // Receipts that arrive too late come in any order, so the old days may stand on both sides of this one.
+                let before = self.days[..index].iter().filter(|known| known.day + DAYS_KEPT < newest).count();
+                self.days.retain(|known| known.day + DAYS_KEPT >= newest || known.day == day);
+                index - before
             }
         };
         &mut self.days[index]
