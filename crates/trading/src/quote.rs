@@ -154,7 +154,7 @@ mod tests {
             for (cheaper, share) in better {
                 let part = Count((sized.count.0 * share / 100).min(left.0));
                 if part == Count::ZERO { continue }
-                left = left - part;
+                left -= part;
                 let price = Price::from_micros((worst.micros() - cheaper * CENT).max(CENT)).unwrap();
                 cost += price.times_up(part);
                 fees += fee_at_most(part, price, millionths).0;
