@@ -1,9 +1,11 @@
 //! How often one credential may ask. Whoever is faster is told to wait; nobody else notices.
 
-use governor::clock::DefaultClock;
+use governor::clock::Clock;
+use governor::middleware::NoOpMiddleware;
+use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use hunch_kernel::{MemberId, TerminalId};
+use hunch_kernel::{MemberId, SharedClock, TerminalId};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -16,7 +18,19 @@ const TERMINAL: (u32, u32) = (1_000, 5_000);
 /// Credentials that were not seen lately are forgotten when there are more than this.
 const REMEMBERED: usize = 100_000;
 
-type Limiter = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, DefaultClock>;
+type Limiter = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, Wall, NoOpMiddleware<Nanos>>;
+
+/// The wall clock we were given, as the limiter wants to read it.
+#[derive(Clone)]
+struct Wall(SharedClock);
+
+impl Clock for Wall {
+    type Instant = Nanos;
+
+    fn now(&self) -> Nanos {
+        Nanos::from(u64::try_from(self.0.now().as_nanosecond()).unwrap_or(0))
+    }
+}
 
 #[derive(Clone)]
 pub struct RateLimits {
@@ -24,18 +38,17 @@ pub struct RateLimits {
     terminals: Arc<Limiter>,
 }
 
-impl Default for RateLimits {
-    fn default() -> RateLimits {
-        RateLimits { members: limiter(MEMBER), terminals: limiter(TERMINAL) }
-    }
-}
-
-fn limiter((per_second, at_once): (u32, u32)) -> Arc<Limiter> {
+fn limiter((per_second, at_once): (u32, u32), wall: &SharedClock) -> Arc<Limiter> {
     let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
-    Arc::new(RateLimiter::keyed(Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(at_once))))
+    let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(at_once));
+    Arc::new(RateLimiter::new(quota, DefaultKeyedStateStore::default(), Wall(wall.clone())))
 }
 
 impl RateLimits {
+    pub fn new(wall: &SharedClock) -> RateLimits {
+        RateLimits { members: limiter(MEMBER, wall), terminals: limiter(TERMINAL, wall) }
+    }
+
     pub(crate) fn member(&self, member: MemberId) -> Result<(), Problem> {
         check(&self.members, member.0)
     }

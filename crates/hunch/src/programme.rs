@@ -156,7 +156,7 @@ impl Programme {
                 OperatorKey::of_token("operator", &operator_token),
                 OperatorKey::of_token("approver", &approver_token),
             ],
-            limits: RateLimits::default(),
+            limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(&webhook_secret),
             readiness: Readiness::default(),
             closing: CancellationToken::new(),
