@@ -6,6 +6,7 @@ mod entropy;
 mod ids;
 mod money;
 mod points;
+mod seeded_bug;
 mod shard;
 
 pub use clock::{Clock, Clocks, ManualClock, SharedClock};
@@ -16,4 +17,7 @@ pub use ids::{
 };
 pub use money::{Count, Dollars, MoneyError, Price, Side};
 pub use points::{PointRate, Points};
+#[cfg(feature = "seeded-bugs")]
+pub use seeded_bug::plant_bug;
+pub use seeded_bug::seeded_bug;
 pub use shard::{SHARDS_DEFAULT, Shard, shard_of};

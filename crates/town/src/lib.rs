@@ -12,6 +12,8 @@ mod push_service;
 mod stakes;
 
 pub use api::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
+/// For [`PushService::trouble`].
+pub use axum::http::StatusCode;
 pub use latency::{Latencies, Percentiles};
 pub use life::{Happening, LifeError, Summary, Town, TownConfig};
 pub use log::{Basket, Log, LogError};

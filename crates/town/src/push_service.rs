@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hunch_kernel::{SharedClock, SharedEntropy};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::Value;
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -57,6 +58,8 @@ pub struct PushService {
 struct Shared {
     phones: Mutex<Vec<(SecretKey, [u8; 16])>>,
     counts: Mutex<PushCounts>,
+    /// What the next requests are answered with instead of being taken.
+    trouble: Mutex<VecDeque<StatusCode>>,
     /// The programme's public key, as its own page gets it.
     signer: Vec<u8>,
     origin: String,
@@ -79,6 +82,7 @@ impl PushService {
         let shared = Arc::new(Shared {
             phones: Mutex::default(),
             counts: Mutex::default(),
+            trouble: Mutex::default(),
             signer: URL_SAFE_NO_PAD.decode(signer).unwrap_or_default(),
             origin: origin.clone(),
             wall,
@@ -114,6 +118,16 @@ impl PushService {
         }
     }
 
+    /// Answers the next `times` requests with `status` and takes none of them.
+    pub fn trouble(&self, status: StatusCode, times: usize) {
+        lock(&self.shared.trouble).extend(std::iter::repeat_n(status, times));
+    }
+
+    /// Takes requests again.
+    pub fn forgive(&self) {
+        lock(&self.shared.trouble).clear();
+    }
+
     pub fn counts(&self) -> PushCounts {
         *lock(&self.shared.counts)
     }
@@ -131,6 +145,9 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
+    if let Some(status) = lock(&shared.trouble).pop_front() {
+        return status;
+    }
     let Some((secret, auth)) = lock(&shared.phones).get(phone).cloned() else {
         lock(&shared.counts).refused += 1;
         return StatusCode::GONE;

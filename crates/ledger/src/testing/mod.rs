@@ -1,4 +1,6 @@
-//! Help for tests of the capabilities that post points.
+//! Help for tests of the capabilities that post points, and for the simulation.
+
+pub mod books;
 
 use hunch_kernel::Shard;
 use std::sync::Arc;

@@ -1,0 +1,24 @@
+//! Mistakes that the simulation plants to prove that it finds them. Without the feature `seeded-bugs` they do not
+//! exist: the question is a constant.
+
+#[cfg(feature = "seeded-bugs")]
+static PLANTED: std::sync::RwLock<Option<&'static str>> = std::sync::RwLock::new(None);
+
+/// Whether the mistake of this name is planted in this process.
+#[cfg(not(feature = "seeded-bugs"))]
+#[inline(always)]
+pub const fn seeded_bug(_name: &str) -> bool {
+    false
+}
+
+/// Whether the mistake of this name is planted in this process.
+#[cfg(feature = "seeded-bugs")]
+pub fn seeded_bug(name: &str) -> bool {
+    *PLANTED.read().unwrap_or_else(std::sync::PoisonError::into_inner) == Some(name)
+}
+
+/// Plants one mistake, or none.
+#[cfg(feature = "seeded-bugs")]
+pub fn plant_bug(name: Option<&'static str>) {
+    *PLANTED.write().unwrap_or_else(std::sync::PoisonError::into_inner) = name;
+}

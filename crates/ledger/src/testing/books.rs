@@ -1,0 +1,216 @@
+//! The pure core over histories: commands drawn by whoever asks, and books kept in the plainest way.
+
+use hunch_kernel::{HoldId, MemberId, MerchantId, Points, derived_uuid};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+use crate::{
+    AccountCode, Action, Command, Consumption, Decided, EarnBucket, Funder, HoldOwner, LotRange, MemberState, Outcome,
+    Provenance, Reason, Stake, State, decide_batch,
+};
+
+/// What a history may do. Numbers choose among what exists.
+#[derive(Clone, Debug)]
+pub enum Op {
+    Earn { member: u8, points: i64, provisional: bool },
+    Mature { member: u8, points: i64 },
+    Hold { member: u8, points: i64 },
+    Close { which: usize, capture: i64 },
+    Pay { which: usize, points: i64 },
+    Return { which: usize },
+    RepeatLast,
+    ReuseLastKey,
+}
+
+/// Keeps what the database keeps, in the plainest way, and counts everything again from the entries.
+#[derive(Default)]
+pub struct Books {
+    pub state: State,
+    entries: Vec<Decided>,
+    pub earned: Vec<(Uuid, MemberId)>,
+    pub holds: Vec<(HoldId, MemberId)>,
+    lots: HashMap<Uuid, (LotRange, AccountCode, Uuid)>,
+    uses: HashMap<MemberId, Vec<Consumption>>,
+    voids: HashMap<MemberId, Vec<LotRange>>,
+    pub payouts: HashMap<HoldId, Vec<LotRange>>,
+    last: Option<Command>,
+    next_key: u128,
+}
+
+impl Books {
+    /// Three members without anything.
+    pub fn new() -> Books {
+        let mut books = Books::default();
+        for n in 0..3 {
+            books.state.members.insert(member(n), MemberState::default());
+        }
+        books
+    }
+
+    /// A key that was not used before.
+    pub fn key(&mut self) -> Uuid {
+        self.next_key += 1;
+        Uuid::from_u128(self.next_key)
+    }
+
+    /// The command for `op`, if there is anything to do it to.
+    pub fn command(&mut self, op: &Op) -> Option<Command> {
+        let key = self.key();
+        let make = |member, action| Some(Command { key, request: 1, member, action });
+        match op {
+            Op::Earn { member: m, points, provisional } => {
+                let bucket = if *provisional { EarnBucket::Provisional } else { EarnBucket::Available };
+                let funder = Funder::Merchant(MerchantId(Uuid::from_u128(77)));
+                let action =
+                    Action::Earn { points: Points(*points), funder, source: key, bucket, reason: Reason::Purchase };
+                make(member(*m), action)
+            }
+            Op::Mature { member: m, points } => {
+                make(member(*m), Action::Mature { points: Points(*points), source: key })
+            }
+            Op::Hold { member: m, points } => {
+                let action =
+                    Action::PlaceHold { hold: HoldId(key), points: Points(*points), owner: HoldOwner::OrderDispatcher };
+                make(member(*m), action)
+            }
+            Op::Close { which, capture } => {
+                let (hold, m) = *pick(&self.holds, *which)?;
+                let most = self.state.holds[&hold].amount.0;
+                make(m, Action::CloseHold { hold, capture: Points((*capture).min(most + 1)) })
+            }
+            Op::Pay { which, points } => {
+                let (hold, m) = *pick(&self.holds, *which)?;
+                if self.state.holds[&hold].settled {
+                    return None; // trading pays once per determination; its key says so
+                }
+                make(m, Action::Payout { hold, points: Points(*points), reason: Reason::StakeWon })
+            }
+            Op::Return { which } => {
+                let (earned, m) = *pick(&self.earned, *which)?;
+                let key = derived_uuid(&[b"return", earned.as_bytes()]);
+                Some(Command { key, request: 1, member: m, action: Action::Clawback { earned } })
+            }
+            Op::RepeatLast => self.last.clone(),
+            Op::ReuseLastKey => self.last.clone().map(|c| Command { request: 2, ..c }),
+        }
+    }
+
+    /// Decides the command and keeps what it wrote.
+    ///
+    /// # Panics
+    /// If it changed anything without an effect (L3).
+    pub fn run(&mut self, command: Command) -> Decided {
+        if let Action::Clawback { earned } = &command.action {
+            let provenance = self.provenance(*earned, command.member);
+            self.state.provenance.insert(*earned, provenance);
+        }
+        let before = self.state.clone();
+        let decided = decide_batch(&mut self.state, std::slice::from_ref(&command)).remove(0);
+        if !matches!(decided.outcome, Outcome::Done(_)) {
+            assert_eq!(before, self.state, "L3: without an effect nothing changes");
+        }
+        self.record(&command, &decided);
+        self.last = Some(command);
+        decided
+    }
+
+    fn record(&mut self, command: &Command, decided: &Decided) {
+        if !matches!(decided.outcome, Outcome::Done(_)) {
+            return;
+        }
+        match &command.action {
+            Action::Earn { .. } => {
+                let Some(entry) = decided.entries.first() else { return };
+                self.earned.push((command.key, command.member));
+                self.lots.insert(command.key, (entry.lot.unwrap(), entry.debit, entry.house));
+            }
+            Action::PlaceHold { hold, .. } => self.holds.push((*hold, command.member)),
+            _ => {}
+        }
+        for entry in &decided.entries {
+            let uses = matches!(entry.debit, AccountCode::Available | AccountCode::Held);
+            if let (true, Some(range)) = (uses, entry.lot) {
+                let stake = (entry.credit == AccountCode::Exchange).then_some(HoldId(entry.source));
+                self.uses.entry(command.member).or_default().push(Consumption { range, stake });
+            }
+        }
+        if let Some((hold, points, lot)) = decided.payout
+            && points.is_positive()
+        {
+            self.payouts.entry(hold).or_default().push(lot);
+        }
+        let voids = self.voids.entry(command.member).or_default();
+        voids.extend(&decided.voids);
+        voids.sort();
+        self.entries.push(decided.clone());
+    }
+
+    fn provenance(&self, earned: Uuid, m: MemberId) -> Provenance {
+        let (range, funder_account, funder_house) = self.lots[&earned];
+        let stakes = self.state.holds.iter().map(|(id, h)| {
+            let payouts = self.payouts.get(id).cloned().unwrap_or_default();
+            (*id, Stake { captured: h.captured, settled: h.settled, payouts })
+        });
+        Provenance {
+            earned: range,
+            funder_account,
+            funder_house,
+            source: earned,
+            consumptions: self.uses.get(&m).cloned().unwrap_or_default(),
+            stakes: stakes.collect(),
+            voids: self.voids.get(&m).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Counts everything again.
+    ///
+    /// # Panics
+    /// With the invariant that does not hold.
+    pub fn check(&self) {
+        let mut house = 0i64;
+        let mut sums: HashMap<(MemberId, AccountCode), i64> = HashMap::new();
+        for entry in self.entries.iter().flat_map(|d| &d.entries) {
+            assert!(entry.amount.is_positive());
+            for (account, signed) in [(entry.debit, -entry.amount.0), (entry.credit, entry.amount.0)] {
+                if account.is_house() {
+                    house += signed;
+                } else {
+                    *sums.entry((entry.member, account)).or_default() += signed;
+                }
+            }
+        }
+        let mut total = house;
+        for (id, m) in &self.state.members {
+            let b = m.balance;
+            total += b.total().0;
+            for (account, stored) in [
+                (AccountCode::Available, b.available),
+                (AccountCode::Held, b.held),
+                (AccountCode::Provisional, b.provisional),
+                (AccountCode::Debt, b.debt),
+            ] {
+                assert_eq!(sums.get(&(*id, account)).copied().unwrap_or(0), stored.0, "L5 of {account:?}");
+            }
+            assert!(b.available.0 >= 0 && b.held.0 >= 0 && b.provisional.0 >= 0 && b.debt.0 <= 0, "L2");
+            assert!(b.debt.0 == 0 || b.available.0 == 0, "what is owed is paid before anything is available");
+            let unused = LotRange { lo: m.consumed, hi: m.credited };
+            let voids = self.voids.get(id).cloned().unwrap_or_default();
+            let left: i64 = unused.without(&voids).iter().map(|r| r.len()).sum();
+            assert_eq!(left, (b.available + b.held + b.provisional).0, "unused lots are exactly what the member has");
+            let open: i64 = self.state.holds.values().filter(|h| h.open && h.member == *id).map(|h| h.amount.0).sum();
+            assert_eq!(open, b.held.0, "T1: what is held is the sum of the open holds");
+        }
+        assert_eq!(total, 0, "L1");
+        for hold in self.state.holds.values().filter(|h| !h.open) {
+            assert_eq!(hold.captured + hold.released, hold.amount, "T1");
+        }
+    }
+}
+
+pub fn member(n: u8) -> MemberId {
+    MemberId(Uuid::from_u128(1000 + u128::from(n)))
+}
+
+fn pick<T>(from: &[T], which: usize) -> Option<&T> {
+    (!from.is_empty()).then(|| &from[which % from.len()])
+}

@@ -1,0 +1,91 @@
+//! The pure points ledger over very many histories, each checked after every command.
+
+use hunch_ledger::testing::books::{Books, Op};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::dice::Dice;
+
+/// Operations of one history: enough for stakes on winnings and returns of both.
+const HISTORY: u64 = 48;
+
+fn draw(dice: &mut Dice) -> Op {
+    let member = dice.below(3) as u8;
+    let which = dice.next() as usize;
+    match dice.below(22) {
+        0..=3 => Op::Earn { member, points: dice.between(-5, 200), provisional: dice.chance(1, 10) },
+        4 => Op::Mature { member, points: dice.between(0, 100) },
+        5..=9 => Op::Hold { member, points: dice.between(0, 250) },
+        10..=13 => Op::Close { which, capture: dice.between(0, 260) },
+        14..=16 => Op::Pay { which, points: dice.between(0, 500) },
+        17..=19 => Op::Return { which },
+        20 => Op::RepeatLast,
+        _ => Op::ReuseLastKey,
+    }
+}
+
+fn history(seed: u64) -> Vec<Op> {
+    let mut dice = Dice::new(seed);
+    (0..HISTORY).map(|_| draw(&mut dice)).collect()
+}
+
+fn live(ops: &[Op]) {
+    let mut books = Books::new();
+    for op in ops {
+        if let Some(command) = books.command(op) {
+            books.run(command);
+            books.check();
+        }
+    }
+}
+
+/// Lives histories from `seed` on, on all processors, until `operations` are done.
+///
+/// # Errors
+/// The shortest failing history that was found, in words.
+pub fn run(seed: u64, operations: u64, progress: impl Fn(u64) + Sync) -> Result<u64, String> {
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let histories = operations.div_ceil(HISTORY);
+    std::panic::set_hook(Box::new(|_| ())); // a failing history is told once, when it is short
+    let failed = std::thread::scope(|scope| {
+        let work = || {
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= histories {
+                    return None;
+                }
+                let ops = history(seed.wrapping_add(n));
+                if failure(&ops).is_some() {
+                    next.store(histories, Ordering::Relaxed);
+                    return Some(ops);
+                }
+                let before = done.fetch_add(HISTORY, Ordering::Relaxed);
+                progress(before + HISTORY);
+            }
+        };
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        all.into_iter().find_map(|t| t.join().ok().flatten())
+    });
+    let told = failed.map(shortest);
+    let _ = std::panic::take_hook();
+    told.map_or(Ok(done.into_inner()), |(ops, what)| Err(format!("{what}\n{ops:#?}")))
+}
+
+/// What goes wrong in this history.
+fn failure(ops: &[Op]) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(|| live(ops))).err()?;
+    let text = panic.downcast_ref::<String>().cloned();
+    Some(text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap_or_default())
+}
+
+fn shortest(mut ops: Vec<Op>) -> (Vec<Op>, String) {
+    let mut at = 0;
+    while at < ops.len() {
+        let mut without = ops.clone();
+        without.remove(at);
+        if failure(&without).is_some() { ops = without } else { at += 1 }
+    }
+    let what = failure(&ops).unwrap_or_default();
+    (ops, what)
+}

@@ -1,0 +1,134 @@
+//! Lives a whole history and stops at the first thing that does not hold.
+
+use hunch_exchange_sim::Status;
+use ring::digest::{Context, SHA256};
+use std::collections::BTreeMap;
+
+use crate::facts::{look, look_at_all, look_at_rest};
+use crate::jobs;
+use crate::live::{act, outcome};
+use crate::model::Model;
+use crate::op::{Job, Op};
+use crate::world::World;
+
+/// All invariants are looked at after so many operations.
+const EVERYTHING_EVERY: usize = 150;
+/// A history that cannot come to rest in so many rounds never will.
+const ROUNDS_MAX: u32 = 120;
+
+/// A history that held.
+#[derive(Clone, Debug, Default)]
+pub struct Life {
+    pub operations: u64,
+    /// Each receipt of a batch is a request of its own.
+    pub requests: u64,
+    pub checks: u64,
+    pub by_outcome: BTreeMap<String, u64>,
+    /// Of everything that was answered: equal seeds give equal digests.
+    pub digest: String,
+}
+
+/// A history that did not.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Number of the operation, from 0; the length of the list when it came to light only at rest.
+    pub at: usize,
+    pub what: Vec<String>,
+}
+
+impl Failure {
+    /// The invariant that broke first.
+    pub fn id(&self) -> &str {
+        self.what.first().and_then(|w| w.split([':', ' ']).next()).unwrap_or_default()
+    }
+}
+
+/// # Errors
+/// When the world itself could not be had; a broken invariant is a [`Failure`].
+pub async fn live(ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result<Life, Failure>> {
+    let mut world = World::new().await?;
+    let mut model = Model::new(&world.members);
+    let mut life = Life::default();
+    let mut digest = Context::new(&SHA256);
+    for (at, op) in ops.iter().enumerate() {
+        let failed = |what| Ok(Err(Failure { at, what }));
+        let lived = match act(&mut world, &mut model, op).await {
+            Ok(lived) => lived,
+            Err(error) => return failed(vec![format!("E0: {error:#}")]),
+        };
+        // Time goes on a little with whatever happens.
+        world.seconds(1);
+        digest.update(format!("{op:?}={}\n", lived.words).as_bytes());
+        *life.by_outcome.entry(kind(op, &lived.words)).or_default() += 1;
+        life.operations += 1;
+        life.requests += lived.requests;
+        let mut wrong = lived.wrong;
+        wrong.extend(look(&world, &lived.touched).await?);
+        life.checks += 1;
+        if at % EVERYTHING_EVERY == EVERYTHING_EVERY - 1 {
+            wrong.extend(look_at_all(&world).await?);
+        }
+        if !wrong.is_empty() {
+            return failed(wrong);
+        }
+        progress(at);
+    }
+    let wrong = rest(&mut world).await?;
+    if !wrong.is_empty() {
+        return Ok(Err(Failure { at: ops.len(), what: wrong }));
+    }
+    life.digest = digest.finish().as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect();
+    Ok(Ok(life))
+}
+
+fn kind(op: &Op, words: &str) -> String {
+    let debug = format!("{op:?}");
+    let name = match op {
+        Op::Job { job, .. } => format!("{job:?}"),
+        Op::Fault(fault) => format!("{fault:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
+        _ => debug.split([' ', '{']).next().unwrap_or_default().to_owned(),
+    };
+    match op {
+        Op::Stake { .. } | Op::Confirm { .. } | Op::Open { .. } | Op::Job { .. } | Op::Return { .. } => {
+            let short: String = words.chars().take_while(|c| !c.is_ascii_digit()).take(40).collect();
+            format!("{name}: {}", short.trim())
+        }
+        _ => name,
+    }
+}
+
+/// The world stops being difficult: every market ends, and the jobs run until nothing waits.
+async fn rest(world: &mut World) -> anyhow::Result<Vec<String>> {
+    world.exchange.clear_faults();
+    world.phones.forgive();
+    world.parts.trading.set_staking(true, "at rest").await?;
+    for (n, ticker) in world.markets_listed.clone().iter().enumerate() {
+        // Whatever was determined before stays; these refuse where they do not fit.
+        let _ = world.exchange.close(ticker);
+        let _ = world.exchange.determine(ticker, outcome([0, 100, 42][n % 3]));
+        if world.exchange.finalize(ticker).is_err() && world.exchange.status(ticker) == Some(Status::Disputed) {
+            let _ = world.exchange.amend(ticker, outcome(100));
+            let _ = world.exchange.finalize(ticker);
+        }
+    }
+    for _ in 0..ROUNDS_MAX {
+        for job in [Job::Dispatch, Job::Resolve, Job::Sync, Job::Poll, Job::Settle, Job::Consume, Job::Send] {
+            jobs::run(world, job, None).await?;
+        }
+        world.seconds(2);
+        let open: i64 = sqlx::query_scalar(
+            "SELECT (SELECT count(*) FROM trading.orders WHERE resolved_at IS NULL)
+                  + (SELECT count(*) FROM trading.position WHERE paid_at IS NULL)
+                  + (SELECT count(*) FROM messaging.delivery WHERE state = 'due')",
+        )
+        .fetch_one(world.db.auditor())
+        .await?;
+        if open == 0 {
+            break;
+        }
+    }
+    world.seconds(10);
+    jobs::run(world, Job::Reconcile, None).await?;
+    jobs::run(world, Job::Consume, None).await?;
+    look_at_rest(world).await
+}

@@ -1,0 +1,102 @@
+//! The programme's own jobs, run once or killed half-way.
+
+use hunch_exchange::ExchangeError;
+use hunch_kernel::Shard;
+use hunch_markets::MarketsError;
+use hunch_messaging::copy::betting_word;
+use hunch_trading::TradingError;
+
+use crate::crash::crash_after;
+use crate::facts::Touched;
+use crate::live::Lived;
+use crate::op::Job;
+use crate::world::{SHARDS, World};
+
+const ORDERS: i64 = 64;
+const LOG_BATCHES: i64 = 200;
+const DELIVERIES: usize = 200;
+
+/// Runs a job; with `crash` it is dropped after so many waits, and the process with it.
+pub async fn run(world: &mut World, job: Job, crash: Option<u8>) -> anyhow::Result<Lived> {
+    let done = crash_after(world.driven(once(world, job)), crash).await;
+    let words = match done {
+        Some(words) => words?,
+        None => {
+            world.restart().await?;
+            "crashed".to_owned()
+        }
+    };
+    let mut wrong = Vec::new();
+    while let Ok(pushed) = world.pushed.try_recv() {
+        if let Some(word) = betting_word(pushed.text.as_bytes()) {
+            wrong.push(format!("S4: a push says {word:?}: {}", pushed.text));
+        }
+    }
+    Ok(Lived { words, touched: Touched::checks(checks(job)), requests: 1, wrong })
+}
+
+fn checks(job: Job) -> &'static [&'static str] {
+    match job {
+        Job::Dispatch | Job::Resolve => &["L1", "T1o", "T2", "T3", "T5", "S1o", "S2", "S4", "U1"],
+        Job::Settle => &["L1", "T4", "U1", "U3"],
+        Job::Consume => &["E1", "E1d", "M1"],
+        Job::Send => &["S1", "S4"],
+        Job::Reconcile => &["T3", "U1", "U2", "U3"],
+        Job::Poll | Job::Hints | Job::Sync | Job::Sweep => &[],
+    }
+}
+
+async fn once(world: &World, job: Job) -> anyhow::Result<String> {
+    let parts = &world.parts;
+    Ok(match job {
+        Job::Dispatch => format!("sent {:?}", traded(parts.trading.dispatch_step(ORDERS).await)?),
+        Job::Resolve => format!("looked {:?}", traded(parts.trading.resolve_step(ORDERS).await)?),
+        Job::Settle => {
+            let settled = traded(parts.trading.settle_step().await)?;
+            traded(parts.trading.correct_step().await)?;
+            format!("paid {:?}", settled.map(|s| s.positions))
+        }
+        Job::Reconcile => match traded(parts.trading.reconcile_step().await)? {
+            Some(found) if !found.differences.is_empty() => {
+                anyhow::bail!("U2: the books differ: {:?}", found.differences)
+            }
+            found => format!("compared {}", found.is_some()),
+        },
+        Job::Poll => format!("polled {}", seen(parts.markets.poll_step().await)?),
+        Job::Hints => format!("read {}", seen(parts.markets.hint_step().await)?),
+        Job::Sync => format!("listed {}", seen(parts.markets.sync_step().await)?),
+        Job::Sweep => {
+            parts.trading.sweep_quotes_step().await?;
+            parts.trading.parked_hints_step().await?;
+            "swept".to_owned()
+        }
+        Job::Consume => {
+            for shard in 0..SHARDS {
+                parts.engage.consume_step(Shard(shard as i16), LOG_BATCHES).await?;
+            }
+            "consumed".to_owned()
+        }
+        Job::Send => format!("{:?}", parts.sender.send_step(DELIVERIES).await?),
+    })
+}
+
+/// That the exchange does not answer is part of the game; anything else is not.
+fn traded<T>(result: Result<T, TradingError>) -> anyhow::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(TradingError::Exchange(error) | TradingError::Markets(MarketsError::Exchange(error))) => silent(error),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn seen<T>(result: Result<T, MarketsError>) -> anyhow::Result<bool> {
+    match result {
+        Ok(_) => Ok(true),
+        Err(MarketsError::Exchange(error)) => silent::<bool>(error).map(|none| none.is_some()),
+        Err(other) => Err(other.into()),
+    }
+}
+
+fn silent<T>(_: ExchangeError) -> anyhow::Result<Option<T>> {
+    Ok(None)
+}

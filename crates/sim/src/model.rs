@@ -1,0 +1,126 @@
+//! What was promised to whom, kept in the plainest way and never read from the programme.
+
+use hunch_kernel::{MemberId, Points, TerminalId};
+use hunch_loyalty::{MemberRef, PurchaseAnswer, PurchaseRequest, ReturnAnswer};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use std::collections::HashMap;
+
+use crate::op::Place;
+use crate::world::{HOUSE, ZONE};
+
+/// A receipt that a till made and could rightly report.
+#[derive(Clone, Debug)]
+pub struct Receipt {
+    pub request: PurchaseRequest,
+    pub points: Points,
+    /// The first answer, if anyone heard it.
+    pub answer: Option<PurchaseAnswer>,
+    pub returned: Option<ReturnAnswer>,
+}
+
+impl Receipt {
+    pub fn member(&self) -> MemberId {
+        match &self.request.member {
+            MemberRef::Token(member) => *member,
+            MemberRef::Code(_) => unreachable!("simulated tills know members by token"),
+        }
+    }
+}
+
+/// What a member was promised about their own protection.
+#[derive(Clone, Debug)]
+pub struct Promise {
+    pub day: Points,
+    pub week: Points,
+    /// A raise that was asked for, and when.
+    pub raise: Option<(Points, Points, Timestamp)>,
+    pub protected_until: Option<Timestamp>,
+    pub prompts: bool,
+    pub place: Place,
+}
+
+#[derive(Default)]
+pub struct Model {
+    pub receipts: Vec<Receipt>,
+    pub promises: HashMap<MemberId, Promise>,
+    /// Number of the next receipt of any till.
+    pub next_receipt: u64,
+}
+
+impl Model {
+    pub fn new(members: &[MemberId]) -> Model {
+        let promise = Promise {
+            day: HOUSE.day,
+            week: HOUSE.week,
+            raise: None,
+            protected_until: None,
+            prompts: true,
+            place: Place::NewYork,
+        };
+        Model { promises: members.iter().map(|m| (*m, promise.clone())).collect(), ..Model::default() }
+    }
+
+    pub fn receipt(&mut self, member: MemberId, terminal: TerminalId, cents: i64, at: Timestamp) -> PurchaseRequest {
+        self.next_receipt += 1;
+        PurchaseRequest {
+            terminal,
+            receipt: format!("R-{}", self.next_receipt),
+            member: MemberRef::Token(member),
+            amount_cents: cents,
+            currency: "USD".to_owned(),
+            purchased_at: at,
+        }
+    }
+
+    pub fn pick(&self, which: u16) -> Option<usize> {
+        (!self.receipts.is_empty()).then(|| usize::from(which) % self.receipts.len())
+    }
+}
+
+impl Promise {
+    pub fn protected(&self, now: Timestamp) -> bool {
+        self.protected_until.is_some_and(|until| until > now)
+    }
+
+    /// Lower counts at once; anything higher waits. Both wishes are for this day and this week.
+    pub fn wish(&mut self, day: Points, week: Points, now: Timestamp) {
+        let raise = day > self.day || week > self.week;
+        self.day = self.day.min(day);
+        self.week = self.week.min(week);
+        self.raise = raise.then_some((day, week, now));
+    }
+
+    /// A raise was confirmed: was it late enough? Never within 24 hours, never within the week it was asked in.
+    pub fn confirm(&mut self, now: Timestamp) -> Result<(), String> {
+        let Some((day, week, asked)) = self.raise.take() else { return Err("nothing waited".to_owned()) };
+        if now.duration_since(asked) < SignedDuration::from_hours(24) || monday(asked) == monday(now) {
+            return Err(format!("a raise of {asked} counted at {now}"));
+        }
+        (self.day, self.week) = (day, week);
+        Ok(())
+    }
+}
+
+pub fn local(at: Timestamp) -> jiff::Zoned {
+    at.to_zoned(TimeZone::get(ZONE).unwrap_or(TimeZone::UTC))
+}
+
+fn monday(at: Timestamp) -> Date {
+    let day = local(at).date();
+    day.saturating_sub(i64::from(day.weekday().to_monday_zero_offset()).days())
+}
+
+/// Whether somebody born then may stake on the weather there, by the rules in force in this programme.
+pub fn of_age(born: Date, at: Timestamp, place: Place) -> bool {
+    let years = match place {
+        Place::NewYork => 18,
+        Place::Boston => 21,
+        Place::Nowhere => return false,
+    };
+    let today = local(at).date();
+    let birthday_passed = (today.month(), today.day()) >= (born.month(), born.day());
+    let age = today.year() - born.year() - i16::from(!birthday_passed);
+    age >= years
+}
