@@ -3,6 +3,7 @@
 use hunch_exchange_sim::Status;
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::facts::{look, look_at_all, look_at_rest};
 use crate::jobs;
@@ -13,6 +14,8 @@ use crate::world::World;
 
 /// All invariants are looked at after so many operations.
 const EVERYTHING_EVERY: usize = 150;
+/// An operation that takes this long never ends.
+const HANGS: Duration = Duration::from_secs(30);
 /// A history that cannot come to rest in so many rounds never will.
 const ROUNDS_MAX: u32 = 120;
 
@@ -52,9 +55,10 @@ pub async fn live(ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result
     let mut digest = Context::new(&SHA256);
     for (at, op) in ops.iter().enumerate() {
         let failed = |what| Ok(Err(Failure { at, what }));
-        let lived = match act(&mut world, &mut model, op).await {
-            Ok(lived) => lived,
-            Err(error) => return failed(vec![format!("E0: {error:#}")]),
+        let lived = match tokio::time::timeout(HANGS, act(&mut world, &mut model, op)).await {
+            Ok(Ok(lived)) => lived,
+            Ok(Err(error)) => return failed(vec![format!("E0: {error:#}")]),
+            Err(_) => return failed(vec![format!("HANG: {op:?} does not end")]),
         };
         // Time goes on a little with whatever happens.
         world.seconds(1);

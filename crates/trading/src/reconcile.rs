@@ -94,6 +94,7 @@ impl Trading {
     pub async fn reconcile_step(&self) -> Result<Reconciled, TradingError> {
         let mut found = Reconciled::default();
         self.copy_fills(&mut found).await?;
+        self.copy_settlements().await?;
         self.book_revenues(&mut found).await?;
         self.compare_cash(&mut found).await?;
         self.compare_positions(&mut found).await?;
@@ -135,8 +136,8 @@ impl Trading {
         now.saturating_sub(SignedDuration::from_hours(48)).unwrap_or(now)
     }
 
-    /// The exchange's settlement rows, and the revenue of every market that is paid on our side.
-    async fn book_revenues(&self, found: &mut Reconciled) -> Result<(), TradingError> {
+    /// The exchange's settlement rows. A market that it has paid and of whose end we have not read is read soon.
+    async fn copy_settlements(&self) -> Result<(), TradingError> {
         let since = self.since_start();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -147,6 +148,14 @@ impl Trading {
                 None => break,
             }
         }
+        for market in store::paid_unread(&self.pool).await? {
+            self.markets.hint(&market);
+        }
+        Ok(())
+    }
+
+    /// The revenue of every market that is paid on our side.
+    async fn book_revenues(&self, found: &mut Reconciled) -> Result<(), TradingError> {
         for row in store::unbooked(&self.pool).await? {
             let mut conn = self.pool.acquire().await?;
             let Some(result) = hunch_markets::final_of(&mut conn, &row.market).await? else { continue };
@@ -178,6 +187,8 @@ impl Trading {
         let seen = self.exchange.cash().await?;
         let books = hunch_treasury::cash(&mut conn).await?;
         let after = self.in_flight().await?;
+        // Asked after the cash: what was paid before is in these rows.
+        self.copy_settlements().await?;
         let unbooked = store::unbooked_revenue_at_most(&self.pool).await?;
         let mut compared = Vec::new();
         for cash in seen {
@@ -212,10 +223,11 @@ impl Trading {
             }
         }
         let after = self.in_flight().await?;
+        self.copy_settlements().await?;
         let mut books: BTreeMap<MarketTicker, Count> = BTreeMap::new();
         let mut over: BTreeSet<MarketTicker> = BTreeSet::new();
         for row in store::hedges(&self.pool).await? {
-            if row.revenue.is_some() || store::is_final(&self.pool, &row.market).await? {
+            if row.revenue.is_some() || store::may_be_paid(&self.pool, &row.market).await? {
                 over.insert(row.market);
             } else {
                 books.insert(row.market.clone(), row.net());

@@ -66,12 +66,14 @@ pub(crate) async fn unbooked(pool: &PgPool) -> Result<Vec<HedgeRow>> {
     Ok(hedges(pool).await?.into_iter().filter(|h| h.settled && h.revenue.is_none()).collect())
 }
 
-/// The most that final markets without a booked revenue can bring, per exchange shard.
+/// The most that ended markets without a booked revenue can bring, per exchange shard. The exchange may have paid before
+/// we read that a market ended: then its settlement row says so.
 pub(crate) async fn unbooked_revenue_at_most(pool: &PgPool) -> Result<BTreeMap<ExchangeShard, Dollars>> {
     let mut most: BTreeMap<ExchangeShard, Dollars> = BTreeMap::new();
     let rows = sqlx::query(
         "SELECT h.exchange_shard, h.yes - h.no AS net FROM trading.hedge h JOIN markets.market m ON m.ticker = h.market
-         WHERE h.revenue_micros IS NULL AND m.status IN ('determined', 'disputed', 'amended', 'finalized')",
+         WHERE h.revenue_micros IS NULL AND (m.status IN ('determined', 'disputed', 'amended', 'finalized')
+               OR EXISTS (SELECT 1 FROM trading.exchange_settlement s WHERE s.market = h.market))",
     );
     for row in rows.fetch_all(pool).await? {
         *most.entry(ExchangeShard(row.try_get(0)?)).or_default() += revenue_at_most(Count(row.try_get(1)?));
@@ -107,10 +109,11 @@ pub(crate) async fn is_paid(pool: &PgPool, market: &MarketTicker) -> Result<bool
     paid.bind(market.as_str()).fetch_one(pool).await
 }
 
-pub(crate) async fn is_final(pool: &PgPool, market: &MarketTicker) -> Result<bool> {
-    // From the determination on the exchange may pay at any moment.
+/// Whether the exchange may have paid this market: from the determination on at any moment, or it says so itself.
+pub(crate) async fn may_be_paid(pool: &PgPool, market: &MarketTicker) -> Result<bool> {
     let known = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM markets.market WHERE ticker = $1 AND status IN ('determined', 'disputed', 'amended', 'finalized'))",
+        "SELECT EXISTS (SELECT 1 FROM markets.market WHERE ticker = $1 AND status IN ('determined', 'disputed', 'amended', 'finalized'))
+             OR EXISTS (SELECT 1 FROM trading.exchange_settlement WHERE market = $1)",
     );
     known.bind(market.as_str()).fetch_one(pool).await
 }
@@ -173,6 +176,16 @@ pub(crate) async fn insert_settlements(pool: &PgPool, rows: &[SettlementReport])
         .await?;
     }
     Ok(())
+}
+
+/// Markets that the exchange has paid and of whose end we have not read.
+pub(crate) async fn paid_unread(pool: &PgPool) -> Result<Vec<MarketTicker>> {
+    let rows = sqlx::query_scalar(
+        "SELECT DISTINCT s.market FROM trading.exchange_settlement s JOIN trading.hedge h USING (market)
+         WHERE h.revenue_micros IS NULL AND NOT EXISTS (SELECT 1 FROM markets.final f WHERE f.ticker = s.market)",
+    );
+    let markets: Vec<String> = rows.fetch_all(pool).await?;
+    Ok(markets.into_iter().map(MarketTicker).collect())
 }
 
 pub(crate) async fn settlement_revenue(pool: &PgPool, market: &MarketTicker) -> Result<Option<Dollars>> {
