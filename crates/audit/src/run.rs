@@ -36,7 +36,7 @@ pub enum AuditError {
 /// # Errors
 /// When the database fails; a broken invariant is a report, not an error.
 pub async fn run(auditor: &PgPool, options: &AuditOptions, now: Timestamp) -> Result<AuditReport, AuditError> {
-    let mut tx = auditor.begin().await?;
+    let mut tx = hunch_db::begin(auditor).await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE").execute(&mut *tx).await?;
     let mut reports = Vec::with_capacity(CHECKS.len() + 1);
     for check in CHECKS {

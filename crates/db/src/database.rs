@@ -241,7 +241,7 @@ where
     F: Future<Output = Result<(Tx, T), E>>,
     E: From<sqlx::Error>,
 {
-    let (tx, value) = work(pool.begin().await?).await?;
+    let (tx, value) = work(crate::begin(pool).await?).await?;
     tx.commit().await?;
     Ok(value)
 }

@@ -7,11 +7,13 @@
 //! - Only migrations run as `hunch_owner`. The auditor can read and never write.
 //! - No other crate opens a connection, and this crate knows no table of any other.
 
+mod begin;
 pub mod cluster;
 mod database;
 mod migrations;
 pub mod roles;
 pub mod testing;
 
+pub use begin::begin;
 pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction, worth_another_try};
 pub use migrations::{migrate, migrations_digest};

@@ -137,3 +137,32 @@ async fn a_lost_connection_is_tried_again_and_a_broken_rule_is_not() {
     assert_eq!(error.as_database_error().and_then(|e| e.constraint()), Some("probe_once"));
     assert_eq!(runs.load(std::sync::atomic::Ordering::Relaxed), 2, "the second call stopped at its first statement");
 }
+
+/// A caller that stops waiting anywhere inside `begin` leaves no transaction behind for the next user of its connection.
+#[tokio::test]
+async fn whoever_hangs_up_while_a_transaction_begins_leaves_nothing_open() {
+    let db = TestDb::new().await;
+    for waits in 0..6 {
+        let mut begun = Box::pin(hunch_db::begin(db.app()));
+        for _ in 0..=waits {
+            // Polled so many times, then dropped.
+            let again = std::future::poll_fn(|cx| std::task::Poll::Ready(begun.as_mut().poll(cx).is_ready())).await;
+            if again {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(begun);
+    }
+    // Everything given back: whatever is open now was left behind.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let open: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+    )
+    .fetch_one(db.app())
+    .await
+    .unwrap();
+    assert_eq!(open, 0);
+    let inside: bool = sqlx::query_scalar("SELECT now() <> statement_timestamp()").fetch_one(db.app()).await.unwrap();
+    assert!(!inside, "an ordinary statement runs by itself");
+}

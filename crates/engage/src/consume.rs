@@ -237,7 +237,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         wall: Timestamp,
     ) -> Result<(u64, u64), EngageError> {
         let now = self.clocks.business.now();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = hunch_db::begin(&self.pool).await?;
         positions::advance(&mut tx, position, last_seq, state).await?;
         store::insert_decisions(&mut tx, &plan.recorded).await?;
         let notices = write_notices(&mut tx, &plan.notices, now, wall).await?;

@@ -48,7 +48,7 @@ impl ShardTx {
     /// # Errors
     /// `UnknownShard`, or `Storage` if the database cannot be reached.
     pub async fn begin(pool: &PgPool, shard: Shard, now: Timestamp) -> Result<ShardTx, LogError> {
-        let mut tx = pool.begin().await?;
+        let mut tx = hunch_db::begin(pool).await?;
         let head = sqlx::query("SELECT last_seq, hash FROM log.shard_head WHERE shard = $1 FOR UPDATE")
             .bind(shard.0)
             .fetch_optional(&mut *tx)

@@ -66,7 +66,7 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
 }
 
 pub(crate) async fn insert_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<()> {
-    let mut tx = pool.begin().await?;
+    let mut tx = hunch_db::begin(pool).await?;
     sqlx::query(
         "INSERT INTO loyalty.merchant (merchant, name, category, zone, currency, joined_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT ON CONSTRAINT merchant_once DO NOTHING",

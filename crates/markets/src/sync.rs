@@ -227,7 +227,7 @@ impl Markets {
         let rules = store::kind_rules(&self.pool).await?;
         let series = self.exchange.series().await?;
         let series: Vec<_> = series.into_iter().map(|s| (s.clone(), kind_of(&rules, &s))).collect();
-        let mut tx = self.pool.begin().await?;
+        let mut tx = hunch_db::begin(&self.pool).await?;
         store::put_series(&mut tx, &series).await?;
         tx.commit().await?;
         Ok(())

@@ -284,7 +284,7 @@ pub(crate) async fn replace_subscription(
     keys: &UserAgentKeys,
     now: Timestamp,
 ) -> Result<SubscriptionId> {
-    let mut tx = pool.begin().await?;
+    let mut tx = hunch_db::begin(pool).await?;
     // One member's subscriptions change one after the other, so that the cap holds.
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1::text, 46))")
         .bind(new.member.0)
@@ -403,7 +403,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_unti
 
 /// Writes what came of a batch of sends, in one transaction.
 pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wall: Timestamp) -> Result<()> {
-    let mut tx = pool.begin().await?;
+    let mut tx = hunch_db::begin(pool).await?;
     let mut notices: Vec<Uuid> = done.iter().map(|d| d.claimed.notice.0).collect();
     notices.sort_unstable();
     notices.dedup();

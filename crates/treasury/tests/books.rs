@@ -29,7 +29,7 @@ fn stake(order: u128, side: Side, before: HedgeBook) -> Captured {
 }
 
 async fn book(pool: &PgPool, transfers: &[hunch_treasury::Transfer]) {
-    let mut tx = pool.begin().await.unwrap();
+    let mut tx = hunch_db::begin(pool).await.unwrap();
     post(&mut tx, transfers, now()).await.unwrap();
     tx.commit().await.unwrap();
 }

@@ -202,7 +202,7 @@ pub(crate) async fn book_revenue(
     booked: &Transfer,
     now: Timestamp,
 ) -> Result<()> {
-    let mut tx = pool.begin().await?;
+    let mut tx = hunch_db::begin(pool).await?;
     let marked =
         sqlx::query("UPDATE trading.hedge SET revenue_micros = $2 WHERE market = $1 AND revenue_micros IS NULL")
             .bind(market.as_str())
