@@ -114,3 +114,23 @@ fn forged_permits_stay_in_tests() {
     }
     assert!(wrong.is_empty(), "these ask for forged permits outside their tests: {wrong:?}");
 }
+
+/// Planted mistakes exist in the simulation's own build only, and there only when asked for.
+#[test]
+fn planted_mistakes_stay_in_the_simulation() {
+    let metadata = workspace::metadata(false).unwrap();
+    for package in metadata["packages"].as_array().unwrap() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            assert!(
+                !dependency["features"].as_array().unwrap().iter().any(|feature| feature == "seeded-bugs"),
+                "{} asks for planted mistakes",
+                package["name"]
+            );
+        }
+        let features = package["features"].as_object().unwrap();
+        let own = ["hunch-sim", "hunch-kernel"].iter().any(|name| package["name"] == *name);
+        assert!(own || !features.contains_key("seeded-bugs"), "{}", package["name"]);
+        let default = features.get("default").and_then(|d| d.as_array().cloned()).unwrap_or_default();
+        assert!(!default.iter().any(|feature| feature == "seeded-bugs"), "{}", package["name"]);
+    }
+}

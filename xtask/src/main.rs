@@ -9,6 +9,7 @@ mod licences;
 mod node;
 mod setup;
 mod shell;
+mod sim;
 mod test;
 mod workspace;
 
@@ -22,6 +23,9 @@ cargo xtask <command>
   demo [arguments]    setup, build, then `hunch demo` with the arguments
   test                setup, then every check and every test; what CI runs
   check               format, lints, licences
+  sim [--seeds N] [--ops M] [--seed S] | --core [N] | --bugs
+                      histories drawn from seeds, lived by the real crates on a
+                      real PostgreSQL; the pure ledger alone; planted mistakes
 ";
 
 fn main() -> ExitCode {
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         "demo" => demo::command(rest),
         "test" => test::command(rest),
         "check" => check::command(rest),
+        "sim" => sim::command(rest),
         "" | "help" | "--help" | "-h" => {
             eprint!("{USAGE}");
             return ExitCode::from(u8::from(command.is_empty()) * 2);

@@ -5,7 +5,7 @@ use crate::{
     licences, node,
     setup::{self, Extent},
     shell::{cargo, run, step},
-    workspace,
+    sim, workspace,
 };
 
 pub fn command(arguments: &[String]) -> anyhow::Result<()> {
@@ -17,6 +17,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
         ("tests in Rust", step("tests in Rust", rust)),
         ("tests on npm's PostgreSQL", step("tests on npm's PostgreSQL", on_npms_postgres)),
         ("tests in Node", step("tests in Node", in_node)),
+        ("simulation", step("simulation", sim::short)),
         ("lints", step("lints", lints)),
     ])
 }

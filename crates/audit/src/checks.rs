@@ -292,10 +292,11 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(
         "T5",
-        "nobody paid more than the hold, and every contract is paid for",
+        "nobody paid more than the hold, every contract is paid for, and by the house only beyond the hold",
         "SELECT o.captured_points <= o.hold_points AND o.captured_points * o.rate_micros + coalesce(h.paid, 0) >= o.cost_micros + o.fees_micros
-                AND (o.filled = 0) = (o.captured_points = 0 AND coalesce(h.paid, 0) = 0),
-                'order ' || o.order_id || ': held ' || o.hold_points || ', captured ' || o.captured_points || ' points', o.order_id::text
+                AND (o.filled = 0) = (o.captured_points = 0 AND coalesce(h.paid, 0) = 0)
+                AND (coalesce(h.paid, 0) = 0 OR o.captured_points = o.hold_points OR o.filled > o.count),
+                'order ' || o.order_id || ': held ' || o.hold_points || ', captured ' || o.captured_points || ' points, the house paid ' || coalesce(h.paid, 0), o.order_id::text
          FROM trading.orders o
          LEFT JOIN (SELECT conversion, sum(amount) AS paid FROM treasury.entry WHERE kind = 11 GROUP BY conversion) h ON h.conversion = o.order_id
          WHERE o.resolved_at IS NOT NULL"
@@ -335,7 +336,7 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(
         "S4",
-        "nobody was prompted while excluded or on a break, and nobody staked then",
+        "nobody was prompted while excluded or on a break, nobody staked then, and no stake of before was sent then",
         "SELECT p.member IS NULL, 'member ' || a.member || ' was prompted at ' || a.at || ' while protected', a.member::text
          FROM messaging.attempt a
          LEFT JOIN safeguards.protection p ON p.member = a.member AND a.at > p.started_at AND a.at < p.ends_at
@@ -343,6 +344,11 @@ pub const CHECKS: &[Check] = &[
          UNION ALL
          SELECT p.member IS NULL, 'member ' || o.member || ' staked at ' || o.placed_at || ' while protected', o.member::text
          FROM trading.orders o
-         LEFT JOIN safeguards.protection p ON p.member = o.member AND o.placed_at > p.started_at AND o.placed_at < p.ends_at"
+         LEFT JOIN safeguards.protection p ON p.member = o.member AND o.placed_at > p.started_at AND o.placed_at < p.ends_at
+         UNION ALL
+         SELECT p.member IS NULL, 'member ' || o.member || ': order ' || o.order_id || ' was sent at ' || o.sent_at || ' while protected', o.member::text
+         FROM trading.orders o
+         LEFT JOIN safeguards.protection p ON p.member = o.member AND o.sent_at > p.started_at AND o.sent_at < p.ends_at
+         WHERE o.exchange_order_id IS NOT NULL"
     ),
 ];

@@ -1,7 +1,9 @@
 //! A purchase becomes points: dedupe, rule, entries, row and message in one transaction of the member's shard.
 
 use async_trait::async_trait;
-use hunch_kernel::{Clocks, MemberId, MerchantId, Points, PurchaseId, Shard, TerminalId, derived_uuid, shard_of};
+use hunch_kernel::{
+    Clocks, MemberId, MerchantId, Points, PurchaseId, Shard, TerminalId, derived_uuid, seeded_bug, shard_of,
+};
 use hunch_ledger::{
     Action, BatchError, Command, Door, DoorError, EarnBucket, Funder, MemberBalance, Outcome, Reason, Refusal,
     ShardHandler, request_digest,
@@ -286,7 +288,9 @@ impl ShardHandler for PurchaseHandler {
         for (purchase, outcome) in purchases.iter().zip(&outcomes) {
             answers.push(match outcome {
                 Outcome::Done(done) => {
-                    tx.announce_at(done.seq, purchase.message(recorded_at));
+                    if !(purchase.amount_cents % 7 == 0 && seeded_bug("message-lost")) {
+                        tx.announce_at(done.seq, purchase.message(recorded_at));
+                    }
                     fresh.push((done.seq, purchase));
                     Ok(purchase.answer(done, true))
                 }

@@ -1,7 +1,7 @@
 //! The gate: who may stake, who may be prompted, judged at the moment it counts.
 
 use hunch_db::Database;
-use hunch_kernel::{Clocks, DeviceId, MemberId, OrderId, Points};
+use hunch_kernel::{Clocks, DeviceId, MemberId, OrderId, Points, seeded_bug};
 use hunch_log::ShardTx;
 use hunch_people::People;
 use jiff::tz::TimeZone;
@@ -141,13 +141,18 @@ impl Safeguards {
     async fn judge(&self, member: MemberId, category: &str) -> Result<(Standing, String), Denial> {
         let now = self.clocks.business.now();
         let standing = store::standing(self.database.app(), member).await?;
-        standing.protected(now)?;
+        if !seeded_bug("gate-forgets-protection") {
+            standing.protected(now)?;
+        }
         let rules: Vec<Rule> = store::rules(self.database.app()).await?;
         let place = store::place(self.database.app(), member, now).await?;
         // Age first, by the rule of the place if it is known, else by the mildest age anywhere.
         let ruling = place.as_deref().map(|p| rule_for(&rules, p, category, now));
         let years = ruling.map_or(18, |r| r.minimum_age);
-        let day = now.to_zoned(self.zone(member).await?).date();
+        let mut day = now.to_zoned(self.zone(member).await?).date();
+        if seeded_bug("age-by-year") {
+            day = day.last_of_year();
+        }
         let vault = self.people.vault();
         let ages = vault.are_at_least(&[member], years, day).await.map_err(|_| Denial(DenialCode::Unavailable))?;
         match ages.get(&member) {

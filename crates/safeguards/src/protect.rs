@@ -2,7 +2,7 @@
 //! version in the same transaction, so that whatever was permitted before is void.
 
 use async_trait::async_trait;
-use hunch_kernel::{MemberId, Points};
+use hunch_kernel::{MemberId, Points, seeded_bug};
 use hunch_ledger::{BatchError, ShardHandler};
 use hunch_log::ShardTx;
 use hunch_messages::{Message, StandingChanged};
@@ -167,7 +167,8 @@ fn decide(standing: &mut Standing, request: &StandingRequest, house: HouseLimits
             Ok(done(standing, Some(until)))
         }
         Change::Break(term) => {
-            let until = standing.break_until.unwrap_or(now).max(term.ends(now));
+            let earlier = if seeded_bug("break-shortened") { now } else { standing.break_until.unwrap_or(now) };
+            let until = earlier.max(term.ends(now));
             standing.break_until = Some(until);
             Ok(done(standing, Some(until)))
         }

@@ -1,6 +1,7 @@
 //! What is looked at after an operation: SQL over what it touched, and the whole audit now and then.
 
 use hunch_audit::{AuditOptions, CHECKS};
+use hunch_exchange_sim::Status;
 use hunch_kernel::{Clock, MemberId};
 use serde_json::Value;
 use sqlx::Row;
@@ -85,6 +86,7 @@ pub async fn look_at_all(world: &World) -> anyhow::Result<Vec<String>> {
     let mut wrong: Vec<String> =
         failed.map(|c| format!("{}: {}", c.id, c.first.first().cloned().unwrap_or_default())).collect();
     wrong.extend(doubled_at_the_exchange(world).await?);
+    wrong.extend(paid_too_early(world).await?);
     Ok(wrong)
 }
 
@@ -111,6 +113,16 @@ async fn doubled_at_the_exchange(world: &World) -> anyhow::Result<Vec<String>> {
     wrong.extend(filled.iter().filter(|(_, n)| **n > 1).map(|(id, n)| format!("T2: order {id} was filled {n} times")));
     wrong.sort();
     Ok(wrong)
+}
+
+/// From the exchange's own state: what is not final there is paid nowhere.
+pub async fn paid_too_early(world: &World) -> anyhow::Result<Vec<String>> {
+    let paid: Vec<String> =
+        sqlx::query_scalar("SELECT DISTINCT market FROM trading.position WHERE paid_at IS NOT NULL")
+            .fetch_all(world.db.auditor())
+            .await?;
+    let early = paid.into_iter().filter(|market| world.exchange.status(market) != Some(Status::Finalized));
+    Ok(early.map(|market| format!("T4: {market} was paid before it was final")).collect())
 }
 
 fn has_fills(order: &Value) -> bool {

@@ -17,7 +17,7 @@ use crate::dice::Dice;
 use crate::facts::Touched;
 use crate::jobs;
 use crate::model::{Model, Receipt, local, of_age};
-use crate::op::{Fault, Moment, Op, TILLS};
+use crate::op::{Fault, Job, Moment, Op, TILLS};
 use crate::world::{SHARDS, World, ZONE, birth_date};
 
 /// What became of an operation.
@@ -41,6 +41,8 @@ impl Lived {
     }
 }
 
+/// So many members buy in batches.
+const RICH: usize = 8;
 const AFTER_PURCHASE: &[&str] = &[];
 const AFTER_BATCH: &[&str] = &["L1", "L5h", "L6p"];
 const AFTER_RETURN: &[&str] = &["L1", "L6p"];
@@ -134,6 +136,25 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
             ];
             protect(world, model, *member, Change::Exclude(TERMS[usize::from(*term) % 5])).await?
         }
+        Op::StopInTheMiddle { member, market, points } => {
+            let id = world.members[usize::from(*member)];
+            let request = model.receipt(id, world.tills[0], 5_000, now);
+            let bought = report(world, model, vec![request], Touched::default()).await;
+            jobs::run(world, Job::Consume, None).await?;
+            let wish = Wish { member: *member, market: *market, no: false, points: *points };
+            let staked = stake(world, model, wish, 0, 1).await?;
+            world.seconds(1);
+            let mut stopped = protect(world, model, *member, Change::Break(BreakTerm::Day)).await?;
+            world.seconds(1);
+            let sent = jobs::run(world, Job::Dispatch, None).await?;
+            let pushed = jobs::run(world, Job::Send, None).await?;
+            for part in [bought, staked, sent, pushed] {
+                stopped.words.push_str(&part.words);
+                stopped.wrong.extend(part.wrong);
+            }
+            stopped.touched = Touched::member(id, &["S1", "S3", "S4", "T1o"]);
+            stopped
+        }
         Op::Prompts { member, on } => protect(world, model, *member, Change::Prompts(*on)).await?,
         Op::Place { member, place } => {
             let member = world.members[usize::from(*member)];
@@ -195,7 +216,8 @@ fn batch(world: &World, model: &mut Model, seed: u64, size: u8) -> Vec<PurchaseR
     let mut dice = Dice::new(seed);
     let mut requests: Vec<PurchaseRequest> = Vec::new();
     for _ in 0..size {
-        let member = dice.pick(&world.members);
+        // The others stay poor, so that they can owe something.
+        let member = dice.pick(&world.members[..RICH]);
         let till = world.tills[dice.below(u64::from(TILLS)) as usize];
         let at = world.clock.now() - SignedDuration::from_secs(dice.between(0, 90_000));
         let mut request = model.receipt(member, till, dice.between(1, 9_000), at);
@@ -270,15 +292,29 @@ fn same(first: &PurchaseAnswer, now: &PurchaseAnswer) -> bool {
 }
 
 async fn give_back(world: &World, model: &mut Model, which: u16) -> anyhow::Result<Lived> {
-    let Some(at) = model.pick(which) else { return Ok(Lived::quiet("nothing to return")) };
+    // Half of them are the poor ones', whose points are soon spent.
+    let poor = |r: &Receipt| world.members[RICH..].contains(&r.member());
+    let theirs: Vec<usize> = (0..model.receipts.len()).filter(|at| poor(&model.receipts[*at])).collect();
+    let at = match (which % 2, theirs.len()) {
+        (1, n) if n > 0 => Some(theirs[usize::from(which / 2) % n]),
+        _ => model.pick(which / 2),
+    };
+    let Some(at) = at else { return Ok(Lived::quiet("nothing to return")) };
     let receipt = &mut model.receipts[at];
     let (member, terminal) = (receipt.member(), receipt.request.terminal);
     let purchase = purchase_id(terminal, &receipt.request.receipt);
     let request = ReturnRequest { purchase, member, terminal };
+    let before = hunch_ledger::balance(world.db.app(), member).await?.unwrap_or_default();
     let answer = world.driven(world.parts.returns.submit(shard_of(member, SHARDS), request)).await?;
     let mut lived = Lived::new("returned", Touched::member(member, AFTER_RETURN));
     match (answer, &receipt.returned) {
-        (Ok(answer), None) if answer.first && answer.earned == receipt.points => receipt.returned = Some(answer),
+        (Ok(answer), None) if answer.first && answer.earned == receipt.points => {
+            let owed = before.debt - answer.balance.debt;
+            if answer.clawed_back + owed < answer.earned {
+                lived.wrong.push(format!("L4: return of {purchase} took too little: {answer:?}, owed {owed} more"));
+            }
+            receipt.returned = Some(answer);
+        }
         (Ok(answer), Some(first)) if !answer.first && answer.clawed_back == first.clawed_back => {
             lived.words = "returned again".to_owned();
         }
@@ -422,6 +458,10 @@ async fn protect(world: &World, model: &mut Model, member: u8, change: Change) -
             lived.wrong.push(format!("S3: the raise of {member} was forgotten"));
         }
         (Err(refusal), _) => lived.words = refusal.to_string(),
+    }
+    let limits = world.parts.gate.overview(member).await.map_err(|d| anyhow::anyhow!("{d}"))?.limits;
+    if (limits.day, limits.week) != (promise.day, promise.week) {
+        lived.wrong.push(format!("S3: {member} was promised {promise:?}, in force is {limits:?}"));
     }
     Ok(lived)
 }

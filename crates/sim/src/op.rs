@@ -109,6 +109,12 @@ pub enum Op {
         member: u8,
         on: bool,
     },
+    /// A purchase and a stake, and before anything of them goes out the member takes a break.
+    StopInTheMiddle {
+        member: u8,
+        market: u8,
+        points: i64,
+    },
     /// The phone says where it is.
     Place {
         member: u8,
@@ -231,12 +237,13 @@ fn draw(dice: &mut Dice) -> Op {
         917..=922 => Op::ConfirmRaise { member },
         923..=926 => Op::Break { member, term: dice.below(5) as u8 },
         927 => Op::Exclude { member, term: dice.below(5) as u8 },
-        928..=932 => Op::Prompts { member, on: dice.chance(2, 3) },
-        933..=940 => {
+        928..=934 => Op::StopInTheMiddle { member, market, points },
+        935..=937 => Op::Prompts { member, on: dice.chance(2, 3) },
+        938..=942 => {
             let place = dice.pick(&[Place::NewYork, Place::NewYork, Place::NewYork, Place::Boston, Place::Nowhere]);
             Op::Place { member, place }
         }
-        941..=955 => Op::Open { member },
+        943..=955 => Op::Open { member },
         956..=985 => Op::Wait { seconds: dice.pick(&[1, 2, 6, 11, 25, 70, 700, 3_700]) },
         986..=988 => Op::Until(dice.pick(&[Moment::Midnight, Moment::Midnight, Moment::WeekEnd, Moment::ClocksChange])),
         989..=994 => Op::Restart,

@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use hunch_exchange::ExchangeShard;
 use hunch_kernel::{
-    Count, Dollars, HoldId, MarketTicker, OrderId, Points, PositionId, SharedClock, Side, derived_uuid,
+    Count, Dollars, HoldId, MarketTicker, OrderId, Points, PositionId, SharedClock, Side, derived_uuid, seeded_bug,
 };
 use hunch_ledger::{Action, BatchError, Command, Outcome, ShardHandler, request_digest};
 use hunch_log::ShardTx;
@@ -78,7 +78,8 @@ fn judge(order: &Order, fate: &Fate) -> Verdict {
     let beyond = filled - member_count;
     let house_cost = share_up(cost + fees, beyond, filled);
     let own = cost + fees - house_cost;
-    let needed = order.rate.points_up(own);
+    let down = seeded_bug("capture-rounds-down");
+    let needed = if down { order.rate.points_down(own) } else { order.rate.points_up(own) };
     let captured = needed.min(order.hold);
     let short = (own - order.rate.dollars(captured)).0.max(0);
     Verdict {
@@ -144,7 +145,7 @@ impl ShardHandler for OutcomeHandler {
             tx.announce_at(done.seq, message(order, verdict, now));
             store::finish_order(tx.conn(), order, fate, verdict.into(), now, wall).await?;
             let back = unfilled(order, verdict.member_count);
-            if back.is_positive() {
+            if back.is_positive() && !seeded_bug("unfilled-not-restored") {
                 hunch_safeguards::restore(tx, order.id, back).await?;
             }
             if let Fate::Taken { filled, cost, fees, .. } = fate

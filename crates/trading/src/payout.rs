@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hunch_exchange::MarketResult;
-use hunch_kernel::{Dollars, HoldId, PointRate, Points, PositionId, Price, SharedClock, derived_uuid};
+use hunch_kernel::{Dollars, HoldId, PointRate, Points, PositionId, Price, SharedClock, derived_uuid, seeded_bug};
 use hunch_ledger::{Action, BatchError, Command, Outcome, Reason, ShardHandler, request_digest};
 use hunch_log::ShardTx;
 use hunch_markets::{Final, result_word};
@@ -33,7 +33,9 @@ pub struct PayoutHandler {
 /// What a position is worth by a result: in dollars exactly, and in whole points.
 pub(crate) fn worth(position: &Position, value: Price) -> (Dollars, Points) {
     let gross = value.of(position.side).times_down(position.count);
-    (gross, rate(position).points_down(gross))
+    let rate = rate(position);
+    let up = seeded_bug("payout-rounds-up");
+    (gross, if up { rate.points_up(gross) } else { rate.points_down(gross) })
 }
 
 pub(crate) fn rate(position: &Position) -> PointRate {
@@ -69,7 +71,12 @@ impl PayoutHandler {
         let positions = store::lock_unpaid(tx.conn(), &result.ticker, &request.positions).await?;
         let Some(first) = positions.first() else { return Ok(PayoutsDone::default()) };
         let exchange_shard = store::exchange_shard(tx.conn(), &result.ticker).await?;
-        let commands: Vec<Command> = positions.iter().map(|p| command(p, result)).collect();
+        let mut commands: Vec<Command> = positions.iter().map(|p| command(p, result)).collect();
+        if seeded_bug("settlement-pays-twice") {
+            let again =
+                commands.iter().map(|c| Command { key: derived_uuid(&[b"again", c.key.as_bytes()]), ..c.clone() });
+            commands.extend(again.collect::<Vec<_>>());
+        }
         let outcomes = hunch_ledger::apply(tx, &commands).await?;
         let mut done = PayoutsDone::default();
         let (mut gross, mut paid) = (Dollars::ZERO, Dollars::ZERO);

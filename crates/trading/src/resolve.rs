@@ -8,7 +8,7 @@
 
 use futures_util::StreamExt;
 use hunch_exchange::{OrderReport, SubmitOutcome};
-use hunch_kernel::{Count, Dollars};
+use hunch_kernel::{Count, Dollars, seeded_bug};
 use hunch_safeguards::still_holds;
 use jiff::SignedDuration;
 
@@ -77,7 +77,11 @@ impl Trading {
 
     async fn clear_up(&self, order: &Order) -> Result<Option<Fate>, TradingError> {
         if self.may_repeat(order).await? {
-            match self.exchange.submit(&new_order(order)).await {
+            let mut again = new_order(order);
+            if seeded_bug("new-id-for-unknown") {
+                again.client_order_id = self.entropy.uuid();
+            }
+            match self.exchange.submit(&again).await {
                 SubmitOutcome::Accepted(report) if report.filled == Count::ZERO => {
                     return Ok(Some(Fate::Taken {
                         exchange_order_id: report.exchange_order_id,
@@ -101,7 +105,7 @@ impl Trading {
                 None
             }
         };
-        if let Some(report) = self.find(order).await {
+        if let Some(report) = self.find(order).await.filter(|_| !seeded_bug("unknown-is-not-placed")) {
             return Ok(over(report));
         }
         let (Some(complete_to), Some(sent_at), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
@@ -110,6 +114,7 @@ impl Trading {
         let certain = complete_to.duration_since(sent_at) > PAST_SENDING
             && self.clocks.wall.now().duration_since(sent_wall) > STUCK_MAX
             && self.reads_work(order).await;
+        let certain = certain || seeded_bug("unknown-is-not-placed");
         Ok(certain.then(|| Fate::NotTaken { reason: "not_placed".to_owned() }))
     }
 

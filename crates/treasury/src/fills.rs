@@ -1,7 +1,7 @@
 //! What is booked when: pure, from amounts to entries.
 
 use hunch_exchange::ExchangeShard;
-use hunch_kernel::{Count, Dollars, MarketTicker, PointRate, Points, Price, Side, derived_uuid};
+use hunch_kernel::{Count, Dollars, MarketTicker, PointRate, Points, Price, Side, derived_uuid, seeded_bug};
 use uuid::Uuid;
 
 use crate::{Account, EntryKind, Transfer};
@@ -66,7 +66,9 @@ pub fn capture(c: &Captured) -> Transfer {
     let given = c.rate.dollars(c.points);
     t.add(PointsAccount, Market, given, EntryKind::Captured);
     t.add(Market, ExchangeCash, c.cost, EntryKind::Bought);
-    t.add(Market, ExchangeCash, c.fees, EntryKind::Fee);
+    if !seeded_bug("fee-not-booked") {
+        t.add(Market, ExchangeCash, c.fees, EntryKind::Fee);
+    }
     t.add(House, Market, c.house.cost, EntryKind::HouseBought);
     t.add(Market, CommunityPot, given + c.house.cost - c.cost - c.fees, EntryKind::CaptureRounding);
     let pairs = c.before.bought(c.side, c.filled).pairs() - c.before.pairs();

@@ -1,0 +1,83 @@
+//! Histories that once broke something, and proofs that the simulation itself can be trusted.
+
+use hunch_sim::op::{Fault, Job, history};
+use hunch_sim::{Op, live};
+
+async fn holds(ops: Vec<Op>) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    if let Err(failure) = live(&ops, |_| ()).await.unwrap() {
+        panic!("at operation {}: {:#?}", failure.at, failure.what);
+    }
+}
+
+fn job(job: Job) -> Op {
+    Op::Job { job, crash: None }
+}
+
+/// The exchange had paid a market of whose end we had not read: the books were said to differ.
+#[tokio::test]
+async fn a_market_paid_before_we_heard_of_its_end_is_no_difference() {
+    holds(vec![
+        Op::Batch { seed: 7, size: 120 },
+        Op::Stake { member: 5, market: 0, no: false, points: 200 },
+        Op::Stake { member: 6, market: 0, no: true, points: 90 },
+        job(Job::Dispatch),
+        job(Job::Resolve),
+        Op::Close { market: 0 },
+        Op::Determine { market: 0, cents: 100 },
+        Op::Finalize { market: 0 },
+        job(Job::Reconcile),
+        job(Job::Hints),
+        job(Job::Settle),
+        job(Job::Reconcile),
+    ])
+    .await;
+}
+
+/// sqlx gave a connection back with a transaction open when whoever began it was dropped: the next consumer waited for
+/// ever for the shard's row.
+#[tokio::test]
+async fn a_job_killed_while_its_transaction_begins_blocks_nobody() {
+    let mut ops = vec![Op::Batch { seed: 3, size: 60 }];
+    for waits in 0..24 {
+        ops.push(Op::Buy { member: 4, till: 1, cents: 1_000, minutes_ago: 0 });
+        ops.push(Op::Job { job: Job::Consume, crash: Some(waits) });
+        ops.push(job(Job::Consume));
+    }
+    holds(ops).await;
+}
+
+/// Each job dies at each of its first waits, with a stake under way that the exchange took without saying so.
+#[tokio::test]
+async fn every_job_may_die_at_every_wait() {
+    for waits in (0..24).step_by(3) {
+        let mut ops = vec![Op::Batch { seed: u64::from(waits), size: 100 }];
+        for (n, work) in [Job::Dispatch, Job::Resolve, Job::Consume, Job::Send].into_iter().enumerate() {
+            ops.push(Op::Fault(Fault::TimeoutAfterAccept));
+            ops.push(Op::Stake { member: 4 + n as u8, market: 1, no: n % 2 == 0, points: 100 });
+            ops.push(Op::Job { job: work, crash: Some(waits) });
+            ops.push(job(work));
+        }
+        ops.extend([Op::Close { market: 1 }, Op::Determine { market: 1, cents: 100 }, Op::Finalize { market: 1 }]);
+        for work in [Job::Poll, Job::Settle, Job::Reconcile] {
+            ops.push(Op::Job { job: work, crash: Some(waits) });
+            ops.push(job(work));
+        }
+        holds(ops).await;
+    }
+}
+
+#[tokio::test]
+async fn a_seed_gives_the_same_history() {
+    assert_eq!(history(11, 200), history(11, 200));
+    assert_ne!(history(11, 200), history(12, 200));
+}
+
+/// The table in the README is the list in the code.
+#[test]
+fn the_readme_names_every_planted_mistake() {
+    let readme = include_str!("../README.md");
+    for bug in hunch_sim::bugs::BUGS {
+        assert!(readme.contains(&format!("| `{}` | {} | {} |", bug.name, bug.what, bug.within)), "{}", bug.name);
+    }
+}
