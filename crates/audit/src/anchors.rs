@@ -2,6 +2,7 @@
 //! before was changed and that no tail was cut off.
 
 use crate::report::CheckReport;
+use jiff_sqlx::ToSqlx;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 use std::io::Write;
@@ -60,6 +61,20 @@ pub async fn write_anchor_file(
         file.sync_all()
     };
     write().map_err(|source| AnchorError::File { path: path.to_owned(), source })?;
+    let mut tx = hunch_db::begin(auditor).await?;
+    sqlx::query("SET TRANSACTION READ WRITE").execute(&mut *tx).await?;
+    sqlx::query(
+        "INSERT INTO audit.anchored (file, shard, last_seq, at)
+         SELECT $1, shard, last_seq, $2 FROM UNNEST($3::int2[], $4::int8[]) AS a(shard, last_seq)
+         ON CONFLICT ON CONSTRAINT anchored_once DO UPDATE SET last_seq = excluded.last_seq, at = excluded.at",
+    )
+    .bind(name_of(path))
+    .bind(now.to_sqlx())
+    .bind(rows.iter().map(|r| r.try_get(0)).collect::<Result<Vec<i16>, _>>()?)
+    .bind(rows.iter().map(|r| r.try_get(1)).collect::<Result<Vec<i64>, _>>()?)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
     Ok(rows.len())
 }
 
@@ -80,19 +95,36 @@ pub fn read_anchor_file(path: &Path) -> Result<Vec<Anchor>, AnchorError> {
         .collect()
 }
 
-/// Every anchor must still stand in the log where it was taken.
-pub(crate) async fn check(conn: &mut PgConnection, anchors: &[Anchor]) -> Result<CheckReport, sqlx::Error> {
+/// The name under which the database remembers a file.
+fn name_of(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+/// Every anchor must still stand in the log where it was taken, and the file must have every shard's newest one that
+/// was written to it: an older copy would not show what was cut off since.
+pub(crate) async fn check(
+    conn: &mut PgConnection,
+    anchors: &[Anchor],
+    file: Option<&Path>,
+) -> Result<CheckReport, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT count(*), count(*) FILTER (WHERE b.hash IS NULL OR encode(b.hash, 'hex') <> a.hash),
-                (array_agg('shard ' || a.shard || ', message ' || a.last_seq ||
-                    CASE WHEN b.hash IS NULL THEN ': the log ends before its anchor' ELSE ': another hash than its anchor' END
-                    ORDER BY a.shard, a.last_seq) FILTER (WHERE b.hash IS NULL OR encode(b.hash, 'hex') <> a.hash))[1:20]
-         FROM UNNEST($1::int2[], $2::int8[], $3::text[]) AS a(shard, last_seq, hash)
-         LEFT JOIN log.batch b ON b.shard = a.shard AND b.last_seq = a.last_seq",
+        "WITH anchor AS (SELECT * FROM UNNEST($1::int2[], $2::int8[], $3::text[]) AS a(shard, last_seq, hash)),
+         looked AS (
+            SELECT a.shard, a.last_seq, encode(b.hash, 'hex') IS NOT DISTINCT FROM a.hash AS holds,
+                   CASE WHEN b.hash IS NULL THEN ': the log ends before its anchor' ELSE ': another hash than its anchor' END AS what
+            FROM anchor a LEFT JOIN log.batch b ON b.shard = a.shard AND b.last_seq = a.last_seq
+            UNION ALL
+            SELECT n.shard, n.last_seq, EXISTS (SELECT FROM anchor a WHERE a.shard = n.shard AND a.last_seq >= n.last_seq),
+                   ': its anchor of ' || n.at || ' is not in this file, which is an older copy'
+            FROM audit.anchored n WHERE n.file = $4)
+         SELECT count(*), count(*) FILTER (WHERE NOT holds),
+                (array_agg('shard ' || shard || ', message ' || last_seq || what ORDER BY shard, last_seq) FILTER (WHERE NOT holds))[1:20]
+         FROM looked",
     )
     .bind(anchors.iter().map(|a| a.shard).collect::<Vec<_>>())
     .bind(anchors.iter().map(|a| a.last_seq).collect::<Vec<_>>())
     .bind(anchors.iter().map(|a| a.hash.as_str()).collect::<Vec<_>>())
+    .bind(file.map(name_of))
     .fetch_one(conn)
     .await?;
     Ok(CheckReport {

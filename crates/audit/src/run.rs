@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgPool, Row};
+use std::path::PathBuf;
 
 use crate::anchors::{Anchor, AnchorError};
 use crate::checks::CHECKS;
@@ -14,6 +15,8 @@ pub struct AuditOptions {
     pub full: bool,
     /// Anchors kept outside the database, see [`crate::read_anchor_file`].
     pub anchors: Vec<Anchor>,
+    /// Where they were read from: an older copy of that file is found out.
+    pub anchor_file: Option<PathBuf>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +56,9 @@ pub async fn run(auditor: &PgPool, options: &AuditOptions, now: Timestamp) -> Re
             first: row.try_get::<Option<Vec<String>>, _>(2)?.unwrap_or_default(),
         });
     }
-    if !options.anchors.is_empty() {
-        reports.push(crate::anchors::check(&mut tx, &options.anchors).await?);
+    if !options.anchors.is_empty() || options.anchor_file.is_some() {
+        let file = options.anchor_file.as_deref();
+        reports.push(crate::anchors::check(&mut tx, &options.anchors, file).await?);
     }
     let report = AuditReport::new(reports);
     if report.holds {

@@ -45,7 +45,7 @@ async fn town() -> TestDb {
 }
 
 async fn audit(db: &TestDb, full: bool) -> AuditReport {
-    let options = AuditOptions { full, anchors: Vec::new() };
+    let options = AuditOptions { full, ..AuditOptions::default() };
     run(db.auditor(), &options, NOW.parse::<Timestamp>().unwrap()).await.unwrap()
 }
 
@@ -109,7 +109,8 @@ async fn a_cut_tail_is_found_by_its_anchor() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("anchors.jsonl");
     assert_eq!(write_anchor_file(db.auditor(), &file, NOW.parse().unwrap()).await.unwrap(), 8);
-    let options = AuditOptions { full: true, anchors: read_anchor_file(&file).unwrap() };
+    let options =
+        AuditOptions { full: true, anchors: read_anchor_file(&file).unwrap(), anchor_file: Some(file.clone()) };
     assert!(run(db.auditor(), &options, NOW.parse().unwrap()).await.unwrap().holds);
 
     // A superuser removes a shard's whole history, balances and all, and sets the head back.

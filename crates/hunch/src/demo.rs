@@ -333,7 +333,12 @@ async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Re
     let now = crate::clock::clocks(1, None).wall.now();
     let file = settings.folder().join("anchors.jsonl");
     let anchors = if file.is_file() { hunch_audit::read_anchor_file(&file)? } else { Vec::new() };
-    let report = hunch_audit::run(database.auditor(), &AuditOptions { full: true, anchors }, now).await?;
+    let report = hunch_audit::run(
+        database.auditor(),
+        &AuditOptions { full: true, anchors, anchor_file: Some(file.clone()) },
+        now,
+    )
+    .await?;
     if report.holds {
         hunch_audit::write_anchor_file(database.auditor(), &file, now).await?;
     }

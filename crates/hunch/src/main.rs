@@ -138,9 +138,9 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         }
         Command::Audit { full, anchor, write_anchor, json } => {
             let home = home::Home::visit(settings, PoolSizes::default()).await?;
-            let anchors = anchor.map(|path| hunch_audit::read_anchor_file(&path)).transpose()?.unwrap_or_default();
+            let anchors = anchor.as_deref().map(hunch_audit::read_anchor_file).transpose()?.unwrap_or_default();
             let now = clock::clocks(1, None).wall.now();
-            let options = hunch_audit::AuditOptions { full, anchors };
+            let options = hunch_audit::AuditOptions { full, anchors, anchor_file: anchor };
             let report = hunch_audit::run(home.database.auditor(), &options, now).await?;
             if json {
                 println!("{}", serde_json::to_string(&report)?)

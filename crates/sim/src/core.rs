@@ -29,14 +29,17 @@ fn history(seed: u64) -> Vec<Op> {
     (0..HISTORY).map(|_| draw(&mut dice)).collect()
 }
 
-fn live(ops: &[Op]) {
-    let mut books = Books::new();
+/// How many commands there were: some operations find nothing to do.
+fn live(ops: &[Op]) -> u64 {
+    let (mut books, mut commands) = (Books::new(), 0);
     for op in ops {
         if let Some(command) = books.command(op) {
             books.run(command);
             books.check();
+            commands += 1;
         }
     }
+    commands
 }
 
 /// Lives histories from `seed` on, on all processors, until `operations` are done.
@@ -46,22 +49,20 @@ fn live(ops: &[Op]) {
 pub fn run(seed: u64, operations: u64, progress: impl Fn(u64) + Sync) -> Result<u64, String> {
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let histories = operations.div_ceil(HISTORY);
     std::panic::set_hook(Box::new(|_| ())); // a failing history is told once, when it is short
     let failed = std::thread::scope(|scope| {
         let work = || {
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= histories {
+                if n >= u64::MAX / 2 || done.load(Ordering::Relaxed) >= operations {
                     return None;
                 }
                 let ops = history(seed.wrapping_add(n));
-                if failure(&ops).is_some() {
-                    next.store(histories, Ordering::Relaxed);
+                let Ok(commands) = catch_unwind(AssertUnwindSafe(|| live(&ops))) else {
+                    next.store(u64::MAX / 2, Ordering::Relaxed);
                     return Some(ops);
-                }
-                let before = done.fetch_add(HISTORY, Ordering::Relaxed);
-                progress(before + HISTORY);
+                };
+                progress(done.fetch_add(commands, Ordering::Relaxed) + commands);
             }
         };
         let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();

@@ -80,7 +80,7 @@ pub async fn look(world: &World, touched: &Touched) -> anyhow::Result<Vec<String
 
 /// Every invariant over everything.
 pub async fn look_at_all(world: &World) -> anyhow::Result<Vec<String>> {
-    let options = AuditOptions { full: true, anchors: Vec::new() };
+    let options = AuditOptions { full: true, ..AuditOptions::default() };
     let report = hunch_audit::run(world.db.auditor(), &options, world.clock.now()).await?;
     let failed = report.checks.iter().filter(|c| c.violations > 0);
     let mut wrong: Vec<String> =

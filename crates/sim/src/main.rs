@@ -1,6 +1,7 @@
 //! `hunch-sim`: lives histories from seeds, on all processors, and says what broke.
 
 use clap::Parser;
+use hunch_kernel::SystemEntropy;
 use hunch_sim::{Op, core, live, op, shrink};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ struct Args {
     /// Operations of each history.
     #[arg(long, default_value_t = 1_000)]
     ops: usize,
-    /// The first seed; the time of day when left out. One seed alone is lived again with `--seeds 1`.
+    /// The first seed; any when left out. One seed alone is lived again with `--seeds 1`.
     #[arg(long)]
     seed: Option<u64>,
     /// Histories lived at once; as many as there are processors when left out.
@@ -65,9 +66,9 @@ fn main() -> ExitCode {
     }
 }
 
+/// Small enough to be read aloud.
 fn first_seed(args: &Args) -> u64 {
-    let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_secs());
-    args.seed.unwrap_or_else(now)
+    args.seed.unwrap_or_else(|| SystemEntropy::shared().uuid().as_u64_pair().0 % 1_000_000_000)
 }
 
 fn of_the_core(args: &Args, operations: u64) -> anyhow::Result<bool> {

@@ -221,7 +221,7 @@ impl Bench {
     }
 
     pub async fn audit(&self) -> AuditReport {
-        let options = AuditOptions { full: true, anchors: Vec::new() };
+        let options = AuditOptions { full: true, ..AuditOptions::default() };
         hunch_audit::run(self.db.auditor(), &options, self.clock.now()).await.unwrap()
     }
 
