@@ -4,6 +4,7 @@ mod bench;
 mod clock;
 mod demo;
 mod doctor;
+mod drill;
 mod exchange;
 mod home;
 mod programme;
@@ -76,6 +77,9 @@ enum Command {
     /// Settings.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Break things on purpose and prove that nothing was lost: one JSON line and an exit code each.
+    #[command(subcommand)]
+    Drill(drill::Drill),
     /// Measure speed: one JSON line each.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -158,6 +162,10 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             print!("{}", settings.explain());
             settings.check()?;
             Ok(ExitCode::SUCCESS)
+        }
+        Command::Drill(drill) => {
+            let held = drill::run(&drill, settings).await?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Bench(bench) => {
             bench::run(&bench, settings).await?;

@@ -1,5 +1,6 @@
 //! What is looked at after an operation: SQL over what it touched, and the whole audit now and then.
 
+use anyhow::Context;
 use hunch_audit::{AuditOptions, CHECKS};
 use hunch_exchange_sim::Status;
 use hunch_kernel::{Clock, MemberId};
@@ -102,7 +103,8 @@ async fn doubled_at_the_exchange(world: &World) -> anyhow::Result<Vec<String>> {
     let state = world.exchange.state();
     let mut filled: HashMap<Uuid, u32> = HashMap::new();
     let mut wrong = Vec::new();
-    for (client, order) in state["orders"].as_object().into_iter().flatten() {
+    let orders = state["orders_by_client_order_id"].as_object().context("the exchange shows no orders")?;
+    for (client, order) in orders {
         let Some(client) = client.parse::<Uuid>().ok().filter(|_| order["account"] != 0) else { continue };
         match ours.get(&client) {
             None => wrong.push(format!("T2: the exchange knows {client}, we do not")),

@@ -45,7 +45,7 @@ impl ApiError {
 
 /// A market as a phone lists it.
 #[derive(Clone, Debug)]
-pub(crate) struct MarketRow {
+pub struct MarketRow {
     pub market: String,
     pub title: String,
     pub category: String,
@@ -301,7 +301,10 @@ impl Phone {
     }
 
     /// Says where the phone is.
-    pub(crate) async fn be_at(&self, (latitude, longitude): (f64, f64)) -> Result<(), ApiError> {
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn be_at(&self, (latitude, longitude): (f64, f64)) -> Result<(), ApiError> {
         let place = json!({"latitude": latitude, "longitude": longitude, "accuracy_metres": 25.0});
         self.send(Method::PUT, "/v1/me/place", &place).await.map(|_| ())
     }
@@ -319,19 +322,30 @@ impl Phone {
     }
 
     /// Open markets, soonest end first.
-    pub(crate) async fn markets(&self) -> Result<Vec<MarketRow>, ApiError> {
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn markets(&self) -> Result<Vec<MarketRow>, ApiError> {
         let list = self.get("/v1/markets?status=open&limit=200").await?;
         let rows = list["markets"].as_array().ok_or_else(|| ApiError::Undocumented(list.to_string()))?;
         Ok(rows.iter().filter_map(market_row).collect())
     }
 
-    pub(crate) async fn quote(&self, market: &str, side: &str, points: i64) -> Result<Uuid, ApiError> {
+    /// Asks for a quote and gives its id.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn quote(&self, market: &str, side: &str, points: i64) -> Result<Uuid, ApiError> {
         let wish = json!({"market": market, "side": side, "stake_points": points});
         let quote = self.send(Method::POST, "/v1/quotes", &wish).await?;
         id(&quote, "quote")
     }
 
-    pub(crate) async fn confirm(&self, quote: Uuid) -> Result<Uuid, ApiError> {
+    /// Confirms a quote and gives the order's id; safe to repeat.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn confirm(&self, quote: Uuid) -> Result<Uuid, ApiError> {
         let request = self.http.post(format!("{}/v1/orders", self.base)).bearer_auth(&self.token);
         let request = request.header("idempotency-key", quote.to_string()).json(&json!({"quote": quote}));
         id(&answer(request.send().await).await?, "order")

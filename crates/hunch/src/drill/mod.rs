@@ -1,0 +1,21 @@
+//! `hunch drill NAME`: breaks things on purpose, on a programme of its own, and proves that nothing was lost. Each prints
+//! one JSON line; the exit code is 0 only if everything held.
+
+mod kill;
+mod load;
+mod victim;
+
+use crate::settings::Settings;
+
+#[derive(clap::Subcommand, Debug)]
+pub enum Drill {
+    /// Kills the server and PostgreSQL (kill -9) at random moments under load.
+    Kill(kill::KillDrill),
+}
+
+/// Whether everything held.
+pub async fn run(drill: &Drill, settings: &Settings) -> anyhow::Result<bool> {
+    match drill {
+        Drill::Kill(options) => kill::run(options, settings).await,
+    }
+}

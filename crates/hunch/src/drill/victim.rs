@@ -1,0 +1,181 @@
+//! A programme to be broken: a process of its own with a private PostgreSQL, trading on an exchange that survives.
+
+use anyhow::{Context, bail};
+use hunch_exchange_sim::{Cash, ExchangeSim, KeyConfig, KeyPair, SimConfig, SimHandle, Tier, day};
+use hunch_kernel::{Clocks, SystemEntropy};
+use reqwest::Client;
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::home::cluster_folder;
+use crate::settings::{Settings, Source};
+
+const KEY_ID: &str = "drill";
+const READY_SECONDS_MAX: u64 = 60;
+
+pub struct Victim {
+    pub base: String,
+    pub folder: PathBuf,
+    /// As the process sees them, for commands that visit its database.
+    pub settings: Settings,
+    pub exchange: SimHandle,
+    process: Option<Child>,
+    port: u16,
+    http: Client,
+}
+
+impl Victim {
+    /// Starts exchange and programme in a new folder beside the settings' own.
+    ///
+    /// # Errors
+    /// What does not start.
+    pub async fn start(settings: &Settings, clocks: &Clocks) -> anyhow::Result<Victim> {
+        let folder = settings.folder().with_file_name(format!("drill-{}", std::process::id()));
+        let folder = std::path::absolute(&folder).with_context(|| folder.display().to_string())?;
+        std::fs::create_dir_all(&folder)?;
+        let pair = KeyPair::ed25519(SystemEntropy::shared().as_ref()).context("no key could be made")?;
+        std::fs::write(folder.join("exchange-key.pem"), &pair.private_pem)?;
+        let key = KeyConfig { key_id: KEY_ID.to_owned(), public_key_pem: pair.public_pem, account: 1 };
+        let now = clocks.business.now();
+        let exchange = ExchangeSim::start(SimConfig {
+            seed: 7,
+            funding: [Cash::dollars(50_000); 4],
+            listings: day::believable(7, now),
+            tier: Tier::PREMIER,
+            portfolio_lag: Duration::from_millis(200),
+            market_lag: Duration::from_millis(200),
+            house_step: Duration::from_secs(2),
+            tick: Duration::from_millis(100),
+            ..SimConfig::quiet(clocks.clone(), vec![key])
+        })
+        .await?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut own = settings.clone();
+        for (key, value) in [
+            ("database.url", String::new()),
+            ("database.folder", folder.join("home").display().to_string()),
+            ("server.listen", format!("127.0.0.1:{port}")),
+            ("exchange.kind", "kalshi".to_owned()),
+            ("exchange.rest_url", exchange.rest_url()),
+            ("exchange.ws_url", exchange.ws_url()),
+            ("exchange.key_id", KEY_ID.to_owned()),
+            ("exchange.private_key_file", folder.join("exchange-key.pem").display().to_string()),
+            ("exchange.sync_seconds", "2".to_owned()),
+            ("exchange.poll_seconds", "2".to_owned()),
+        ] {
+            own.set(key, value, Source::CommandLine)?;
+        }
+        let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
+        let base = format!("http://127.0.0.1:{port}");
+        let mut victim = Victim { base, folder, settings: own, exchange, process: None, port, http };
+        victim.spawn().await?;
+        Ok(victim)
+    }
+
+    /// Starts the process and waits until it says it is ready.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn spawn(&mut self) -> anyhow::Result<()> {
+        let told = File::options().create(true).append(true).open(self.folder.join("told"))?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").current_dir(&self.folder).stdin(Stdio::null()).stdout(told.try_clone()?).stderr(told);
+        for key in [
+            "database.url",
+            "database.folder",
+            "server.listen",
+            "exchange.kind",
+            "exchange.rest_url",
+            "exchange.ws_url",
+            "exchange.key_id",
+            "exchange.private_key_file",
+            "exchange.sync_seconds",
+            "exchange.poll_seconds",
+        ] {
+            let name = format!("HUNCH_{}", key.to_uppercase().replace('.', "__"));
+            command.env(name, self.settings.text(key));
+        }
+        self.process = Some(command.spawn()?);
+        self.ready().await
+    }
+
+    async fn ready(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(READY_SECONDS_MAX) {
+            let asked = self.http.get(format!("{}/readyz", self.base)).send().await;
+            if asked.is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            if let Some(status) = self.process.as_mut().and_then(|p| p.try_wait().ok().flatten()) {
+                bail!("the server ended with {status}: see {}", self.folder.join("told").display());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bail!("port {} was not ready in {READY_SECONDS_MAX} s: see {}", self.port, self.folder.join("told").display())
+    }
+
+    /// kill -9, as when the machine's memory ends.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn kill_server(&mut self) -> anyhow::Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill()?;
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    /// kill -9 of PostgreSQL's first process; its children notice and die.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn kill_postgres(&self) -> anyhow::Result<()> {
+        let file = self.data_folder()?.join("postmaster.pid");
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let pid: i32 = text.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid")?;
+        kill_process(Pid::from_raw(pid).context("no process")?, Signal::KILL)?;
+        Ok(())
+    }
+
+    /// PostgreSQL's own files.
+    ///
+    /// # Errors
+    /// When the folder cannot be told.
+    pub fn data_folder(&self) -> anyhow::Result<PathBuf> {
+        Ok(cluster_folder(&self.settings)?.join("data"))
+    }
+
+    /// The operator's token.
+    ///
+    /// # Errors
+    /// When there is none yet.
+    pub fn operator_token(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.settings.folder().join("operator-token"))?.trim().to_owned())
+    }
+
+    /// Ends the process in order; its PostgreSQL ends with it.
+    ///
+    /// # Errors
+    /// When it does not end well.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        kill_process(Pid::from_child(&process), Signal::TERM)?;
+        let status = tokio::task::spawn_blocking(move || process.wait()).await??;
+        anyhow::ensure!(status.success(), "the server ended with {status}: see {}", self.folder.join("told").display());
+        Ok(())
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            // Nothing is left running, whatever went wrong.
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
