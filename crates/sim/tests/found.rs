@@ -34,6 +34,26 @@ async fn a_market_paid_before_we_heard_of_its_end_is_no_difference() {
     .await;
 }
 
+/// The exchange paid while we were away for days: its settlement rows were only read back two days.
+#[tokio::test]
+async fn a_market_paid_during_a_long_outage_is_still_booked() {
+    holds(vec![
+        Op::Batch { seed: 7, size: 120 },
+        Op::Stake { member: 5, market: 0, no: false, points: 200 },
+        job(Job::Dispatch),
+        job(Job::Resolve),
+        Op::Close { market: 0 },
+        Op::Determine { market: 0, cents: 0 },
+        Op::Finalize { market: 0 },
+        Op::Wait { seconds: 5 * 86_400 },
+        job(Job::Reconcile),
+        job(Job::Poll),
+        job(Job::Settle),
+        job(Job::Reconcile),
+    ])
+    .await;
+}
+
 /// sqlx gave a connection back with a transaction open when whoever began it was dropped: the next consumer waited for
 /// ever for the shard's row.
 #[tokio::test]

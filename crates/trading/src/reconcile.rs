@@ -14,6 +14,7 @@ use crate::{Trading, TradingError, store};
 
 /// How far back each round reads fills and settlements again (the exchange's time): its reads lag.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(15);
+const SETTLEMENTS_OVERLAP: SignedDuration = SignedDuration::from_hours(48);
 /// An order that ended so shortly ago (wall time) may not be in the exchange's reads yet.
 const READS_LAG: SignedDuration = SignedDuration::from_secs(5);
 const PAGES_MAX: usize = 200;
@@ -116,7 +117,10 @@ impl Trading {
     }
 
     async fn copy_fills(&self, found: &mut Reconciled) -> Result<(), TradingError> {
-        let since = store::last_fill(&self.pool).await?.unwrap_or(self.since_start());
+        let since = match store::last_fill(&self.pool).await? {
+            Some(last) => last,
+            None => self.first_order().await?,
+        };
         let since = since.saturating_sub(OVERLAP).unwrap_or(since);
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -131,14 +135,18 @@ impl Trading {
         Ok(())
     }
 
-    fn since_start(&self) -> Timestamp {
-        let now = self.clocks.business.now();
-        now.saturating_sub(SignedDuration::from_hours(48)).unwrap_or(now)
+    /// Nothing of ours at the exchange is older.
+    async fn first_order(&self) -> Result<Timestamp, TradingError> {
+        Ok(store::first_order(&self.pool).await?.unwrap_or(self.clocks.business.now()))
     }
 
     /// The exchange's settlement rows. A market that it has paid and of whose end we have not read is read soon.
     async fn copy_settlements(&self) -> Result<(), TradingError> {
-        let since = self.since_start();
+        // From the last one we know, however long we were away; markets are not always paid in the order of our reading.
+        let since = match store::last_settlement(&self.pool).await? {
+            Some(last) => last.saturating_sub(SETTLEMENTS_OVERLAP).unwrap_or(last),
+            None => self.first_order().await?,
+        };
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let page = self.exchange.settlements(since, cursor.as_deref()).await?;

@@ -156,6 +156,18 @@ pub(crate) async fn filled(pool: &PgPool, exchange_order_id: &str) -> Result<(Co
     Ok(sum)
 }
 
+/// When we first placed an order.
+pub(crate) async fn first_order(pool: &PgPool) -> Result<Option<Timestamp>> {
+    let row = sqlx::query("SELECT min(placed_at) AS at FROM trading.orders").fetch_one(pool).await?;
+    super::maybe_time(&row, "at")
+}
+
+/// When the exchange last paid a market that we know it paid.
+pub(crate) async fn last_settlement(pool: &PgPool) -> Result<Option<Timestamp>> {
+    let row = sqlx::query("SELECT max(settled_at) AS at FROM trading.exchange_settlement").fetch_one(pool).await?;
+    super::maybe_time(&row, "at")
+}
+
 pub(crate) async fn last_fill(pool: &PgPool) -> Result<Option<Timestamp>> {
     let row = sqlx::query("SELECT max(filled_at) AS at FROM trading.fill").fetch_one(pool).await?;
     super::maybe_time(&row, "at")
