@@ -15,7 +15,7 @@ mod surroundings;
 mod today;
 
 pub use consume::{Engage, StepReport};
-pub use decide::{Candidate, Decision, MarketCandidate, OfferCandidate, Situation};
+pub use decide::{Candidate, Decision, MarketCandidate, OfferCandidate, Situation, decide};
 pub use features::Features;
 pub use prompt::{OpenedNotice, OpenedPrompt, Recommendation};
 pub use store::decisions_since;

@@ -10,8 +10,7 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use crate::bench::ledger::{cpu_seconds, tempfile_folder, wal_bytes};
-use crate::bench::{Measured, machine, percentile};
+use crate::bench::{Measured, cpu_seconds, machine, percentile, tempfile_folder, wal_bytes};
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
 

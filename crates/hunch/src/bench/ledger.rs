@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::bench::{Measured, machine, percentile};
+use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wal_bytes};
 use crate::home::Home;
 use crate::settings::{Settings, Source};
 
@@ -111,26 +111,12 @@ async fn measure(options: &LedgerBench, app: &PgPool, owner: &PgPool) -> anyhow:
     while let Some(done) = clients.join_next().await {
         latencies.extend(done??);
     }
-    let elapsed = started.elapsed().as_secs_f64();
+    let took = started.elapsed();
     let (cpu, wal) = (cpu_seconds() - cpu_before, wal_bytes(app).await? - wal_before);
     loops.shutdown().await;
-    latencies.sort();
     let done = (rounds * options.clients * options.batch) as f64;
-    let per_second = done / elapsed;
-    Ok(Measured {
-        bench: "ledger",
-        per_second: per_second as u64,
-        p50_ms: percentile(&latencies, 0.50),
-        p95_ms: percentile(&latencies, 0.95),
-        p99_ms: percentile(&latencies, 0.99),
-        floor_per_second: floor as u64,
-        share_of_floor: (per_second / floor * 1_000.0).round() / 1_000.0,
-        cpu_us_per: (cpu / done * 1e8).round() / 100.0,
-        wal_bytes_per: (wal / done).round(),
-        clients: options.clients,
-        batch: options.batch,
-        machine: machine(),
-    })
+    let figures = Figures { done, took, cpu, wal, floor, clients: options.clients, batch: options.batch };
+    Ok(measured("ledger", &mut latencies, &figures))
 }
 
 fn earning(members: &[MemberId], client: usize, round: usize, n: usize) -> Command {
@@ -197,33 +183,4 @@ async fn floor(options: &LedgerBench, owner: &PgPool) -> anyhow::Result<f64> {
     let per_second = (batches * 1_000) as f64 / started.elapsed().as_secs_f64();
     sqlx::raw_sql("DROP SCHEMA floor CASCADE").execute(owner).await?;
     Ok(per_second)
-}
-
-pub(super) async fn wal_bytes(pool: &PgPool) -> anyhow::Result<f64> {
-    Ok(sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8").fetch_one(pool).await?)
-}
-
-/// Processor seconds of this process and of everything it started that still runs or has ended.
-pub(super) fn cpu_seconds() -> f64 {
-    let group = |name: String| -> Option<(u32, u32, f64)> {
-        let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
-        let rest: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
-        let ticks: f64 = rest.get(11)?.parse::<f64>().ok()? + rest.get(12)?.parse::<f64>().ok()?;
-        Some((name.parse().ok()?, rest.get(1)?.parse().ok()?, ticks / 100.0))
-    };
-    let all: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
-        .map(|d| d.flatten().filter_map(|e| group(e.file_name().to_string_lossy().into_owned())).collect())
-        .unwrap_or_default();
-    let mut family = vec![std::process::id()];
-    let mut total = 0.0;
-    while let Some(pid) = family.pop() {
-        total += all.iter().filter(|p| p.0 == pid).map(|p| p.2).sum::<f64>();
-        family.extend(all.iter().filter(|p| p.1 == pid).map(|p| p.0));
-    }
-    total
-}
-
-pub(super) fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
-    let folder = settings.folder().with_file_name(format!("bench-{}", std::process::id()));
-    std::path::absolute(&folder).with_context(|| folder.display().to_string())
 }

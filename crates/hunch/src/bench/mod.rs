@@ -1,10 +1,15 @@
 //! `hunch bench NAME`: speed as one JSON line each, with a floor measured in the same run.
 
+mod decide;
 mod earn_http;
 mod ledger;
+mod push;
+mod settle;
 
 use crate::settings::Settings;
+use anyhow::Context;
 use serde::Serialize;
+use sqlx::PgPool;
 use std::time::Duration;
 
 #[derive(clap::Subcommand, Debug)]
@@ -13,6 +18,12 @@ pub enum Bench {
     Ledger(ledger::LedgerBench),
     /// Purchases over HTTP as tills send them, against requests that do nothing.
     EarnHttp(earn_http::EarnHttpBench),
+    /// A market's positions credited by a running programme, against PostgreSQL writing the same rows by itself.
+    Settle(settle::SettleBench),
+    /// Encrypting pushes on one core, against bare key agreements.
+    Push(push::PushBench),
+    /// Decisions in process, against hashing their candidates.
+    Decide(decide::DecideBench),
 }
 
 /// What every benchmark prints.
@@ -24,7 +35,7 @@ pub struct Measured {
     pub p95_ms: f64,
     pub p99_ms: f64,
     /// What the machine does without our work, in the same run: plain set-based writes of the same rows for `ledger`,
-    /// requests that do nothing for `earn-http`.
+    /// requests that do nothing for `earn-http`; each benchmark says its own.
     pub floor_per_second: u64,
     pub share_of_floor: f64,
     /// Processor time of this process and its database for one item.
@@ -39,9 +50,44 @@ pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
     let measured = match bench {
         Bench::Ledger(options) => ledger::run(options, settings).await?,
         Bench::EarnHttp(options) => earn_http::run(options, settings).await?,
+        Bench::Settle(options) => settle::run(options, settings).await?,
+        Bench::Push(options) => push::run(options)?,
+        Bench::Decide(options) => decide::run(options),
     };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(())
+}
+
+/// What a run gave, before it is put into words.
+struct Figures {
+    done: f64,
+    took: Duration,
+    /// Seconds.
+    cpu: f64,
+    wal: f64,
+    floor: f64,
+    clients: usize,
+    batch: usize,
+}
+
+fn measured(bench: &'static str, latencies: &mut [Duration], of: &Figures) -> Measured {
+    latencies.sort_unstable();
+    let per_second = of.done / of.took.as_secs_f64();
+    let rounded = |value: f64, digits: f64| (value * digits).round() / digits;
+    Measured {
+        bench,
+        per_second: per_second as u64,
+        p50_ms: percentile(latencies, 0.50),
+        p95_ms: percentile(latencies, 0.95),
+        p99_ms: percentile(latencies, 0.99),
+        floor_per_second: of.floor as u64,
+        share_of_floor: rounded(per_second / of.floor, 1_000.0),
+        cpu_us_per: rounded(of.cpu * 1e6 / of.done, 100.0),
+        wal_bytes_per: (of.wal / of.done).round(),
+        clients: of.clients,
+        batch: of.batch,
+        machine: machine(),
+    }
 }
 
 /// Milliseconds below which `share` of the sorted durations lie.
@@ -56,4 +102,33 @@ fn machine() -> String {
     let model =
         model.lines().find_map(|l| l.strip_prefix("model name")).map(|l| l.trim_start_matches([' ', '\t', ':']));
     format!("{cores} cores, {}", model.unwrap_or("unknown processor"))
+}
+
+async fn wal_bytes(pool: &PgPool) -> anyhow::Result<f64> {
+    Ok(sqlx::query_scalar("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::float8").fetch_one(pool).await?)
+}
+
+/// Processor seconds of this process and of everything it started that still runs or has ended.
+fn cpu_seconds() -> f64 {
+    let group = |name: String| -> Option<(u32, u32, f64)> {
+        let stat = std::fs::read_to_string(format!("/proc/{name}/stat")).ok()?;
+        let rest: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks: f64 = rest.get(11)?.parse::<f64>().ok()? + rest.get(12)?.parse::<f64>().ok()?;
+        Some((name.parse().ok()?, rest.get(1)?.parse().ok()?, ticks / 100.0))
+    };
+    let all: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
+        .map(|d| d.flatten().filter_map(|e| group(e.file_name().to_string_lossy().into_owned())).collect())
+        .unwrap_or_default();
+    let mut family = vec![std::process::id()];
+    let mut total = 0.0;
+    while let Some(pid) = family.pop() {
+        total += all.iter().filter(|p| p.0 == pid).map(|p| p.2).sum::<f64>();
+        family.extend(all.iter().filter(|p| p.1 == pid).map(|p| p.0));
+    }
+    total
+}
+
+fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
+    let folder = settings.folder().with_file_name(format!("bench-{}", std::process::id()));
+    std::path::absolute(&folder).with_context(|| folder.display().to_string())
 }
