@@ -4,6 +4,7 @@ mod decide;
 mod earn_http;
 mod ledger;
 mod push;
+mod quote;
 mod settle;
 
 use crate::settings::Settings;
@@ -20,6 +21,8 @@ pub enum Bench {
     EarnHttp(earn_http::EarnHttpBench),
     /// A market's positions credited by a running programme, against PostgreSQL writing the same rows by itself.
     Settle(settle::SettleBench),
+    /// Quotes over HTTP at a steady pace, against requests that do nothing.
+    Quote(quote::QuoteBench),
     /// Encrypting pushes on one core, against bare key agreements.
     Push(push::PushBench),
     /// Decisions in process, against hashing their candidates.
@@ -51,6 +54,7 @@ pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
         Bench::Ledger(options) => ledger::run(options, settings).await?,
         Bench::EarnHttp(options) => earn_http::run(options, settings).await?,
         Bench::Settle(options) => settle::run(options, settings).await?,
+        Bench::Quote(options) => quote::run(options, settings).await?,
         Bench::Push(options) => push::run(options)?,
         Bench::Decide(options) => decide::run(options),
     };
