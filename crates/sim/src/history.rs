@@ -123,7 +123,10 @@ async fn rest(world: &mut World) -> anyhow::Result<Vec<String>> {
         let open: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM trading.orders WHERE resolved_at IS NULL)
                   + (SELECT count(*) FROM trading.position WHERE paid_at IS NULL)
-                  + (SELECT count(*) FROM messaging.delivery WHERE state = 'due')",
+                  + (SELECT count(*) FROM messaging.delivery WHERE state = 'due')
+                  + (SELECT count(*) FROM log.shard_head h
+                     LEFT JOIN log.consumer_position p ON p.shard = h.shard AND p.consumer = 'engage'
+                     WHERE h.last_seq > 0 AND p.last_seq IS DISTINCT FROM h.last_seq)",
         )
         .fetch_one(world.db.auditor())
         .await?;
@@ -133,6 +136,5 @@ async fn rest(world: &mut World) -> anyhow::Result<Vec<String>> {
     }
     world.seconds(10);
     jobs::run(world, Job::Reconcile, None).await?;
-    jobs::run(world, Job::Consume, None).await?;
     look_at_rest(world).await
 }

@@ -87,6 +87,17 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
             lived
         }
         Op::Return { which } => give_back(world, model, *which).await?,
+        Op::LostOrder { member, market, points, taken } => {
+            arm(world, if *taken { Fault::TimeoutAfterAccept } else { Fault::ErrorBefore });
+            let wish = Wish { member: *member, market: *market, no: false, points: *points };
+            let mut staked = stake(world, model, wish, 0, 1).await?;
+            for job in [Job::Dispatch, Job::Resolve] {
+                let done = jobs::run(world, job, None).await?;
+                staked.words.push_str(&done.words);
+                staked.wrong.extend(done.wrong);
+            }
+            staked
+        }
         Op::Stake { member, market, no, points } => {
             let wish = Wish { member: *member, market: *market, no: *no, points: *points };
             stake(world, model, wish, 0, 1).await?

@@ -35,6 +35,13 @@ pub enum Op {
     Return {
         which: u16,
     },
+    /// A stake whose answer is lost after, or before, the exchange took it, looked up at once.
+    LostOrder {
+        member: u8,
+        market: u8,
+        points: i64,
+        taken: bool,
+    },
     /// Quote and confirm.
     Stake {
         member: u8,
@@ -212,7 +219,8 @@ fn draw(dice: &mut Dice) -> Op {
         140..=159 => Op::Repeat { which: dice.next() as u16, changed: dice.chance(1, 3) },
         160..=184 => Op::LostAnswer { member, till, cents, waits: dice.below(30) as u8, server: dice.chance(1, 2) },
         185..=214 => Op::Return { which: dice.next() as u16 },
-        215..=414 => Op::Stake { member, market, no, points },
+        215..=224 => Op::LostOrder { member, market, points, taken: dice.chance(3, 4) },
+        225..=414 => Op::Stake { member, market, no, points },
         415..=439 => {
             let (seconds, times) = (dice.below(13) as u8, dice.between(1, 3) as u8);
             Op::Confirm { member, market, no, points, seconds, times }

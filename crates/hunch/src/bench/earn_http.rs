@@ -27,6 +27,10 @@ pub struct EarnHttpBench {
     batch: u32,
     #[arg(long, default_value_t = 5_000)]
     members: usize,
+    /// Purchases a second that all clients together begin, however slow the answers are, and latency counted from the
+    /// moment a purchase was due. Without it each client sends as soon as it was answered.
+    #[arg(long)]
+    rate: Option<u64>,
 }
 
 const TILLS: usize = 40;
@@ -67,9 +71,16 @@ async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Mea
         let (till, clocks) = (tills[client % TILLS].clone(), served.clocks.clone());
         let own: Vec<MemberLogin> = members.iter().skip(client).step_by(options.clients).cloned().collect();
         let batch = options.batch as usize;
+        let every =
+            options.rate.map(|rate| Duration::from_secs_f64((options.clients * batch) as f64 / rate.max(1) as f64));
+        let first = begun + every.map_or(Duration::ZERO, |every| every.mul_f64(client as f64 / options.clients as f64));
         clients.spawn(async move {
             let (mut answered, mut total, mut n) = (Vec::new(), 0usize, 0usize);
             while Instant::now() < end {
+                let due = every.map(|every| first + every.mul_f64((n / batch) as f64));
+                if let Some(due) = due {
+                    tokio::time::sleep_until(due.into()).await;
+                }
                 let purchases: Vec<Purchase> = (0..batch)
                     .map(|i| Purchase {
                         receipt: format!("{client}-{}", n + i),
@@ -80,7 +91,7 @@ async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Mea
                     })
                     .collect();
                 n += batch;
-                let sent = Instant::now();
+                let sent = due.unwrap_or_else(Instant::now);
                 if batch == 1 {
                     till.report(&purchases[0]).await?;
                 } else {
