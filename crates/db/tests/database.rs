@@ -142,27 +142,26 @@ async fn a_lost_connection_is_tried_again_and_a_broken_rule_is_not() {
 #[tokio::test]
 async fn whoever_hangs_up_while_a_transaction_begins_leaves_nothing_open() {
     let db = TestDb::new().await;
-    for waits in 0..6 {
+    let mut root = db.superuser().await;
+    for waits in 0..24u32 {
         let mut begun = Box::pin(hunch_db::begin(db.app()));
         for _ in 0..=waits {
-            // Polled so many times, then dropped.
-            let again = std::future::poll_fn(|cx| std::task::Poll::Ready(begun.as_mut().poll(cx).is_ready())).await;
-            if again {
+            let over = std::future::poll_fn(|cx| std::task::Poll::Ready(begun.as_mut().poll(cx).is_ready())).await;
+            if over {
                 break;
             }
-            tokio::task::yield_now().await;
+            // Long enough for the next answer to be there.
+            tokio::time::sleep(std::time::Duration::from_millis(3)).await;
         }
         drop(begun);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        // Everything was given back: what is open now was left behind. Only a superuser sees the state of others.
+        let open: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
+        )
+        .fetch_one(&mut root)
+        .await
+        .unwrap();
+        assert_eq!(open, 0, "after {waits} more waits");
     }
-    // Everything given back: whatever is open now was left behind.
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    let open: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'",
-    )
-    .fetch_one(db.app())
-    .await
-    .unwrap();
-    assert_eq!(open, 0);
-    let inside: bool = sqlx::query_scalar("SELECT now() <> statement_timestamp()").fetch_one(db.app()).await.unwrap();
-    assert!(!inside, "an ordinary statement runs by itself");
 }

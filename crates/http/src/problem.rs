@@ -264,7 +264,9 @@ impl From<hunch_people::PeopleError> for Problem {
         use hunch_people::PeopleError as E;
         use hunch_vault::VaultError;
         let kind = match &error {
-            E::Zone(_) | E::Person(VaultError::Name | VaultError::BirthDate) => ProblemKind::Invalid,
+            E::Zone(_) | E::Person(VaultError::Name | VaultError::Contact | VaultError::BirthDate) => {
+                ProblemKind::Invalid
+            }
             E::Code => ProblemKind::SignInCode,
             E::TooManyTries => ProblemKind::TooManyTries,
             E::Person(VaultError::Storage) | E::Storage(_) | E::Log(_) | E::Commit(_) => {

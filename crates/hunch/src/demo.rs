@@ -335,7 +335,7 @@ async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Re
     let anchors = if file.is_file() { hunch_audit::read_anchor_file(&file)? } else { Vec::new() };
     let report = hunch_audit::run(
         database.auditor(),
-        &AuditOptions { full: true, anchors, anchor_file: Some(file.clone()) },
+        &AuditOptions { full: true, anchors, anchor_file: file.is_file().then(|| file.clone()) },
         now,
     )
     .await?;

@@ -105,14 +105,18 @@ impl Directory {
     }
 }
 
+fn named(name: &str, most: usize, sentence: &'static str) -> Result<(), LoyaltyError> {
+    let long = name.chars().count() > most;
+    if name.trim().is_empty() || long { Err(LoyaltyError::Invalid(sentence)) } else { Ok(()) }
+}
+
 /// Adds a merchant with its first rule. Safe to repeat with the same id.
 ///
 /// # Errors
 /// `Invalid` names what is wrong; `Storage` when the database fails.
 pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<(), LoyaltyError> {
-    if new.name.trim().is_empty() || new.name.len() > 80 {
-        return Err(LoyaltyError::Invalid("a merchant's name has 1 to 80 characters"));
-    }
+    named(&new.name, 80, "a merchant's name has 1 to 80 characters")?;
+    named(&new.category, 40, "a merchant's category has 1 to 40 characters")?;
     if new.currency.len() != 3 || !new.currency.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(LoyaltyError::Invalid("a currency is three capital letters, such as USD"));
     }
@@ -131,7 +135,7 @@ pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> R
 /// Adds a till and gives its secret, which is shown this once.
 ///
 /// # Errors
-/// `Storage` when the database fails or the merchant does not exist.
+/// `Invalid` for a name that is none; `Storage` when the database fails or the merchant does not exist.
 pub async fn add_terminal(
     pool: &PgPool,
     entropy: &SharedEntropy,
@@ -139,6 +143,7 @@ pub async fn add_terminal(
     name: &str,
     now: Timestamp,
 ) -> Result<(TerminalId, String), LoyaltyError> {
+    named(name, 80, "a till's name has 1 to 80 characters")?;
     let id = TerminalId(entropy.uuid());
     let secret = random_token(entropy.as_ref());
     store::insert_terminal(pool, id, merchant, name, digest(&SHA256, secret.as_bytes()).as_ref(), now).await?;

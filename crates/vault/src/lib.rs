@@ -38,6 +38,8 @@ impl fmt::Debug for Person {
 pub enum VaultError {
     #[error("a person needs a name of 1 to 120 characters")]
     Name,
+    #[error("an e-mail address has at most 200 characters, a phone number at most 40")]
+    Contact,
     #[error("the birth date is not possible")]
     BirthDate,
     // Deliberately without the database's words: they may quote what was entered.
@@ -74,6 +76,9 @@ impl Vault {
         for (_, person) in people {
             if person.full_name.trim().is_empty() || person.full_name.chars().count() > 120 {
                 return Err(VaultError::Name);
+            }
+            if person.email.chars().count() > 200 || person.phone.chars().count() > 40 {
+                return Err(VaultError::Contact);
             }
             if person.birth_date >= today || person.birth_date.year() < 1880 {
                 return Err(VaultError::BirthDate);

@@ -224,6 +224,9 @@ pub async fn fund(State(app): State<Arc<App>>, _: Operator, Json(body): Json<Fun
     {
         return Err(Problem::new(ProblemKind::Invalid, "send a reference and an amount that is not zero"));
     }
+    if !(0..=63).contains(&body.exchange_shard) {
+        return Err(Problem::new(ProblemKind::Invalid, "an exchange shard is a number from 0 to 63"));
+    }
     app.trading.book_funding(&body.reference, ExchangeShard(body.exchange_shard), dollars).await?;
     Ok(StatusCode::NO_CONTENT)
 }

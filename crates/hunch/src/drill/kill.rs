@@ -83,7 +83,7 @@ pub async fn run(options: &KillDrill, settings: &Settings) -> anyhow::Result<boo
     let counted = count(auditor, &victim).await?;
     let file = victim.settings.folder().join("anchors.jsonl");
     let anchors = if file.is_file() { read_anchor_file(&file)? } else { Vec::new() };
-    let audit_options = AuditOptions { full: true, anchors, anchor_file: Some(file) };
+    let audit_options = AuditOptions { full: true, anchors, anchor_file: file.is_file().then_some(file) };
     let report = hunch_audit::run(auditor, &audit_options, clocks.wall.now()).await?;
     if !report.holds {
         eprint!("{}", report.to_text());
