@@ -89,14 +89,15 @@ fn arrows_point_one_way() {
     assert!(wrong.is_empty(), "these arrows point the wrong way: {wrong:#?}");
 }
 
+/// What wires the crates together names it: the executable, and the simulation, which lives the same wiring.
 #[test]
-fn only_the_executable_knows_the_real_exchange() {
+fn only_wiring_knows_the_real_exchange() {
     let known_by: Vec<String> = arrows()
         .into_iter()
         .filter(|(_, targets)| targets.iter().any(|to| to == "kalshi"))
         .map(|(from, _)| from)
         .collect();
-    assert_eq!(known_by, ["hunch"]);
+    assert_eq!(known_by, ["hunch", "sim"]);
 }
 
 /// Permits that nobody was judged for exist in tests only.
