@@ -1,9 +1,10 @@
-//! What people who work on Hunch run: `cargo xtask setup | demo | test | check`.
+//! What people who work on Hunch run: `cargo xtask setup | demo | test | check | sim | fuzz`.
 //!
 //! Everything said goes to standard error, so that the demo's standard output stays its own.
 
 mod check;
 mod demo;
+mod fuzz;
 mod graph;
 mod licences;
 mod node;
@@ -26,6 +27,9 @@ cargo xtask <command>
   sim [--seeds N] [--ops M] [--seed S] | --core [N] | --bugs
                       histories drawn from seeds, lived by the real crates on a
                       real PostgreSQL; the pure ledger alone; planted mistakes
+  fuzz [--seconds N] [--target NAME]
+                      every reader of bytes from outside, guided by coverage;
+                      ten minutes for each reader if nothing is said
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +41,7 @@ fn main() -> ExitCode {
         "test" => test::command(rest),
         "check" => check::command(rest),
         "sim" => sim::command(rest),
+        "fuzz" => fuzz::command(rest),
         "" | "help" | "--help" | "-h" => {
             eprint!("{USAGE}");
             return ExitCode::from(u8::from(command.is_empty()) * 2);

@@ -112,6 +112,12 @@ fn needs(extent: Extent) -> anyhow::Result<Vec<Need>> {
         remedy: "`rustup component add rustfmt clippy`",
     });
     needs.push(Need {
+        name: "a C++ compiler, for the fuzzer's driver",
+        look: || ask("c++", &["--version"]).and_then(|text| text.lines().next().map(str::to_owned)),
+        bring: || apt(&["g++"]),
+        remedy: "as root: `apt-get install g++`",
+    });
+    needs.push(Need {
         name: "Node 20 or newer with npm",
         look: find_node,
         bring: || apt(&["nodejs", "npm"]),

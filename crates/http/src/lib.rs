@@ -7,6 +7,8 @@
 mod app;
 mod credentials;
 mod extract;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod idempotency;
 mod json;
 mod openapi;

@@ -11,6 +11,8 @@
 
 mod client;
 mod errors;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod limits;
 mod signing;
 mod socket;

@@ -24,7 +24,7 @@ const SILENCE_SECONDS_MAX: u64 = 35;
 
 pub(crate) struct KalshiStream {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-    sequences: HashMap<u64, u64>,
+    frames: Frames,
 }
 
 impl KalshiStream {
@@ -46,11 +46,19 @@ impl KalshiStream {
             let command = json!({"id": id, "cmd": "subscribe", "params": {"channels": channels}});
             socket.send(Message::text(command.to_string())).await.map_err(|e| unreachable(&e))?;
         }
-        Ok(KalshiStream { socket, sequences: HashMap::new() })
+        Ok(KalshiStream { socket, frames: Frames::default() })
     }
+}
 
+/// Understands frames and watches their sequence numbers.
+#[derive(Default)]
+pub(crate) struct Frames {
+    sequences: HashMap<u64, u64>,
+}
+
+impl Frames {
     /// What a frame means to us, if anything.
-    fn read(&mut self, text: &str) -> Option<StreamEvent> {
+    pub fn read(&mut self, text: &str) -> Option<StreamEvent> {
         let Ok(frame) = serde_json::from_str::<Frame>(text.trim_end()) else {
             tracing::warn!("a socket message is not understood");
             return Some(StreamEvent::Gap);
@@ -62,7 +70,7 @@ impl KalshiStream {
                 self.sequences.insert(sid, before);
                 return None; // heard before
             }
-            if seq != before + 1 {
+            if before.checked_add(1) != Some(seq) {
                 return Some(StreamEvent::Gap);
             }
         }
@@ -104,7 +112,7 @@ impl ExchangeStream for KalshiStream {
             };
             match message {
                 Message::Text(text) => {
-                    if let Some(event) = self.read(text.as_str()) {
+                    if let Some(event) = self.frames.read(text.as_str()) {
                         return Ok(event);
                     }
                 }

@@ -21,16 +21,39 @@ pub(crate) enum WireError {
     Word { field: &'static str, value: String },
 }
 
+/// A billion dollars and a billion contracts: more is a mistake of whoever sent it, and arithmetic below stays exact.
+const DOLLARS_MAX: Dollars = Dollars(1_000_000_000_000_000);
+const COUNT_MAX: Count = Count(100_000_000_000);
+
 fn price(field: &'static str, text: &str) -> Result<Price, WireError> {
     text.parse().map_err(|source| WireError::Number { field, source })
 }
 
+/// Contracts held, negative for NO.
+fn net_count(field: &'static str, text: &str) -> Result<Count, WireError> {
+    let count: Count = text.parse().map_err(|source| WireError::Number { field, source })?;
+    if (-COUNT_MAX.0..=COUNT_MAX.0).contains(&count.0) { Ok(count) } else { Err(out_of_range(field, text)) }
+}
+
+/// Contracts filled, offered or resting.
 fn count(field: &'static str, text: &str) -> Result<Count, WireError> {
-    text.parse().map_err(|source| WireError::Number { field, source })
+    let count = net_count(field, text)?;
+    if count.0 >= 0 { Ok(count) } else { Err(out_of_range(field, text)) }
 }
 
 fn dollars(field: &'static str, text: &str) -> Result<Dollars, WireError> {
-    text.parse().map_err(|source| WireError::Number { field, source })
+    let dollars: Dollars = text.parse().map_err(|source| WireError::Number { field, source })?;
+    if (-DOLLARS_MAX.0..=DOLLARS_MAX.0).contains(&dollars.0) { Ok(dollars) } else { Err(out_of_range(field, text)) }
+}
+
+/// What was paid for contracts, of which none ever costs more than a dollar.
+fn cost(field: &'static str, cost: Dollars, filled: Count) -> Result<Dollars, WireError> {
+    let fits = cost >= Dollars::ZERO && cost <= Price::ONE.times_up(filled);
+    if fits { Ok(cost) } else { Err(out_of_range(field, &cost.to_string())) }
+}
+
+fn out_of_range(field: &'static str, text: &str) -> WireError {
+    WireError::Number { field, source: MoneyError::OutOfRange(text.chars().take(40).collect()) }
 }
 
 fn word(field: &'static str, value: &str) -> WireError {
@@ -65,6 +88,8 @@ impl Created {
         let fee = self.average_fee_paid.as_deref().map(|p| dollars("average_fee_paid", p)).transpose()?;
         let average = average.filter(|_| filled.0 > 0).map(|yes| yes.of(side));
         let fee_exact = i128::from(fee.unwrap_or_default().0) * i128::from(filled.0);
+        let fees = fee_exact.div_euclid(100) + i128::from(fee_exact.rem_euclid(100) != 0);
+        let fees = i64::try_from(fees).ok().filter(|fees| fees.abs() <= DOLLARS_MAX.0).map(Dollars);
         Ok(OrderReport {
             exchange_order_id: self.order_id.clone(),
             client_order_id,
@@ -72,7 +97,7 @@ impl Created {
             resting: count("remaining_count", &self.remaining_count)?,
             average_price: average,
             cost: average.map_or(Dollars::ZERO, |p| p.times_up(filled)),
-            fees: Dollars((fee_exact.div_euclid(100) + i128::from(fee_exact.rem_euclid(100) != 0)) as i64),
+            fees: fees.ok_or_else(|| out_of_range("average_fee_paid", &fee_exact.to_string()))?,
         })
     }
 }
@@ -102,8 +127,9 @@ impl Order {
     pub fn report(&self, client_order_id: Uuid) -> Result<OrderReport, WireError> {
         side("outcome_side", &self.outcome_side)?;
         let filled = count("fill_count_fp", &self.fill_count_fp)?;
-        let cost = dollars("taker_fill_cost_dollars", &self.taker_fill_cost_dollars)?
+        let paid = dollars("taker_fill_cost_dollars", &self.taker_fill_cost_dollars)?
             + dollars("maker_fill_cost_dollars", &self.maker_fill_cost_dollars)?;
+        let cost = cost("taker_fill_cost_dollars", paid, filled)?;
         let fees = dollars("taker_fees_dollars", &self.taker_fees_dollars)?
             + dollars("maker_fees_dollars", &self.maker_fees_dollars)?;
         let average = if filled.0 > 0 { Price::from_micros((cost.0 * 100) / filled.0).ok() } else { None };
@@ -399,7 +425,7 @@ impl Position {
     pub fn report(&self) -> Result<ExchangePosition, WireError> {
         Ok(ExchangePosition {
             ticker: MarketTicker(self.ticker.clone()),
-            net: count("position_fp", &self.position_fp)?,
+            net: net_count("position_fp", &self.position_fp)?,
             fees_paid: dollars("fees_paid_dollars", &self.fees_paid_dollars)?,
         })
     }
@@ -452,10 +478,12 @@ pub(crate) struct Settlement {
 
 impl Settlement {
     pub fn report(&self) -> Result<SettlementReport, WireError> {
+        let revenue =
+            self.revenue.checked_mul(10_000).map(Dollars).filter(|r| (Dollars::ZERO..=DOLLARS_MAX).contains(r));
         Ok(SettlementReport {
             ticker: MarketTicker(self.ticker.clone()),
             result: result(&self.market_result)?.ok_or_else(|| word("market_result", ""))?,
-            revenue: Dollars::from_cents(self.revenue),
+            revenue: revenue.ok_or_else(|| out_of_range("revenue", &self.revenue.to_string()))?,
             fees: dollars("fee_cost", &self.fee_cost)?,
             settled_at: self.settled_time,
         })

@@ -26,14 +26,17 @@ impl CodeKey {
     }
 
     /// `H1.` and 48 bytes in URL-safe base64: pseudonym and signature.
-    fn text(&self, code: Uuid) -> String {
+    pub fn text(&self, code: Uuid) -> String {
         let mut bytes = code.as_bytes().to_vec();
         bytes.extend_from_slice(hmac::sign(&self.0, code.as_bytes()).as_ref());
         format!("H1.{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// The pseudonym, if we signed this text.
-    pub(crate) fn read(&self, text: &str) -> Result<Uuid, CodeError> {
+    ///
+    /// # Errors
+    /// `Foreign` for every other text.
+    pub fn read(&self, text: &str) -> Result<Uuid, CodeError> {
         let body = text.trim().strip_prefix("H1.").ok_or(CodeError::Foreign)?;
         let bytes = URL_SAFE_NO_PAD.decode(body).map_err(|_| CodeError::Foreign)?;
         let (id, signature) = bytes.split_at_checked(16).ok_or(CodeError::Foreign)?;

@@ -55,7 +55,14 @@ pub(crate) struct Known {
 pub struct Directory {
     pool: PgPool,
     wall: SharedClock,
-    known: Arc<RwLock<Arc<Known>>>,
+    memory: Arc<RwLock<Memory>>,
+}
+
+#[derive(Default)]
+struct Memory {
+    known: Arc<Known>,
+    /// How often it was forgotten: what was read before the last time is out of date.
+    forgotten: u64,
 }
 
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
@@ -64,7 +71,7 @@ const RETRY: SignedDuration = SignedDuration::from_millis(500);
 
 impl Directory {
     pub fn new(pool: PgPool, wall: SharedClock) -> Directory {
-        Directory { pool, wall, known: Arc::default() }
+        Directory { pool, wall, memory: Arc::default() }
     }
 
     /// The till and its merchant, or `None`.
@@ -87,7 +94,10 @@ impl Directory {
     }
 
     async fn look<T>(&self, find: impl Fn(&Known) -> Option<T>) -> Result<Option<T>, LoyaltyError> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let (known, forgotten) = {
+            let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+            (memory.known.clone(), memory.forgotten)
+        };
         let found = find(&known);
         let age = known.read_at.map(|at| self.wall.now().duration_since(at));
         let due = if found.is_some() { FRESH } else { RETRY };
@@ -95,13 +105,18 @@ impl Directory {
             return Ok(found);
         }
         let fresh = Arc::new(Known { read_at: Some(self.wall.now()), ..store::directory(&self.pool).await? });
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        if memory.forgotten == forgotten {
+            memory.known = fresh.clone();
+        }
         Ok(find(&fresh))
     }
 
     /// Forgets what memory holds, after a change made through this process.
     pub fn forget(&self) {
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        memory.known = Arc::default();
+        memory.forgotten += 1;
     }
 }
 

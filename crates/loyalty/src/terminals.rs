@@ -15,7 +15,7 @@ use crate::{LoyaltyError, store};
 
 pub const SESSION_HOURS: i64 = 24;
 /// How far a signature's time may be from ours, either way.
-pub const SIGNATURE_SECONDS_MAX: i64 = 300;
+pub const SIGNATURE_SECONDS_MAX: u64 = 300;
 
 /// What a till gets for its secret.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ impl TerminalSessions {
     /// Why it is not believed.
     pub async fn verify(&self, request: &SignedRequest<'_>) -> Result<(TerminalId, MerchantId), SessionError> {
         let now = self.clocks.wall.now();
-        if (now.as_second() - request.timestamp).abs() > SIGNATURE_SECONDS_MAX {
+        if now.as_second().abs_diff(request.timestamp) > SIGNATURE_SECONDS_MAX {
             return Err(SessionError::Stale);
         }
         let session = self.session(request.session).await?.ok_or(SessionError::UnknownSession)?;

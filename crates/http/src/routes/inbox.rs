@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hunch_engage::{OpenedPrompt, Recommendation};
-use hunch_kernel::{DeviceId, NoticeId, SubscriptionId};
+use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId};
 use hunch_messaging::NewSubscription;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -48,6 +48,23 @@ pub struct Subscribe {
     pub auth: String,
 }
 
+impl Subscribe {
+    pub(crate) fn read(self, member: MemberId) -> Result<NewSubscription, Problem> {
+        let decode = |name: &str, text: &str| {
+            URL_SAFE_NO_PAD
+                .decode(text.trim_end_matches('='))
+                .map_err(|_| Problem::new(ProblemKind::PushSubscription, format!("{name} is not base64url")))
+        };
+        Ok(NewSubscription {
+            member,
+            device: DeviceId(self.device),
+            p256dh: decode("p256dh", &self.p256dh)?,
+            auth: decode("auth", &self.auth)?,
+            endpoint: self.endpoint,
+        })
+    }
+}
+
 #[derive(Serialize, ToSchema)]
 pub struct Subscribed {
     pub subscription: Uuid,
@@ -64,18 +81,7 @@ pub async fn subscribe(
     session: MemberSession,
     Json(body): Json<Subscribe>,
 ) -> Result<(StatusCode, axum::Json<Subscribed>), Problem> {
-    let decode = |name: &str, text: &str| {
-        URL_SAFE_NO_PAD
-            .decode(text.trim_end_matches('='))
-            .map_err(|_| Problem::new(ProblemKind::PushSubscription, format!("{name} is not base64url")))
-    };
-    let new = NewSubscription {
-        member: session.member,
-        device: DeviceId(body.device),
-        endpoint: body.endpoint.clone(),
-        p256dh: decode("p256dh", &body.p256dh)?,
-        auth: decode("auth", &body.auth)?,
-    };
+    let new = body.read(session.member)?;
     let now = app.clocks.business.now();
     let id = hunch_messaging::subscribe(&app.pool, &app.entropy, app.push.rules, &new, now).await?;
     Ok((StatusCode::CREATED, axum::Json(Subscribed { subscription: id.0 })))

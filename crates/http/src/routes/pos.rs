@@ -99,7 +99,7 @@ pub struct PurchaseRecordedBody {
 }
 
 impl PurchaseBody {
-    fn into_request(self, terminal: TerminalId) -> Result<PurchaseRequest, Problem> {
+    pub(crate) fn into_request(self, terminal: TerminalId) -> Result<PurchaseRequest, Problem> {
         let member = match (self.member_token, self.member_code) {
             (Some(token), None) => MemberRef::Token(MemberId(token)),
             (None, Some(code)) => MemberRef::Code(code),

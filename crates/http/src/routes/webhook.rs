@@ -2,7 +2,8 @@
 //! once; nothing is paid on it before the market itself was read.
 
 use axum::extract::{Request, State};
-use hunch_kernel::{MarketTicker, MemberId, SharedClock, derived_uuid};
+use axum::http::HeaderMap;
+use hunch_kernel::{MarketTicker, MemberId, Price, SharedClock, derived_uuid};
 use hunch_markets::result_word;
 use hunch_trading::{Hint, HintTaken};
 use ring::digest::{SHA256, digest};
@@ -18,7 +19,7 @@ use crate::json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
 /// A call's timestamp may be off by this much (wall time).
-const SECONDS_OFF_MAX: i64 = 300;
+const SECONDS_OFF_MAX: u64 = 300;
 /// How long a call waits for its market to be paid, and how often it looks.
 const WAIT: Duration = Duration::from_millis(700);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -32,13 +33,13 @@ impl WebhookKey {
         WebhookKey(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
     }
 
-    fn holds(&self, header: &str, body: &[u8], wall: &SharedClock) -> Result<(), &'static str> {
+    pub(crate) fn holds(&self, header: &str, body: &[u8], wall: &SharedClock) -> Result<(), &'static str> {
         let field = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let (Some(time), Some(signature)) = (field("t"), field("v1")) else {
             return Err("send Hunch-Webhook-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">");
         };
         let time_sent: i64 = time.parse().map_err(|_| "t is the time of sending in unix seconds")?;
-        if (wall.now().as_second() - time_sent).abs() > SECONDS_OFF_MAX {
+        if wall.now().as_second().abs_diff(time_sent) > SECONDS_OFF_MAX {
             return Err("the call is older than five minutes or from the future; set the clock and sign it anew");
         }
         let signature = hex::decode(signature).map_err(|_| "v1 is hexadecimal")?;
@@ -68,7 +69,7 @@ pub enum OutcomeWord {
 }
 
 impl OutcomeWord {
-    fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             OutcomeWord::Yes => "yes",
             OutcomeWord::No => "no",
@@ -90,6 +91,22 @@ pub struct SettlementHint {
     pub payout: String,
     /// A member's token, if the call is about one member.
     pub member_id: Option<Uuid>,
+}
+
+impl SettlementHint {
+    pub(crate) fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<SettlementHint, Problem> {
+        let hint: SettlementHint = json::parse(headers, bytes)?;
+        if hint.market_id.is_empty() || hint.market_id.len() > 200 {
+            return Err(Problem::new(ProblemKind::Invalid, "market_id has 1 to 200 characters"));
+        }
+        if hint.payout.parse::<Price>().is_err() {
+            return Err(Problem::new(
+                ProblemKind::Invalid,
+                "payout is what one contract pays, from 0 to 1 dollar, as text",
+            ));
+        }
+        Ok(hint)
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -119,16 +136,7 @@ pub async fn settlement(
     let header = headers.get("hunch-webhook-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();
     let signed = app.webhook.holds(header, &bytes, &app.clocks.wall);
     signed.map_err(|sentence| Problem::new(ProblemKind::BadSignature, sentence))?;
-    let body: SettlementHint = json::parse(&headers, &bytes)?;
-    if body.market_id.is_empty() || body.market_id.len() > 200 {
-        return Err(Problem::new(ProblemKind::Invalid, "market_id has 1 to 200 characters"));
-    }
-    if body.payout.parse::<hunch_kernel::Price>().is_err() {
-        return Err(Problem::new(
-            ProblemKind::Invalid,
-            "payout is what one contract pays, from 0 to 1 dollar, as text",
-        ));
-    }
+    let body = SettlementHint::read(&headers, &bytes)?;
     let mut sum = [0u8; 32];
     sum.copy_from_slice(digest(&SHA256, &bytes).as_ref());
     let hint = Hint { digest: sum, market: MarketTicker(body.market_id), member: body.member_id.map(MemberId) };
