@@ -10,7 +10,7 @@ use sqlx::{
 use crate::roles::Role;
 
 /// How long a caller waits for a free connection before the pool counts as exhausted.
-const ACQUIRE_SECONDS_MAX: u64 = 30;
+const ACQUIRE_SECONDS_MAX: u64 = 3;
 /// How often a named transaction runs before its last error is the caller's.
 const TRANSACTION_ATTEMPTS_MAX: u32 = 6;
 

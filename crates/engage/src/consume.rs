@@ -6,7 +6,7 @@
 //! - S4: a market goes into a notice only after the gate permitted it just now.
 //! - Memory is a copy of the log: after any failure it is read again from the checkpoint.
 
-use hunch_kernel::{Clocks, MarketTicker, MemberId, MerchantId, Points, Shard, derived_uuid, shard_of};
+use hunch_kernel::{Clocks, MarketTicker, MemberId, MerchantId, Points, Shard, derived_uuid, shard_of, within};
 use hunch_log::positions::{self, AdvanceError, Position};
 use hunch_log::{LogError, Tail};
 use hunch_loyalty::LoyaltyError;
@@ -215,7 +215,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             ..StepReport::default()
         };
         let wall = self.clocks.wall.now();
-        let due = wall.duration_since(owner.checkpoint_wall) >= CHECKPOINT_EVERY;
+        let due = !within(wall, owner.checkpoint_wall, CHECKPOINT_EVERY);
         let state = if due { self.book(shard, freeze) } else { None };
         (report.notices, report.withdrawn) =
             self.write(&owner.position, last_seq, state.as_deref(), &plan, wall).await?;
@@ -351,10 +351,9 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
         let known = self.nearby.read().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(known) = known {
-            let age = known.read_wall.map(|read| wall.duration_since(read));
             let missing = merchant.is_some_and(|id| !known.merchants.contains_key(&id));
-            let fresh = |age: SignedDuration| age < CANDIDATES_FRESH && !(missing && age >= CANDIDATES_FRESH / 10);
-            if age.is_some_and(fresh) {
+            let span = if missing { CANDIDATES_FRESH / 10 } else { CANDIDATES_FRESH };
+            if known.read_wall.is_some_and(|read| within(wall, read, span)) {
                 return Ok(known);
             }
         }

@@ -2,7 +2,7 @@
 
 use hunch_engage::{Engage, Surroundings};
 use hunch_kernel::{Clocks, SharedEntropy};
-use hunch_ledger::Door;
+use hunch_ledger::{Door, Trouble};
 use hunch_log::Tail;
 use hunch_loyalty::{Directory, Purchases, ReturnHandler, TerminalSessions};
 use hunch_markets::Markets;
@@ -42,6 +42,8 @@ pub struct App {
     /// Signs calls of the settlement webhook.
     pub webhook: WebhookKey,
     pub readiness: Readiness,
+    /// Whether purchases can be stored.
+    pub trouble: Trouble,
     /// Cancelled when the process stops: ends live streams, which would never end by themselves.
     pub closing: CancellationToken,
     /// Prometheus text of everything measured.

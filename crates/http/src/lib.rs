@@ -12,6 +12,7 @@ pub mod fuzzing;
 mod idempotency;
 mod json;
 mod openapi;
+mod overload;
 mod problem;
 mod rate_limits;
 mod router;

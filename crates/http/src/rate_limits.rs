@@ -5,7 +5,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use hunch_kernel::{MemberId, SharedClock, TerminalId};
+use hunch_kernel::{Elapsed, MemberId, SharedClock, TerminalId};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -18,17 +18,17 @@ const TERMINAL: (u32, u32) = (1_000, 5_000);
 /// Credentials that were not seen lately are forgotten when there are more than this.
 const REMEMBERED: usize = 100_000;
 
-type Limiter = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, Wall, NoOpMiddleware<Nanos>>;
+type Limiter = RateLimiter<Uuid, DefaultKeyedStateStore<Uuid>, Passing, NoOpMiddleware<Nanos>>;
 
-/// The wall clock we were given, as the limiter wants to read it.
+/// The wall clock we were given, as the limiter wants to read it: never back.
 #[derive(Clone)]
-struct Wall(SharedClock);
+struct Passing(Arc<Elapsed>);
 
-impl Clock for Wall {
+impl Clock for Passing {
     type Instant = Nanos;
 
     fn now(&self) -> Nanos {
-        Nanos::from(u64::try_from(self.0.now().as_nanosecond()).unwrap_or(0))
+        Nanos::from(u64::try_from(self.0.get().as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
@@ -41,7 +41,11 @@ pub struct RateLimits {
 fn limiter((per_second, at_once): (u32, u32), wall: &SharedClock) -> Arc<Limiter> {
     let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(at_once));
-    Arc::new(RateLimiter::new(quota, DefaultKeyedStateStore::default(), Wall(wall.clone())))
+    Arc::new(RateLimiter::new(
+        quota,
+        DefaultKeyedStateStore::default(),
+        Passing(Arc::new(Elapsed::since_now(wall.clone()))),
+    ))
 }
 
 impl RateLimits {

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
 use axum::http::{Response, header};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::openapi::Document;
+use crate::overload::{Doors, one_at_a_door};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
     health, inbox, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, webhook,
@@ -85,6 +86,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(from_fn(refuse_nul))
         .layer(from_fn(measure))
         .layer(from_fn(limit_time))
+        .layer(from_fn_with_state(Doors::new(), one_at_a_door))
         .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(PropagateRequestIdLayer::x_request_id())

@@ -159,6 +159,7 @@ impl Programme {
             limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(&webhook_secret),
             readiness: Readiness::default(),
+            trouble: batcher.trouble(),
             closing: CancellationToken::new(),
             metrics: Arc::new(move || metrics.render()),
             pool,

@@ -1,8 +1,8 @@
 //! Keeps us below the exchange's limits: token buckets as it counts them, one for reads, one for writes, one for the
 //! balance.
 
-use hunch_kernel::SharedClock;
-use jiff::Timestamp;
+use hunch_kernel::{Elapsed, SharedClock};
+use jiff::SignedDuration;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,17 +10,18 @@ use std::time::Duration;
 const WAIT_MAX: Duration = Duration::from_secs(2);
 
 pub(crate) struct Bucket {
-    wall: SharedClock,
+    elapsed: Elapsed,
     per_second: i64,
     most: i64,
-    level: Mutex<(i64, Timestamp)>,
+    /// Milli-tokens, and when they were counted.
+    level: Mutex<(i64, SignedDuration)>,
 }
 
 impl Bucket {
     /// `per_second` tokens come in, at most `most` are kept.
     pub fn new(wall: SharedClock, per_second: i64, most: i64) -> Bucket {
-        let now = wall.now();
-        Bucket { wall, per_second, most, level: Mutex::new((most * 1_000, now)) }
+        let level = Mutex::new((most * 1_000, SignedDuration::ZERO));
+        Bucket { elapsed: Elapsed::since_now(wall), per_second, most, level }
     }
 
     /// Waits until `cost` tokens are there. `false`: it would take too long.
@@ -37,8 +38,8 @@ impl Bucket {
     /// Takes the tokens, if need be in advance, and says how long to wait for them. Milli-tokens, so no remainder is lost.
     fn reserve(&self, cost: i64) -> Option<Duration> {
         let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.wall.now();
-        let passed_ms = now.duration_since(level.1).as_millis().clamp(0, 60_000) as i64;
+        let now = self.elapsed.get();
+        let passed_ms = (now - level.1).as_millis().clamp(0, 60_000) as i64;
         let full = (level.0 + passed_ms * self.per_second).min(self.most * 1_000);
         let left = full - cost * 1_000;
         let wait = Duration::from_millis(if left >= 0 { 0 } else { (-left / self.per_second.max(1)) as u64 });
@@ -54,7 +55,6 @@ impl Bucket {
 mod tests {
     use super::*;
     use hunch_kernel::ManualClock;
-    use jiff::SignedDuration;
 
     #[test]
     fn a_bucket_gives_what_it_has_then_what_comes_in() {

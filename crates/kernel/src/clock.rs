@@ -2,8 +2,8 @@
 //! serves signatures, leases and latency figures only.
 
 use jiff::{SignedDuration, Timestamp};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
@@ -18,6 +18,34 @@ pub struct Clocks {
     pub business: SharedClock,
     /// Real time: signatures, TLS, leases, latency figures.
     pub wall: SharedClock,
+}
+
+/// Whether `since` is less than `span` ago. A stamp from the future was left by a clock that has been set back since,
+/// and counts as old: otherwise whatever leans on it would stand still until that time comes again.
+pub fn within(now: Timestamp, since: Timestamp, span: SignedDuration) -> bool {
+    (SignedDuration::ZERO..span).contains(&now.duration_since(since))
+}
+
+/// How much time a clock has shown to pass. Setting it back takes nothing away.
+pub struct Elapsed {
+    clock: SharedClock,
+    /// What it showed last, and the sum of its steps ahead.
+    seen: Mutex<(Timestamp, SignedDuration)>,
+}
+
+impl Elapsed {
+    pub fn since_now(clock: SharedClock) -> Elapsed {
+        let now = clock.now();
+        Elapsed { clock, seen: Mutex::new((now, SignedDuration::ZERO)) }
+    }
+
+    pub fn get(&self) -> SignedDuration {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.clock.now();
+        seen.1 = seen.1.saturating_add(now.duration_since(seen.0).max(SignedDuration::ZERO));
+        seen.0 = now;
+        seen.1
+    }
 }
 
 /// A clock that stands still until it is moved. Microsecond resolution, as PostgreSQL keeps it.
@@ -47,5 +75,26 @@ impl Clocks {
     /// Both clocks on one hand-moved clock, for tests.
     pub fn manual(clock: Arc<ManualClock>) -> Clocks {
         Clocks { business: clock.clone(), wall: clock }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_set_back_leaves_no_fresh_stamps_and_no_standstill() {
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        let (minute, start) = (SignedDuration::from_mins(1), clock.now());
+        let elapsed = Elapsed::since_now(clock.clone());
+        clock.advance(minute);
+        assert_eq!(elapsed.get(), minute);
+        assert!(!within(clock.now(), start, minute) && within(clock.now(), start, minute * 2));
+        let ahead = clock.now();
+        clock.set(start - SignedDuration::from_hours(1));
+        assert_eq!(elapsed.get(), minute);
+        assert!(!within(clock.now(), ahead, minute), "a stamp from the future");
+        clock.advance(minute);
+        assert_eq!(elapsed.get(), minute * 2);
     }
 }

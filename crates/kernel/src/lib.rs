@@ -9,7 +9,7 @@ mod points;
 mod seeded_bug;
 mod shard;
 
-pub use clock::{Clock, Clocks, ManualClock, SharedClock};
+pub use clock::{Clock, Clocks, Elapsed, ManualClock, SharedClock, within};
 pub use entropy::{Entropy, SeededEntropy, SharedEntropy, SystemEntropy, derived_uuid, random_token};
 pub use ids::{
     DeviceId, EventTicker, HoldId, MarketTicker, MemberId, MerchantId, NoticeId, OperatorId, OrderId, PositionId,

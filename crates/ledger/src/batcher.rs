@@ -7,22 +7,24 @@
 //! - Nobody is answered before the commit.
 
 use async_trait::async_trait;
-use hunch_kernel::{Clocks, Shard};
+use hunch_kernel::{Clocks, Shard, within};
 use hunch_log::{CommitError, Committed, LogError, ShardTx, Tail};
+use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use crate::apply::BatchError;
 
 /// How many requests one transaction takes at most.
 const BATCH_REQUESTS_MAX: usize = 1_000;
-/// How many requests may wait for a shard before new ones are turned away.
-const QUEUE_REQUESTS_MAX: usize = 20_000;
-/// How often the same work is tried when the database cannot be reached or the commit's answer is lost.
-const TRIES_MAX: u32 = 6;
+/// How many requests may wait for a shard before new ones are turned away: a few transactions' worth.
+const QUEUE_REQUESTS_MAX: usize = 4_000;
+/// How long the same work is tried when the database cannot be reached or the commit's answer is lost: a restart of
+/// PostgreSQL takes less. Then people are told.
+const TRYING_SECONDS_MAX: u64 = 4;
 
 /// What a capability does with a group of its requests, inside one shard transaction. Must be
 /// repeatable: the batcher runs the same requests again after an unknown commit, and in smaller
@@ -109,6 +111,22 @@ pub struct Batcher {
     tail: Tail,
     queues: Vec<Arc<dyn Queue>>,
     bells: Arc<Vec<Notify>>,
+    trouble: Trouble,
+}
+
+/// When work could last not be stored, in wall time. What storage there is for [`Trouble::lately`].
+#[derive(Clone, Default)]
+pub struct Trouble(Arc<Mutex<Option<Timestamp>>>);
+
+impl Trouble {
+    /// Whether storing failed within the last `span` and nothing was stored since.
+    pub fn lately(&self, now: Timestamp, span: SignedDuration) -> bool {
+        lock(&self.0).is_some_and(|at| within(now, at, span))
+    }
+
+    fn set(&self, at: Option<Timestamp>) {
+        *lock(&self.0) = at;
+    }
 }
 
 pub struct BatcherBuilder {
@@ -147,6 +165,7 @@ impl BatcherBuilder {
             tail: self.tail,
             queues: self.queues,
             bells: self.bells,
+            trouble: Trouble::default(),
         })
     }
 }
@@ -160,6 +179,11 @@ impl Batcher {
 
     pub fn shard_count(&self) -> u16 {
         self.bells.len() as u16
+    }
+
+    /// Whether what is handed in can be stored.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.clone()
     }
 
     pub fn tail(&self) -> &Tail {
@@ -203,6 +227,7 @@ impl Batcher {
         while let Some(mut groups) = todo.pop() {
             match self.run_with_retries(shard, &mut groups, report).await {
                 Ok(committed) => {
+                    self.trouble.set(None);
                     self.tail.publish(&committed);
                     groups.into_iter().for_each(|g| g.answer());
                 }
@@ -235,17 +260,25 @@ impl Batcher {
         groups: &mut [Box<dyn Group>],
         report: &mut StepReport,
     ) -> Result<Committed, RunError> {
-        let mut tries = 0;
+        let (mut tries, begun) = (0u32, Instant::now());
+        // Who comes while it is known to fail is told at once.
+        let known = self.trouble.lately(self.clocks.wall.now(), SignedDuration::from_secs(TRYING_SECONDS_MAX as i64));
+        let patience = Duration::from_secs(if known { 0 } else { TRYING_SECONDS_MAX });
         loop {
             tries += 1;
             report.transactions += 1;
-            match self.run_once(shard, groups).await {
-                Err(error) if error.is_worth_repeating() && tries < TRIES_MAX => {
-                    tracing::warn!(%shard, tries, error = chain(&error), "batch runs again");
-                    tokio::time::sleep(Duration::from_millis(10 << (2 * tries))).await;
-                }
-                other => return other,
+            let error = match self.run_once(shard, groups).await {
+                Ok(committed) => return Ok(committed),
+                Err(error) => error,
+            };
+            if error.is_outage() {
+                self.trouble.set(Some(self.clocks.wall.now()));
             }
+            if !error.is_worth_repeating() || begun.elapsed() >= patience {
+                return Err(error);
+            }
+            tracing::warn!(%shard, tries, error = chain(&error), "batch runs again");
+            tokio::time::sleep(Duration::from_millis(20 << tries.min(5))).await;
         }
     }
 
@@ -295,8 +328,8 @@ impl RunError {
 
 fn outage(e: &sqlx::Error) -> bool {
     match e {
-        // Class 57P: the server is shutting down or starting up; 53300: no connection left.
-        sqlx::Error::Database(d) => d.code().is_some_and(|c| c.starts_with("57P") || c == "53300"),
+        // Class 57P: the server is shutting down or starting up; class 53: no disk, no memory, no connection left.
+        sqlx::Error::Database(d) => d.code().is_some_and(|c| c.starts_with("57P") || c.starts_with("53")),
         sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
         _ => false,
     }

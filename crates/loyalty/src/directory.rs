@@ -1,7 +1,7 @@
 //! The merchants, tills and rules a purchase is checked against: read often, changed rarely, so kept in memory and
 //! read again when something is asked for that memory does not know, or when it is a minute old.
 
-use hunch_kernel::{MerchantId, SharedClock, SharedEntropy, TerminalId, random_token};
+use hunch_kernel::{MerchantId, SharedClock, SharedEntropy, TerminalId, random_token, within};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use sqlx::PgPool;
@@ -99,9 +99,8 @@ impl Directory {
             (memory.known.clone(), memory.forgotten)
         };
         let found = find(&known);
-        let age = known.read_at.map(|at| self.wall.now().duration_since(at));
         let due = if found.is_some() { FRESH } else { RETRY };
-        if age.is_some_and(|age| age < due) {
+        if known.read_at.is_some_and(|at| within(self.wall.now(), at, due)) {
             return Ok(found);
         }
         let fresh = Arc::new(Known { read_at: Some(self.wall.now()), ..store::directory(&self.pool).await? });

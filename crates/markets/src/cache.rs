@@ -1,6 +1,6 @@
 //! Today's markets in memory, so that lists and prompts ask nobody.
 
-use hunch_kernel::MarketTicker;
+use hunch_kernel::{MarketTicker, within};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -40,7 +40,7 @@ impl Markets {
         let wall = self.clocks.wall.now();
         let known = self.cache.get();
         if let Some(known) = &known
-            && wall.duration_since(known.read_wall) < FRESH
+            && within(wall, known.read_wall, FRESH)
         {
             return Ok(known.clone());
         }

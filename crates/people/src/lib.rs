@@ -6,7 +6,7 @@ mod store;
 pub use codes::sign_in_code;
 
 use hunch_db::Database;
-use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, random_token, shard_of};
+use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, random_token, shard_of, within};
 use hunch_log::{CommitError, LogError, ShardTx};
 use hunch_messages::{MemberJoined, Message};
 use hunch_vault::{Person, Vault, VaultError};
@@ -195,7 +195,7 @@ impl People {
     fn count_try(&self, beginning: &str) -> Result<(), PeopleError> {
         let wall = self.clocks.wall.now();
         let mut memory = self.lock();
-        if memory.wrong_since.is_none_or(|since| wall.duration_since(since) >= SignedDuration::from_secs(60)) {
+        if !memory.wrong_since.is_some_and(|since| within(wall, since, SignedDuration::from_secs(60))) {
             memory.wrong_since = Some(wall);
             memory.wrong_codes.clear();
         }

@@ -21,7 +21,7 @@ pub enum ApiError {
     #[error("no answer from the programme")]
     NoAnswer(#[source] reqwest::Error),
     #[error("{status} {kind}: {detail}")]
-    Problem { status: u16, kind: String, detail: String },
+    Problem { status: u16, kind: String, detail: String, retry_after: Option<u64> },
     #[error("an answer that is not documented: {0}")]
     Undocumented(String),
 }
@@ -211,28 +211,41 @@ impl Till {
         answer["taken_points"].as_i64().ok_or_else(|| ApiError::Undocumented(answer.to_string()))
     }
 
+    /// Reports a purchase once, whatever comes of it, and gives the points.
+    ///
+    /// # Errors
+    /// What the programme answers, also that it is busy, or no answer.
+    pub async fn try_report(&self, purchase: &Purchase) -> Result<i64, ApiError> {
+        let answer = self.send_once("/v1/pos/purchases", &json!(purchase).to_string()).await?;
+        answer["earned_points"].as_i64().ok_or_else(|| ApiError::Undocumented(answer.to_string()))
+    }
+
     /// The same request again and again until it is answered: it has one effect however often it arrives.
     async fn send(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
         let bytes = body.to_string();
         let mut tries = 0;
         loop {
             tries += 1;
-            let timestamp = self.wall.now().as_second();
-            let request = self
-                .http
-                .request(Method::POST, format!("{}{path}", self.base))
-                .header("content-type", "application/json")
-                .header("hunch-session", self.session.to_string())
-                .header("hunch-timestamp", timestamp)
-                .header("hunch-signature", self.signature(timestamp, path, bytes.as_bytes()))
-                .body(bytes.clone());
-            match answer(request.send().await).await {
-                Err(ApiError::NoAnswer(_) | ApiError::Problem { status: 429 | 503, .. }) if tries < TRIES_MAX => {
+            match self.send_once(path, &bytes).await {
+                Err(error) if error.is_passing() && tries < TRIES_MAX => {
                     tokio::time::sleep(Duration::from_millis(20 << tries)).await;
                 }
                 other => return other,
             }
         }
+    }
+
+    async fn send_once(&self, path: &str, body: &str) -> Result<Value, ApiError> {
+        let timestamp = self.wall.now().as_second();
+        let request = self
+            .http
+            .request(Method::POST, format!("{}{path}", self.base))
+            .header("content-type", "application/json")
+            .header("hunch-session", self.session.to_string())
+            .header("hunch-timestamp", timestamp)
+            .header("hunch-signature", self.signature(timestamp, path, body.as_bytes()))
+            .body(body.to_owned());
+        answer(request.send().await).await
     }
 
     /// The purchase as a command line. Its signature is good for some minutes.
@@ -410,11 +423,12 @@ fn id(body: &Value, name: &str) -> Result<Uuid, ApiError> {
 async fn answer(sent: Result<reqwest::Response, reqwest::Error>) -> Result<Value, ApiError> {
     let response = sent.map_err(ApiError::NoAnswer)?;
     let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
     let bytes = response.bytes().await.map_err(ApiError::NoAnswer)?;
     let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     if (200..300).contains(&status) {
         return Ok(body);
     }
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-    Err(ApiError::Problem { status, kind: text("type"), detail: text("detail") })
+    Err(ApiError::Problem { status, kind: text("type"), detail: text("detail"), retry_after })
 }

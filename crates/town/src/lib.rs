@@ -11,7 +11,7 @@ mod names;
 mod push_service;
 mod stakes;
 
-pub use api::{ApiError, MarketRow, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
+pub use api::{ApiError, MarketRow, MemberLogin, Operator, Phone, Purchase, Till, TillLogin, push_key};
 /// For [`PushService::trouble`].
 pub use axum::http::StatusCode;
 pub use latency::{Latencies, Percentiles};

@@ -15,7 +15,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -60,6 +60,8 @@ struct Shared {
     counts: Mutex<PushCounts>,
     /// What the next requests are answered with instead of being taken.
     trouble: Mutex<VecDeque<StatusCode>>,
+    /// How long every request waits first.
+    delay: Mutex<Duration>,
     /// The programme's public key, as its own page gets it.
     signer: Vec<u8>,
     origin: String,
@@ -83,6 +85,7 @@ impl PushService {
             phones: Mutex::default(),
             counts: Mutex::default(),
             trouble: Mutex::default(),
+            delay: Mutex::default(),
             signer: URL_SAFE_NO_PAD.decode(signer).unwrap_or_default(),
             origin: origin.clone(),
             wall,
@@ -123,9 +126,15 @@ impl PushService {
         lock(&self.shared.trouble).extend(std::iter::repeat_n(status, times));
     }
 
-    /// Takes requests again.
+    /// Lets every request wait so long from now on.
+    pub fn slow(&self, delay: Duration) {
+        *lock(&self.shared.delay) = delay;
+    }
+
+    /// Takes requests again, and at once.
     pub fn forgive(&self) {
         lock(&self.shared.trouble).clear();
+        *lock(&self.shared.delay) = Duration::ZERO;
     }
 
     pub fn counts(&self) -> PushCounts {
@@ -145,7 +154,10 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> StatusCode {
-    if let Some(status) = lock(&shared.trouble).pop_front() {
+    let delay = *lock(&shared.delay);
+    tokio::time::sleep(delay).await;
+    let trouble = lock(&shared.trouble).pop_front();
+    if let Some(status) = trouble {
         return status;
     }
     let Some((secret, auth)) = lock(&shared.phones).get(phone).cloned() else {

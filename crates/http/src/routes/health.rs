@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use jiff::SignedDuration;
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,8 @@ use crate::app::App;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
 const DATABASE_SECONDS_MAX: u64 = 2;
+/// A failure is remembered so long, unless something was stored since. Then whoever turned away is let try again.
+const STORING_FAILED: SignedDuration = SignedDuration::from_secs(10);
 
 #[derive(Serialize, ToSchema)]
 pub struct Health {
@@ -28,13 +31,16 @@ pub async fn healthz(State(app): State<Arc<App>>) -> axum::Json<Health> {
     axum::Json(Health { status: "ok", business_time: app.clocks.business.now() })
 }
 
-/// The process takes requests and its database answers.
+/// The process takes requests, its database answers and what tills send can be stored.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn readyz(State(app): State<Arc<App>>) -> Result<axum::Json<Health>, Problem> {
     if !app.readiness.get() {
         return Err(Problem::new(ProblemKind::Unavailable, "this process is starting or stopping"));
+    }
+    if app.trouble.lately(app.clocks.wall.now(), STORING_FAILED) {
+        return Err(Problem::new(ProblemKind::Unavailable, "purchases cannot be stored just now; see the log"));
     }
     let asked = sqlx::query("SELECT 1").execute(&app.pool);
     match tokio::time::timeout(Duration::from_secs(DATABASE_SECONDS_MAX), asked).await {

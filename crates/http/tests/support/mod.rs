@@ -99,6 +99,7 @@ impl Service {
         let directory = Directory::new(db.app().clone(), clocks.wall.clone());
         let readiness = Readiness::default();
         readiness.set(true);
+        let batcher = builder.build();
         let app = App {
             pool: db.app().clone(),
             clocks: clocks.clone(),
@@ -125,11 +126,12 @@ impl Service {
             limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(WEBHOOK),
             readiness,
+            trouble: batcher.trouble(),
             tail,
             closing: CancellationToken::new(),
             metrics: Arc::new(String::new),
         };
-        let _running = run_batcher(&builder.build());
+        let _running = run_batcher(&batcher);
         Service { db, clock, router: router(Arc::new(app)), sim, markets, trading, engage, _running }
     }
 

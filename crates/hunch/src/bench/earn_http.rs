@@ -7,6 +7,7 @@ use hunch_kernel::derived_uuid;
 use hunch_town::{MemberLogin, Operator, Purchase, Till, TillLogin};
 use reqwest::Client;
 use serde_json::json;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -37,29 +38,45 @@ const TILLS: usize = 40;
 const WARM_UP: Duration = Duration::from_secs(1);
 
 pub async fn run(options: &EarnHttpBench, settings: &Settings) -> anyhow::Result<Measured> {
+    let served = serve_apart(settings).await?;
+    let measured = measure(options, &served.0).await;
+    end(served).await?;
+    measured
+}
+
+/// A programme of its own in a new folder, for as long as a benchmark takes.
+pub async fn serve_apart(settings: &Settings) -> anyhow::Result<(Served, PathBuf)> {
     let folder = tempfile_folder(settings)?;
     let mut own = settings.clone();
     own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
     own.set("database.url", String::new(), Source::CommandLine)?;
     own.set("server.listen", "127.0.0.1:0".to_owned(), Source::CommandLine)?;
-    let served = Served::start(&own).await?;
-    let measured = measure(options, &served).await;
-    served.stop().await?;
-    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-    measured
+    Ok((Served::start(&own).await?, folder))
 }
 
-async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Measured> {
+pub async fn end((served, folder): (Served, PathBuf)) -> anyhow::Result<()> {
+    served.stop().await?;
+    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
+}
+
+/// Members and tills, each till with a session.
+pub async fn open_town(served: &Served, http: &Client, count: usize) -> anyhow::Result<(Vec<MemberLogin>, Vec<Till>)> {
     let base = format!("http://{}", served.address);
-    let http = Client::builder().pool_max_idle_per_host(options.clients).build()?;
     let operator = Operator::new(http.clone(), &base, &served.operator_token);
-    let members = members(&operator, options.members).await?;
+    let members = members(&operator, count).await?;
     let mut tills = Vec::new();
     for n in 0..TILLS {
         let shop = derived_uuid(&[b"bench-shop", &n.to_be_bytes()]);
         let login: TillLogin = operator.open_shop(shop, &format!("Shop {n}"), "grocer", "America/New_York").await?;
         tills.push(Till::open(http.clone(), &base, served.clocks.wall.clone(), &login).await?);
     }
+    Ok((members, tills))
+}
+
+async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Measured> {
+    let base = format!("http://{}", served.address);
+    let http = Client::builder().pool_max_idle_per_host(options.clients).build()?;
+    let (members, tills) = open_town(served, &http, options.members).await?;
     let floor = floor(options, &http, &base).await?;
 
     let app = served.database.app();

@@ -3,6 +3,7 @@
 mod decide;
 mod earn_http;
 mod ledger;
+mod overload;
 mod push;
 mod quote;
 mod settle;
@@ -23,6 +24,8 @@ pub enum Bench {
     Settle(settle::SettleBench),
     /// Quotes over HTTP at a steady pace, against requests that do nothing.
     Quote(quote::QuoteBench),
+    /// Three times what the programme can do: what it turns away, how quick the rest is, how soon it is well again.
+    Overload(overload::OverloadBench),
     /// Encrypting pushes on one core, against bare key agreements.
     Push(push::PushBench),
     /// Decisions in process, against hashing their candidates.
@@ -51,6 +54,10 @@ pub struct Measured {
 
 pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
     let measured = match bench {
+        Bench::Overload(options) => {
+            println!("{}", serde_json::to_string(&overload::run(options, settings).await?)?);
+            return Ok(());
+        }
         Bench::Ledger(options) => ledger::run(options, settings).await?,
         Bench::EarnHttp(options) => earn_http::run(options, settings).await?,
         Bench::Settle(options) => settle::run(options, settings).await?,

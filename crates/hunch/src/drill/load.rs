@@ -13,7 +13,7 @@ use uuid::Uuid;
 const MEMBERS: usize = 200;
 const TILLS: usize = 8;
 const STAKERS: usize = 12;
-const NEW_YORK: (f64, f64) = (40.7484, -73.9857);
+pub const NEW_YORK: (f64, f64) = (40.7484, -73.9857);
 
 /// What the people did so far.
 #[derive(Default)]
@@ -27,11 +27,6 @@ pub struct Told {
 }
 
 impl Told {
-    /// Nobody begins anything new.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-    }
-
     fn answers(&self) -> MutexGuard<'_, Vec<Instant>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -53,33 +48,59 @@ impl Told {
     }
 }
 
-/// Opens shops, takes members in, and lets tills and phones begin.
-///
-/// # Errors
-/// When the programme refuses any of it.
-pub async fn begin(
-    base: &str,
-    operator_token: &str,
-    clocks: &Clocks,
-) -> anyhow::Result<(Arc<Told>, JoinSet<anyhow::Result<()>>)> {
-    let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
-    let operator = Operator::new(http.clone(), base, operator_token);
-    let people = (0..MEMBERS).map(|n| {
-        json!({"full_name": format!("Member {n}"), "email": "", "phone": "", "birth_date": "1980-01-01", "home_zone": "America/New_York"})
-    });
-    let members = operator.add_members(people.collect(), true).await?;
-    let (told, mut busy) = (Arc::new(Told::default()), JoinSet::new());
-    for n in 0..TILLS {
-        let shop = Uuid::from_u128(n as u128 + 1);
-        let login: TillLogin = operator.open_shop(shop, &format!("Shop {n}"), "grocer", "America/New_York").await?;
-        let till = Till::open(http.clone(), base, clocks.wall.clone(), &login).await?;
-        busy.spawn(sell(till, n, members.clone(), clocks.clone(), told.clone()));
+/// Tills and phones at work.
+pub struct Load {
+    pub told: Arc<Told>,
+    pub busy: JoinSet<anyhow::Result<()>>,
+    /// Of those who stake.
+    pub phones: Vec<Phone>,
+    pub members: Vec<MemberLogin>,
+    /// One more, that nobody uses yet.
+    pub till: Till,
+}
+
+impl Load {
+    /// Opens shops, takes members in, and lets tills and phones begin.
+    ///
+    /// # Errors
+    /// When the programme refuses any of it.
+    pub async fn begin(base: &str, operator_token: &str, clocks: &Clocks) -> anyhow::Result<Load> {
+        let http = Client::builder().timeout(Duration::from_secs(10)).build()?;
+        let operator = Operator::new(http.clone(), base, operator_token);
+        let people = (0..MEMBERS).map(|n| {
+            json!({"full_name": format!("Member {n}"), "email": "", "phone": "", "birth_date": "1980-01-01", "home_zone": "America/New_York"})
+        });
+        let members = operator.add_members(people.collect(), true).await?;
+        let (told, mut busy, mut tills) = (Arc::new(Told::default()), JoinSet::new(), Vec::new());
+        for n in 0..=TILLS {
+            let shop = Uuid::from_u128(n as u128 + 1);
+            let login: TillLogin = operator.open_shop(shop, &format!("Shop {n}"), "grocer", "America/New_York").await?;
+            tills.push(Till::open(http.clone(), base, clocks.wall.clone(), &login).await?);
+        }
+        let till = tills.swap_remove(TILLS);
+        for (n, till) in tills.into_iter().enumerate() {
+            busy.spawn(sell(till, n, members.clone(), clocks.clone(), told.clone()));
+        }
+        let mut phones = Vec::new();
+        for member in members.iter().take(STAKERS) {
+            let phone = Phone::sign_in(http.clone(), base, &member.sign_in_code).await?;
+            busy.spawn(stake(phone.clone(), told.clone()));
+            phones.push(phone);
+        }
+        Ok(Load { told, busy, phones, members, till })
     }
-    for member in members.iter().take(STAKERS) {
-        let phone = Phone::sign_in(http.clone(), base, &member.sign_in_code).await?;
-        busy.spawn(stake(phone, told.clone()));
+
+    /// Lets everyone finish what they began.
+    ///
+    /// # Errors
+    /// What one of them could not get over.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        self.told.stop.store(true, Ordering::SeqCst);
+        while let Some(done) = self.busy.join_next().await {
+            done??;
+        }
+        Ok(())
     }
-    Ok((told, busy))
 }
 
 async fn sell(till: Till, n: usize, members: Vec<MemberLogin>, clocks: Clocks, told: Arc<Told>) -> anyhow::Result<()> {

@@ -3,6 +3,10 @@
 
 mod kill;
 mod load;
+mod machine;
+mod neighbours;
+mod proof;
+mod proxy;
 mod victim;
 
 use crate::settings::Settings;
@@ -11,11 +15,14 @@ use crate::settings::Settings;
 pub enum Drill {
     /// Kills the server and PostgreSQL (kill -9) at random moments under load.
     Kill(kill::KillDrill),
+    /// Makes everything the programme leans on slow, broken or absent for a while, one after the other.
+    Neighbours(neighbours::NeighboursDrill),
 }
 
 /// Whether everything held.
 pub async fn run(drill: &Drill, settings: &Settings) -> anyhow::Result<bool> {
     match drill {
         Drill::Kill(options) => kill::run(options, settings).await,
+        Drill::Neighbours(options) => neighbours::run(options, settings).await,
     }
 }

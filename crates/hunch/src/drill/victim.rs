@@ -22,10 +22,27 @@ pub struct Victim {
     /// As the process sees them, for commands that visit its database.
     pub settings: Settings,
     pub exchange: SimHandle,
+    /// Variables of the process beyond its settings.
+    pub environment: Vec<(&'static str, String)>,
     process: Option<Child>,
     port: u16,
     http: Client,
 }
+
+/// The settings that a victim does not take from whoever drills.
+const OWN_SETTINGS: [&str; 11] = [
+    "database.url",
+    "database.folder",
+    "server.listen",
+    "exchange.kind",
+    "exchange.rest_url",
+    "exchange.ws_url",
+    "exchange.key_id",
+    "exchange.private_key_file",
+    "exchange.sync_seconds",
+    "exchange.poll_seconds",
+    "push.allow_loopback_http",
+];
 
 impl Victim {
     /// Starts exchange and programme in a new folder beside the settings' own.
@@ -33,6 +50,16 @@ impl Victim {
     /// # Errors
     /// What does not start.
     pub async fn start(settings: &Settings, clocks: &Clocks) -> anyhow::Result<Victim> {
+        let mut victim = Victim::prepare(settings, clocks).await?;
+        victim.spawn().await?;
+        Ok(victim)
+    }
+
+    /// As [`Victim::start`], but the programme is not started yet.
+    ///
+    /// # Errors
+    /// As [`Victim::start`].
+    pub async fn prepare(settings: &Settings, clocks: &Clocks) -> anyhow::Result<Victim> {
         let folder = settings.folder().with_file_name(format!("drill-{}", std::process::id()));
         let folder = std::path::absolute(&folder).with_context(|| folder.display().to_string())?;
         std::fs::create_dir_all(&folder)?;
@@ -65,14 +92,13 @@ impl Victim {
             ("exchange.private_key_file", folder.join("exchange-key.pem").display().to_string()),
             ("exchange.sync_seconds", "2".to_owned()),
             ("exchange.poll_seconds", "2".to_owned()),
+            ("push.allow_loopback_http", "true".to_owned()),
         ] {
             own.set(key, value, Source::CommandLine)?;
         }
         let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
         let base = format!("http://127.0.0.1:{port}");
-        let mut victim = Victim { base, folder, settings: own, exchange, process: None, port, http };
-        victim.spawn().await?;
-        Ok(victim)
+        Ok(Victim { base, folder, settings: own, exchange, environment: Vec::new(), process: None, port, http })
     }
 
     /// Starts the process and waits until it says it is ready.
@@ -83,21 +109,11 @@ impl Victim {
         let told = File::options().create(true).append(true).open(self.folder.join("told"))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("serve").current_dir(&self.folder).stdin(Stdio::null()).stdout(told.try_clone()?).stderr(told);
-        for key in [
-            "database.url",
-            "database.folder",
-            "server.listen",
-            "exchange.kind",
-            "exchange.rest_url",
-            "exchange.ws_url",
-            "exchange.key_id",
-            "exchange.private_key_file",
-            "exchange.sync_seconds",
-            "exchange.poll_seconds",
-        ] {
+        for key in OWN_SETTINGS {
             let name = format!("HUNCH_{}", key.to_uppercase().replace('.', "__"));
             command.env(name, self.settings.text(key));
         }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         self.process = Some(command.spawn()?);
         self.ready().await
     }
@@ -138,6 +154,57 @@ impl Victim {
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
         let pid: i32 = text.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid")?;
         kill_process(Pid::from_raw(pid).context("no process")?, Signal::KILL)?;
+        Ok(())
+    }
+
+    /// Ends what is left and removes the folder, unless somebody wants to look.
+    ///
+    /// # Errors
+    /// When something does not end or cannot be removed.
+    pub async fn finish(mut self, keep: bool) -> anyhow::Result<()> {
+        self.stop().await?;
+        let folder = self.folder.clone();
+        let places = [self.settings.folder(), cluster_folder(&self.settings)?];
+        drop(self);
+        if keep {
+            eprintln!("   everything is left in {}", folder.display());
+            return Ok(());
+        }
+        for place in places.into_iter().chain([folder]) {
+            if place.exists() {
+                std::fs::remove_dir_all(&place).with_context(|| format!("removing {}", place.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// PostgreSQL takes no new connections and ends those it has, as under an administrator's hand; with `false` it
+    /// takes them again.
+    ///
+    /// # Errors
+    /// When its socket is not where it says.
+    pub fn postgres_refuses(&self, refuses: bool) -> anyhow::Result<()> {
+        let file = self.data_folder()?.join("postmaster.pid");
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let [postmaster, _, _, port, folder, ..] = lines[..] else { bail!("{} is too short", file.display()) };
+        let socket = PathBuf::from(folder).join(format!(".s.PGSQL.{port}"));
+        let hidden = socket.with_extension("away");
+        if !refuses {
+            return std::fs::rename(&hidden, &socket).with_context(|| hidden.display().to_string());
+        }
+        std::fs::rename(&socket, &hidden).with_context(|| socket.display().to_string())?;
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let about = |what: &str| std::fs::read_to_string(entry.path().join(what)).unwrap_or_default();
+            let stat = about("stat");
+            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).unwrap_or_default();
+            // The programme's roles begin with its name; PostgreSQL's own helpers have none.
+            let backend = parent == postmaster && about("cmdline").contains("hunch_");
+            if backend && let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+                // It may have gone meanwhile.
+                let _ = kill_process(Pid::from_raw(pid).context("no process")?, Signal::TERM);
+            }
+        }
         Ok(())
     }
 
