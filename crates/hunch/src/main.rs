@@ -1,5 +1,6 @@
 //! Hunch: a loyalty programme for a town. This crate only wires: settings, commands, loops.
 
+mod backup;
 mod bench;
 mod clock;
 mod demo;
@@ -67,6 +68,16 @@ enum Command {
         /// One JSON object instead of text.
         #[arg(long)]
         json: bool,
+    },
+    /// Copy the running programme's private database and keys into a new folder.
+    Backup {
+        /// The new folder; it holds people's data and the programme's keys, so keep it as safe as the original.
+        folder: PathBuf,
+    },
+    /// Make the private database and keys of a backup this programme's own, and audit them.
+    Restore {
+        /// As `hunch backup` left it.
+        folder: PathBuf,
     },
     /// Say what this machine lacks and the exact command that brings it.
     Doctor {
@@ -156,6 +167,14 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             }
             home.close().await?;
             Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Backup { folder } => {
+            backup::back_up(&folder, settings).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Restore { folder } => {
+            let held = backup::restore(&folder, settings).await?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Doctor { json } => doctor::run(settings, json).await,
         Command::Config(ConfigCommand::Check) => {

@@ -42,3 +42,11 @@ fn troubled_neighbours_cost_nothing() {
     assert_eq!(faults.len(), 10, "{line}");
     assert!(line["receipts"].as_i64().unwrap() > 200, "{line}");
 }
+
+/// A backup under load becomes a programme again.
+#[test]
+fn a_backup_is_worth_something() {
+    let line = drill(&["restore", "--seconds", "2"]);
+    assert!(line["before_backup"].as_i64().unwrap() > 50, "{line}");
+    assert!(line["restored"].as_i64() >= line["before_backup"].as_i64(), "{line}");
+}

@@ -7,6 +7,7 @@ mod machine;
 mod neighbours;
 mod proof;
 mod proxy;
+mod restore;
 mod victim;
 
 use crate::settings::Settings;
@@ -17,6 +18,8 @@ pub enum Drill {
     Kill(kill::KillDrill),
     /// Makes everything the programme leans on slow, broken or absent for a while, one after the other.
     Neighbours(neighbours::NeighboursDrill),
+    /// Backs up under load, restores elsewhere, and audits the copy with its anchor.
+    Restore(restore::RestoreDrill),
 }
 
 /// Whether everything held.
@@ -24,5 +27,6 @@ pub async fn run(drill: &Drill, settings: &Settings) -> anyhow::Result<bool> {
     match drill {
         Drill::Kill(options) => kill::run(options, settings).await,
         Drill::Neighbours(options) => neighbours::run(options, settings).await,
+        Drill::Restore(options) => restore::run(options, settings).await,
     }
 }
