@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 const MEMBERS: usize = 200;
 const TILLS: usize = 8;
+const PHONES: usize = 100;
+/// Phones that stake.
 const STAKERS: usize = 12;
 pub const NEW_YORK: (f64, f64) = (40.7484, -73.9857);
 
@@ -52,7 +54,6 @@ impl Told {
 pub struct Load {
     pub told: Arc<Told>,
     pub busy: JoinSet<anyhow::Result<()>>,
-    /// Of those who stake.
     pub phones: Vec<Phone>,
     pub members: Vec<MemberLogin>,
     /// One more, that nobody uses yet.
@@ -82,10 +83,11 @@ impl Load {
             busy.spawn(sell(till, n, members.clone(), clocks.clone(), told.clone()));
         }
         let mut phones = Vec::new();
-        for member in members.iter().take(STAKERS) {
-            let phone = Phone::sign_in(http.clone(), base, &member.sign_in_code).await?;
+        for member in members.iter().take(PHONES) {
+            phones.push(Phone::sign_in(http.clone(), base, &member.sign_in_code).await?);
+        }
+        for phone in phones.iter().take(STAKERS) {
             busy.spawn(stake(phone.clone(), told.clone()));
-            phones.push(phone);
         }
         Ok(Load { told, busy, phones, members, till })
     }

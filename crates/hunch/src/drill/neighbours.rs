@@ -40,6 +40,11 @@ pub struct NeighboursDrill {
 pub enum Fault {
     /// Nothing at all, to compare with.
     Calm,
+    /// The machine's clock jumps 90 seconds ahead, and back again. Early in the list: an order whose answer was lost
+    /// then is certain only when the exchange's own time has passed that moment.
+    ClockAhead,
+    /// The machine's clock jumps 90 seconds back, and ahead again.
+    ClockBehind,
     /// Each piece of the exchange's answers is three seconds late.
     ExchangeSlow,
     /// The exchange cannot be reached.
@@ -54,10 +59,6 @@ pub enum Fault {
     DatabaseRefuses,
     /// No file of PostgreSQL can grow.
     DiskFull,
-    /// The machine's clock jumps 90 seconds ahead, and back again.
-    ClockAhead,
-    /// The machine's clock jumps 90 seconds back, and ahead again.
-    ClockBehind,
 }
 
 impl Fault {
@@ -122,7 +123,6 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
     let mut told = Vec::new();
     for fault in faults.iter().copied() {
         let pushed = push.counts().accepted;
-        probe.begin();
         match fault {
             Fault::Calm => {}
             Fault::ExchangeSlow => exchange.set(Line::Slow(Duration::from_secs(3))),
@@ -135,6 +135,7 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
             Fault::ClockAhead => machine.shift_clock(JUMP_SECONDS),
             Fault::ClockBehind => machine.shift_clock(-JUMP_SECONDS),
         }
+        probe.begin();
         tokio::time::sleep(Duration::from_secs(options.seconds)).await;
         let seen = probe.take();
         match fault {

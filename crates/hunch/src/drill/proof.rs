@@ -33,8 +33,13 @@ impl Proof {
 pub async fn prove(victim: &mut Victim, operator_token: &str, clocks: &Clocks) -> anyhow::Result<Proof> {
     let operator = Operator::new(reqwest::Client::new(), &victim.base, operator_token);
     let begun = Instant::now();
-    while operator.open_orders().await.unwrap_or(1) > 0 && begun.elapsed() < Duration::from_secs(QUIET_SECONDS_MAX) {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+    while begun.elapsed() < Duration::from_secs(QUIET_SECONDS_MAX) {
+        match operator.open_orders().await {
+            Ok(0) => break,
+            Ok(open) => eprintln!("   {open} orders are not over yet"),
+            Err(error) => eprintln!("   orders are not told of: {error}"),
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
     }
     victim.stop().await?;
     let home = Home::visit(&victim.settings, PoolSizes::default()).await?;

@@ -194,16 +194,9 @@ impl Victim {
             return std::fs::rename(&hidden, &socket).with_context(|| hidden.display().to_string());
         }
         std::fs::rename(&socket, &hidden).with_context(|| socket.display().to_string())?;
-        for entry in std::fs::read_dir("/proc")?.flatten() {
-            let about = |what: &str| std::fs::read_to_string(entry.path().join(what)).unwrap_or_default();
-            let stat = about("stat");
-            let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).unwrap_or_default();
-            // The programme's roles begin with its name; PostgreSQL's own helpers have none.
-            let backend = parent == postmaster && about("cmdline").contains("hunch_");
-            if backend && let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
-                // It may have gone meanwhile.
-                let _ = kill_process(Pid::from_raw(pid).context("no process")?, Signal::TERM);
-            }
+        // One that was just made may not have its name yet: looked for until there is none.
+        while end_backends(postmaster)? > 0 {
+            std::thread::sleep(Duration::from_millis(50));
         }
         Ok(())
     }
@@ -235,6 +228,24 @@ impl Victim {
         anyhow::ensure!(status.success(), "the server ended with {status}: see {}", self.folder.join("told").display());
         Ok(())
     }
+}
+
+/// Ends every connection of the programme; gives how many there were.
+fn end_backends(postmaster: &str) -> anyhow::Result<usize> {
+    let mut ended = 0;
+    for entry in std::fs::read_dir("/proc")?.flatten() {
+        let about = |what: &str| std::fs::read_to_string(entry.path().join(what)).unwrap_or_default();
+        let stat = about("stat");
+        let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)).unwrap_or_default();
+        // The programme's roles begin with its name; PostgreSQL's own helpers have none.
+        let backend = parent == postmaster && about("cmdline").contains("hunch_");
+        if backend && let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) {
+            // It may have gone meanwhile.
+            let _ = kill_process(Pid::from_raw(pid).context("no process")?, Signal::TERM);
+            ended += 1;
+        }
+    }
+    Ok(ended)
 }
 
 impl Drop for Victim {
