@@ -74,7 +74,12 @@ impl Home {
     }
 }
 
+/// The cluster's folder of a programme whose own folder is `folder`.
+pub fn reachable(folder: &std::path::Path) -> anyhow::Result<PathBuf> {
+    Ok(reachable_folder(&folder.join("postgres"))?)
+}
+
 /// Beside keys and anchors, or where PostgreSQL's account can go if it cannot go there.
 pub fn cluster_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
-    Ok(reachable_folder(&settings.folder().join("postgres"))?)
+    reachable(&settings.folder())
 }

@@ -48,6 +48,14 @@ fn io_error(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> BackupError {
     move |source| BackupError::Io { doing, source }
 }
 
+/// The way in for the superuser of the cluster that runs in `cluster`, for what no role of ours may do: backups and
+/// looking at what statements cost. The programme itself never uses it.
+pub fn superuser(cluster: &Path) -> Option<PgConnectOptions> {
+    let socket_folder = postmaster::recorded_socket_folder(&cluster.join("data"))?;
+    let options = PgConnectOptions::new_without_pgpass().host("localhost").socket(&socket_folder).port(PORT);
+    Some(options.username("postgres").database(DATABASE))
+}
+
 /// How much a backup holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
@@ -67,18 +75,11 @@ pub async fn back_up<E: From<BackupError>>(
     before_end: impl AsyncFnOnce() -> Result<(), E>,
 ) -> Result<Copied, E> {
     let data = cluster.join("data");
-    let socket_folder =
-        postmaster::recorded_socket_folder(&data).ok_or_else(|| BackupError::NotRunning(cluster.to_owned()))?;
+    let options = superuser(cluster).ok_or_else(|| BackupError::NotRunning(cluster.to_owned()))?;
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()).into());
     }
     make_private(to, &Account::own().map_err(BackupError::from)?).map_err(BackupError::from)?;
-    let options = PgConnectOptions::new_without_pgpass()
-        .host("localhost")
-        .socket(&socket_folder)
-        .port(PORT)
-        .username("postgres")
-        .database(DATABASE);
     // The backup belongs to this one session, from start to stop.
     let mut session = options.connect().await.map_err(BackupError::from)?;
     let first = begin(&mut session).await?;

@@ -34,7 +34,7 @@ use std::{
 use rustix::process::Signal;
 
 pub use account::Account;
-pub use backup::{BackupError, Copied, back_up, restore};
+pub use backup::{BackupError, Copied, back_up, restore, superuser};
 pub use binaries::{Binaries, MAJOR_MIN, find, tools_folders};
 pub use create::DATABASE;
 pub use diagnosis::{Finding, diagnose};

@@ -7,6 +7,7 @@ mod overload;
 mod push;
 mod quote;
 mod settle;
+mod stages;
 
 use crate::settings::Settings;
 use anyhow::Context;
@@ -24,6 +25,8 @@ pub enum Bench {
     Settle(settle::SettleBench),
     /// Quotes over HTTP at a steady pace, against requests that do nothing.
     Quote(quote::QuoteBench),
+    /// Where the time and the write-ahead log of a purchase go, statement by statement, as a table in Markdown.
+    Stages(stages::StagesBench),
     /// Three times what the programme can do: what it turns away, how quick the rest is, how soon it is well again.
     Overload(overload::OverloadBench),
     /// Encrypting pushes on one core, against bare key agreements.
@@ -54,6 +57,10 @@ pub struct Measured {
 
 pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
     let measured = match bench {
+        Bench::Stages(options) => {
+            print!("{}", stages::run(options, settings).await?);
+            return Ok(());
+        }
         Bench::Overload(options) => {
             println!("{}", serde_json::to_string(&overload::run(options, settings).await?)?);
             return Ok(());
@@ -137,6 +144,14 @@ fn cpu_seconds() -> f64 {
         family.extend(all.iter().filter(|p| p.1 == pid).map(|p| p.0));
     }
     total
+}
+
+/// Processor seconds of this process alone.
+fn own_cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
+    let ticks = |at: usize| rest.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(11) + ticks(12)) / 100.0
 }
 
 fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
