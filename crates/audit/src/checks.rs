@@ -245,7 +245,7 @@ pub const CHECKS: &[Check] = &[
     check!(
         "T2",
         "every client order id was stored before it was sent, one per attempt",
-        "SELECT a.client_order_id IS NOT NULL AND a.attempt = o.attempt AND n.attempts = o.attempt AND (o.sent_at IS NULL OR a.stored_at <= o.sent_at),
+        "SELECT a.client_order_id IS NOT NULL AND a.attempt = o.attempt AND n.attempts = o.attempt AND coalesce(a.stored_step < o.sent_step, true),
                 'order ' || o.order_id || ': attempt ' || o.attempt || ', ' || n.attempts || ' ids stored', o.order_id::text
          FROM trading.orders o
          LEFT JOIN trading.attempt a USING (client_order_id)

@@ -8,15 +8,15 @@
 
 use hunch_kernel::{Clocks, MarketTicker, MemberId, MerchantId, Points, Shard, derived_uuid, shard_of, within};
 use hunch_log::positions::{self, AdvanceError, Position};
-use hunch_log::{LogError, Tail};
+use hunch_log::{Batch, LogError, Tail};
 use hunch_loyalty::LoyaltyError;
 use hunch_messages::{Message, PositionPaid, PurchaseRecorded, StakeResolved};
 use hunch_messaging::copy::{
     credit_receipt, market_prompt, offer_prompt, points_words, purchase_receipt, return_receipt,
 };
 use hunch_messaging::{
-    Cause, MessagingError, NewNotice, PromptGate, Wanted, WithheldPrompt, open_prompt_categories, withdraw_prompts,
-    write_notices,
+    Cause, MessagingError, NewNotice, PromptGate, PromptSitting, Wanted, WithheldPrompt, open_prompt_categories,
+    withdraw_prompts, write_notices,
 };
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
@@ -197,6 +197,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let after = owner.position.last_seq;
         let batches = self.tail.read_after(&self.pool, shard, after, batches_max).await?;
         let Some(last_seq) = batches.last().map(|batch| batch.last_seq) else { return Ok(StepReport::default()) };
+        let sitting = self.gate.sit(&fresh_buyers(&batches, after, self.clocks.business.now())).await;
         let mut plan = Plan::default();
         let mut messages = 0;
         for batch in &batches {
@@ -204,7 +205,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             messages += new.len();
             for (seq, message) in new {
                 self.change(shard, |book| book.fold(seq, message));
-                self.react(shard, seq, message, &mut plan).await?;
+                self.react(shard, seq, message, &sitting, &mut plan).await?;
             }
         }
         let mut report = StepReport {
@@ -249,10 +250,17 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         Ok((notices, withdrawn))
     }
 
-    async fn react(&self, shard: Shard, seq: i64, message: &Message, plan: &mut Plan) -> Result<(), EngageError> {
+    async fn react(
+        &self,
+        shard: Shard,
+        seq: i64,
+        message: &Message,
+        sitting: &G::Sitting,
+        plan: &mut Plan,
+    ) -> Result<(), EngageError> {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
         match message {
-            Message::PurchaseRecorded(m) => self.purchase(shard, seq, m, plan).await?,
+            Message::PurchaseRecorded(m) => self.purchase(shard, seq, m, sitting, plan).await?,
             Message::PurchaseReturned(m) => {
                 let nearby = self.nearby(Some(m.merchant)).await?;
                 let body = return_receipt(Points(m.clawed_back), nearby.merchant(m.merchant));
@@ -274,7 +282,14 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         Ok(())
     }
 
-    async fn purchase(&self, shard: Shard, seq: i64, m: &PurchaseRecorded, plan: &mut Plan) -> Result<(), EngageError> {
+    async fn purchase(
+        &self,
+        shard: Shard,
+        seq: i64,
+        m: &PurchaseRecorded,
+        sitting: &G::Sitting,
+        plan: &mut Plan,
+    ) -> Result<(), EngageError> {
         let now = self.clocks.business.now();
         let member = MemberId(m.member);
         let nearby = self.nearby(Some(m.merchant)).await?;
@@ -284,8 +299,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             merchant_category: Some(m.merchant_category.clone()),
         };
         let seed = seed_of(m.member, m.purchase);
-        let fresh = now.duration_since(m.purchased_at) <= FRESH && now.duration_since(m.recorded_at) <= FRESH;
-        let decision = if fresh {
+        let decision = if is_fresh(m, now) {
             let features = self.book(shard, |book| book.features(m.member, now));
             decide(&features, &situation, &nearby.candidates, seed)
         } else {
@@ -316,7 +330,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             }
             Some(Candidate::Market(market)) => {
                 let ticker = market.ticker.as_str().to_owned();
-                match self.gate.permit(member, None, &market.category).await {
+                match sitting.permit(member, None, &market.category) {
                     Ok(_permit) => {
                         self.change(shard, |book| book.prompted(m.member, now));
                         plan.prompted.push((m.member, now));
@@ -422,6 +436,23 @@ impl Nearby {
     fn merchant(&self, id: Uuid) -> &str {
         self.merchants.get(&id).map_or("your shop", String::as_str)
     }
+}
+
+/// Whose purchases may be answered with a prompt: the gate looks at all of them at once.
+fn fresh_buyers(batches: &[Batch], after: i64, now: Timestamp) -> Vec<MemberId> {
+    let buyer = |message: &Message| match message {
+        Message::PurchaseRecorded(m) if is_fresh(m, now) => Some(MemberId(m.member)),
+        _ => None,
+    };
+    let mut members: Vec<MemberId> =
+        batches.iter().flat_map(|batch| batch.after(after).filter_map(|(_, m)| buyer(m))).collect();
+    members.sort_unstable();
+    members.dedup();
+    members
+}
+
+fn is_fresh(m: &PurchaseRecorded, now: Timestamp) -> bool {
+    now.duration_since(m.purchased_at) <= FRESH && now.duration_since(m.recorded_at) <= FRESH
 }
 
 /// The decision about a purchase that is told too late to say more than its receipt.

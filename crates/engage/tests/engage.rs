@@ -19,7 +19,7 @@ use hunch_loyalty::{
 };
 use hunch_messages::{Message, StandingChanged};
 use hunch_messaging::copy::betting_word;
-use hunch_messaging::{Cause, PromptGate, PushTruth, Withheld, inbox, notice, notice_id, why_no_push};
+use hunch_messaging::{Cause, PromptGate, PromptSitting, PushTruth, Withheld, inbox, notice, notice_id, why_no_push};
 use hunch_safeguards::PromptPermit;
 use hunch_safeguards::testing::prompt_permit;
 use jiff::{SignedDuration, Timestamp};
@@ -34,15 +34,23 @@ struct Switch(Arc<AtomicBool>);
 
 #[async_trait]
 impl PromptGate for Switch {
-    async fn permit(&self, member: MemberId, device: Option<DeviceId>, _: &str) -> Result<PromptPermit, Withheld> {
-        if self.0.load(Ordering::SeqCst) {
-            return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
-        }
-        Ok(prompt_permit(member, device, 1, Timestamp::UNIX_EPOCH))
+    type Sitting = Switch;
+
+    async fn sit(&self, _: &[MemberId]) -> Switch {
+        self.clone()
     }
 
     async fn still_holds(&self, _: &PromptPermit) -> bool {
         true
+    }
+}
+
+impl PromptSitting for Switch {
+    fn permit(&self, member: MemberId, device: Option<DeviceId>, _: &str) -> Result<PromptPermit, Withheld> {
+        if self.0.load(Ordering::SeqCst) {
+            return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
+        }
+        Ok(prompt_permit(member, device, 1, Timestamp::UNIX_EPOCH))
     }
 }
 

@@ -29,8 +29,7 @@ pub(crate) async fn load(conn: &mut PgConnection, last_seq: i64, commands: &[Com
         _ => None,
     }));
     let mut state = State { last_seq, ..State::default() };
-    load_answers(conn, &keys, &mut state).await?;
-    load_members(conn, &members, &mut state).await?;
+    load_standing(conn, &keys, &members, &mut state).await?;
     if !holds.is_empty() {
         load_holds(conn, &holds, &mut state).await?;
     }
@@ -47,66 +46,60 @@ pub(crate) async fn load(conn: &mut PgConnection, last_seq: i64, commands: &[Com
     Ok(state)
 }
 
-async fn load_answers(conn: &mut PgConnection, keys: &[Uuid], state: &mut State) -> Result<(), sqlx::Error> {
+/// First answers and accounts, in one question: every purchase pays for it.
+async fn load_standing(
+    conn: &mut PgConnection,
+    keys: &[Uuid],
+    members: &[Uuid],
+    state: &mut State,
+) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT key, request, seq, points, available, held, provisional, debt FROM ledger.command WHERE key = ANY($1)",
+        "SELECT true AS answer, key, available, held, provisional, debt, seq, points, request, 0 AS voids
+         FROM ledger.command WHERE key = ANY($1)
+         UNION ALL
+         SELECT false, member, available, held, provisional, debt, credited, consumed, 0, voids_ahead
+         FROM ledger.member_account WHERE member = ANY($2)",
     )
     .bind(keys)
-    .fetch_all(conn)
-    .await?;
-    for row in rows {
-        let done = Done {
-            seq: row.try_get(2)?,
-            points: Points(row.try_get(3)?),
-            balance: MemberBalance {
-                available: Points(row.try_get(4)?),
-                held: Points(row.try_get(5)?),
-                provisional: Points(row.try_get(6)?),
-                debt: Points(row.try_get(7)?),
-            },
-        };
-        state.answers.insert(row.try_get(0)?, (row.try_get(1)?, done));
-    }
-    Ok(())
-}
-
-async fn load_members(conn: &mut PgConnection, members: &[Uuid], state: &mut State) -> Result<(), sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT member, available, held, provisional, debt, credited, consumed, voids_ahead
-         FROM ledger.member_account WHERE member = ANY($1)",
-    )
     .bind(members)
     .fetch_all(&mut *conn)
     .await?;
     let mut with_voids = Vec::new();
     for row in rows {
-        let member: Uuid = row.try_get(0)?;
-        if row.try_get::<i32, _>(7)? > 0 {
-            with_voids.push(member);
-        }
+        let id: Uuid = row.try_get(1)?;
         let balance = MemberBalance {
-            available: Points(row.try_get(1)?),
-            held: Points(row.try_get(2)?),
-            provisional: Points(row.try_get(3)?),
-            debt: Points(row.try_get(4)?),
+            available: Points(row.try_get(2)?),
+            held: Points(row.try_get(3)?),
+            provisional: Points(row.try_get(4)?),
+            debt: Points(row.try_get(5)?),
         };
+        if row.try_get(0)? {
+            let done = Done { seq: row.try_get(6)?, points: Points(row.try_get(7)?), balance };
+            state.answers.insert(id, (row.try_get(8)?, done));
+            continue;
+        }
+        if row.try_get::<i32, _>(9)? > 0 {
+            with_voids.push(id);
+        }
         let found =
-            MemberState { balance, credited: row.try_get(5)?, consumed: row.try_get(6)?, ..MemberState::default() };
-        state.members.insert(MemberId(member), found);
+            MemberState { balance, credited: row.try_get(6)?, consumed: row.try_get(7)?, ..MemberState::default() };
+        state.members.insert(MemberId(id), found);
     }
-    if !with_voids.is_empty() {
-        let rows = sqlx::query(
-            "SELECT v.member, v.lot_lo, v.lot_hi, v.owed FROM ledger.lot_void v JOIN ledger.member_account a USING (member)
-             WHERE v.member = ANY($1) AND v.lot_hi > a.consumed ORDER BY v.member, v.lot_lo",
-        )
-        .bind(&with_voids)
-        .fetch_all(conn)
-        .await?;
-        for row in rows {
-            if let Some(member) = state.members.get_mut(&MemberId(row.try_get(0)?)) {
-                let range = LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? };
-                if row.try_get(3)? { member.owed.push(range) } else { member.voids.push(range) }
-            }
+    if with_voids.is_empty() { Ok(()) } else { load_voids(conn, &with_voids, state).await }
+}
+
+async fn load_voids(conn: &mut PgConnection, members: &[Uuid], state: &mut State) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT v.member, v.lot_lo, v.lot_hi, v.owed FROM ledger.lot_void v JOIN ledger.member_account a USING (member)
+         WHERE v.member = ANY($1) AND v.lot_hi > a.consumed ORDER BY v.member, v.lot_lo",
+    )
+    .bind(members)
+    .fetch_all(conn)
+    .await?;
+    for row in rows {
+        if let Some(member) = state.members.get_mut(&MemberId(row.try_get(0)?)) {
+            let range = LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? };
+            if row.try_get(3)? { member.owed.push(range) } else { member.voids.push(range) }
         }
     }
     Ok(())
@@ -258,7 +251,7 @@ pub(crate) async fn write(
     commands: &[Command],
     decided: &[Decided],
 ) -> Result<bool, sqlx::Error> {
-    let effects: Vec<(&Command, &Decided, Done)> = commands
+    let effects: Vec<Effect> = commands
         .iter()
         .zip(decided)
         .filter_map(|(c, d)| match &d.outcome {
@@ -269,97 +262,131 @@ pub(crate) async fn write(
     if effects.is_empty() {
         return Ok(true);
     }
-    if !write_commands(tx, &effects).await? {
+    if !write_postings(tx, before, after, &effects).await? {
         return Ok(false);
     }
-    write_entries(tx, &effects).await?;
-    write_members(tx, before, after, &effects).await?;
-    write_house(tx, &effects).await?;
     write_holds(tx, before, after).await?;
     write_payouts(tx, &effects).await?;
     write_returns(tx, &effects).await?;
     Ok(true)
 }
 
-async fn write_commands(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)]) -> Result<bool, sqlx::Error> {
-    // In key order, so that two shards that meet the same keys wait for each other in one direction only.
-    let mut sorted: Vec<&(&Command, &Decided, Done)> = effects.iter().collect();
-    sorted.sort_by_key(|(c, _, _)| c.key);
-    let keys: Vec<Uuid> = sorted.iter().map(|(c, _, _)| c.key).collect();
-    let seqs: Vec<i64> = sorted.iter().map(|(_, _, d)| d.seq).collect();
-    let requests: Vec<i64> = sorted.iter().map(|(c, _, _)| c.request).collect();
-    let points: Vec<i64> = sorted.iter().map(|(_, _, d)| d.points.0).collect();
-    let available: Vec<i64> = sorted.iter().map(|(_, _, d)| d.balance.available.0).collect();
-    let held: Vec<i64> = sorted.iter().map(|(_, _, d)| d.balance.held.0).collect();
-    let provisional: Vec<i64> = sorted.iter().map(|(_, _, d)| d.balance.provisional.0).collect();
-    let debt: Vec<i64> = sorted.iter().map(|(_, _, d)| d.balance.debt.0).collect();
-    let shard = tx.shard().0;
-    let written = sqlx::query(
-        "INSERT INTO ledger.command (key, shard, seq, request, points, available, held, provisional, debt)
-         SELECT key, $2, seq, request, points, available, held, provisional, debt
-         FROM UNNEST($1::uuid[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int8[], $9::int8[])
-              AS t(key, seq, request, points, available, held, provisional, debt)
-         ON CONFLICT ON CONSTRAINT command_once DO NOTHING",
-    )
-    .bind(&keys)
-    .bind(shard)
-    .bind(&seqs)
-    .bind(&requests)
-    .bind(&points)
-    .bind(&available)
-    .bind(&held)
-    .bind(&provisional)
-    .bind(&debt)
-    .execute(tx.conn())
-    .await?;
-    Ok(written.rows_affected() == keys.len() as u64)
-}
+type Effect<'a> = (&'a Command, &'a Decided, Done);
 
-async fn write_entries(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)]) -> Result<(), sqlx::Error> {
-    let lines: Vec<(i64, i16, &Posting)> = effects
-        .iter()
-        .flat_map(|(_, d, done)| d.entries.iter().enumerate().map(move |(i, e)| (done.seq, i as i16, e)))
-        .collect();
-    if lines.is_empty() {
-        return Ok(());
-    }
+/// Commands, entries, accounts and house deltas, in one statement: what a statement costs beside its rows is most of
+/// what a small group costs. `false` when a key was used meanwhile.
+async fn write_postings(
+    tx: &mut ShardTx,
+    before: &State,
+    after: &State,
+    effects: &[Effect<'_>],
+) -> Result<bool, sqlx::Error> {
+    // In key order, so that two shards that meet the same keys wait for each other in one direction only.
+    let mut sorted: Vec<&Effect> = effects.iter().collect();
+    sorted.sort_by_key(|(c, _, _)| c.key);
+    let answer = |f: fn(&Done) -> i64| sorted.iter().map(|(_, _, done)| f(done)).collect::<Vec<i64>>();
+    let lines = lines(effects);
     let (shard, at) = (tx.shard().0, tx.now());
     for (seq, line, entry) in &lines {
-        let canonical = canonical_line(shard, *seq, *line, entry, at);
-        tx.cover_entry(&canonical);
+        tx.cover_entry(&canonical_line(shard, *seq, *line, entry, at));
     }
-    let seqs: Vec<i64> = lines.iter().map(|l| l.0).collect();
-    let numbers: Vec<i16> = lines.iter().map(|l| l.1).collect();
-    let members: Vec<Uuid> = lines.iter().map(|l| l.2.member.0).collect();
-    let debits: Vec<i16> = lines.iter().map(|l| l.2.debit.code()).collect();
-    let credits: Vec<i16> = lines.iter().map(|l| l.2.credit.code()).collect();
-    let houses: Vec<Uuid> = lines.iter().map(|l| l.2.house).collect();
-    let amounts: Vec<i64> = lines.iter().map(|l| l.2.amount.0).collect();
-    let reasons: Vec<i16> = lines.iter().map(|l| l.2.reason.code()).collect();
-    let sources: Vec<Uuid> = lines.iter().map(|l| l.2.source).collect();
-    let lows: Vec<Option<i64>> = lines.iter().map(|l| l.2.lot.map(|r| r.lo)).collect();
-    let highs: Vec<Option<i64>> = lines.iter().map(|l| l.2.lot.map(|r| r.hi)).collect();
-    sqlx::query(
-        "INSERT INTO ledger.entry (shard, seq, line, member, debit, credit, house, amount, reason, source, lot_lo, lot_hi, at)
-         SELECT $1, t.*, $13 FROM UNNEST($2::int8[], $3::int2[], $4::uuid[], $5::int2[], $6::int2[], $7::uuid[],
-                                        $8::int8[], $9::int2[], $10::uuid[], $11::int8[], $12::int8[]) AS t",
+    let code = |f: fn(&Posting) -> i16| lines.iter().map(|l| f(l.2)).collect::<Vec<i16>>();
+    let id = |f: fn(&Posting) -> Uuid| lines.iter().map(|l| f(l.2)).collect::<Vec<Uuid>>();
+    let lot = |f: fn(LotRange) -> i64| lines.iter().map(|l| l.2.lot.map(f)).collect::<Vec<Option<i64>>>();
+    let accounts = changed_accounts(before, after, effects);
+    let account = |f: fn(&MemberState) -> i64| accounts.iter().map(|(_, s)| f(s)).collect::<Vec<i64>>();
+    let houses = house_deltas(effects);
+    let first_seq = effects.iter().map(|(_, _, done)| done.seq).min().unwrap_or_default();
+    // An account is there since its member joined; writing it as a row that conflicts needs no join and no plan.
+    let written = sqlx::query(
+        "WITH entries AS (
+             INSERT INTO ledger.entry (shard, seq, line, member, debit, credit, house, amount, reason, source, lot_lo, lot_hi, at)
+             SELECT $1, t.*, $2 FROM UNNEST($3::int8[], $4::int2[], $5::uuid[], $6::int2[], $7::int2[], $8::uuid[],
+                                            $9::int8[], $10::int2[], $11::uuid[], $12::int8[], $13::int8[]) AS t
+         ), accounts AS (
+             INSERT INTO ledger.member_account (shard, member, available, held, provisional, debt, credited, consumed, voids_ahead)
+             SELECT $1, t.* FROM UNNEST($14::uuid[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::int8[],
+                                        $20::int8[], $21::int4[]) AS t
+             ON CONFLICT ON CONSTRAINT member_account_once DO UPDATE
+             SET available = excluded.available, held = excluded.held, provisional = excluded.provisional,
+                 debt = excluded.debt, credited = excluded.credited, consumed = excluded.consumed,
+                 voids_ahead = excluded.voids_ahead
+         ), houses AS (
+             INSERT INTO ledger.house_delta (shard, seq, account, house, delta)
+             SELECT $1, $22, t.* FROM UNNEST($23::int2[], $24::uuid[], $25::int8[]) AS t
+         )
+         INSERT INTO ledger.command (shard, key, seq, request, points, available, held, provisional, debt)
+         SELECT $1, t.* FROM UNNEST($26::uuid[], $27::int8[], $28::int8[], $29::int8[], $30::int8[], $31::int8[],
+                                    $32::int8[], $33::int8[]) AS t
+         ON CONFLICT ON CONSTRAINT command_once DO NOTHING",
     )
     .bind(shard)
-    .bind(&seqs)
-    .bind(&numbers)
-    .bind(&members)
-    .bind(&debits)
-    .bind(&credits)
-    .bind(&houses)
-    .bind(&amounts)
-    .bind(&reasons)
-    .bind(&sources)
-    .bind(&lows)
-    .bind(&highs)
     .bind(at.to_sqlx())
+    .bind(lines.iter().map(|l| l.0).collect::<Vec<i64>>())
+    .bind(lines.iter().map(|l| l.1).collect::<Vec<i16>>())
+    .bind(id(|e| e.member.0))
+    .bind(code(|e| e.debit.code()))
+    .bind(code(|e| e.credit.code()))
+    .bind(id(|e| e.house))
+    .bind(lines.iter().map(|l| l.2.amount.0).collect::<Vec<i64>>())
+    .bind(code(|e| e.reason.code()))
+    .bind(id(|e| e.source))
+    .bind(lot(|range| range.lo))
+    .bind(lot(|range| range.hi))
+    .bind(accounts.iter().map(|(id, _)| *id).collect::<Vec<Uuid>>())
+    .bind(account(|s| s.balance.available.0))
+    .bind(account(|s| s.balance.held.0))
+    .bind(account(|s| s.balance.provisional.0))
+    .bind(account(|s| s.balance.debt.0))
+    .bind(account(|s| s.credited))
+    .bind(account(|s| s.consumed))
+    .bind(accounts.iter().map(|(_, s)| (s.voids.len() + s.owed.len()) as i32).collect::<Vec<i32>>())
+    .bind(first_seq)
+    .bind(houses.iter().map(|h| h.0).collect::<Vec<i16>>())
+    .bind(houses.iter().map(|h| h.1).collect::<Vec<Uuid>>())
+    .bind(houses.iter().map(|h| h.2).collect::<Vec<i64>>())
+    .bind(sorted.iter().map(|(c, _, _)| c.key).collect::<Vec<Uuid>>())
+    .bind(answer(|done| done.seq))
+    .bind(sorted.iter().map(|(c, _, _)| c.request).collect::<Vec<i64>>())
+    .bind(answer(|done| done.points.0))
+    .bind(answer(|done| done.balance.available.0))
+    .bind(answer(|done| done.balance.held.0))
+    .bind(answer(|done| done.balance.provisional.0))
+    .bind(answer(|done| done.balance.debt.0))
     .execute(tx.conn())
     .await?;
-    Ok(())
+    Ok(written.rows_affected() == sorted.len() as u64)
+}
+
+/// (seq, line, entry) in the order of the chain.
+fn lines<'a>(effects: &[Effect<'a>]) -> Vec<(i64, i16, &'a Posting)> {
+    let of = |(_, decided, done): &Effect<'a>| {
+        let seq = done.seq;
+        decided.entries.iter().enumerate().map(move |(i, entry)| (seq, i as i16, entry))
+    };
+    effects.iter().flat_map(of).collect()
+}
+
+fn changed_accounts<'a>(before: &State, after: &'a State, effects: &[Effect<'_>]) -> Vec<(Uuid, &'a MemberState)> {
+    let ids = unique(effects.iter().map(|(c, _, _)| c.member.0));
+    ids.into_iter()
+        .filter_map(|id| Some((id, after.members.get(&MemberId(id))?)))
+        .filter(|(id, state)| before.members.get(&MemberId(*id)) != Some(*state))
+        .collect()
+}
+
+/// (account, house, points) summed over everything that was decided.
+fn house_deltas(effects: &[Effect<'_>]) -> Vec<(i16, Uuid, i64)> {
+    let mut deltas: HashMap<(i16, Uuid), i64> = HashMap::new();
+    for entry in effects.iter().flat_map(|(_, decided, _)| &decided.entries) {
+        for (account, signed) in [(entry.debit, -entry.amount.0), (entry.credit, entry.amount.0)] {
+            if account.is_house() {
+                let house = if account == AccountCode::Issuance { entry.house } else { Uuid::nil() };
+                *deltas.entry((account.code(), house)).or_default() += signed;
+            }
+        }
+    }
+    deltas.into_iter().map(|((account, house), delta)| (account, house, delta)).collect()
 }
 
 /// An entry as the hash chain covers it. The audit writes the same text in SQL.
@@ -379,80 +406,6 @@ fn canonical_line(shard: i16, seq: i64, line: i16, e: &Posting, at: jiff::Timest
         e.source,
         at.as_microsecond()
     )
-}
-
-async fn write_members(
-    tx: &mut ShardTx,
-    before: &State,
-    after: &State,
-    effects: &[(&Command, &Decided, Done)],
-) -> Result<(), sqlx::Error> {
-    let ids = unique(effects.iter().map(|(c, _, _)| c.member.0));
-    let changed: Vec<(Uuid, &MemberState)> = ids
-        .into_iter()
-        .filter_map(|id| Some((id, after.members.get(&MemberId(id))?)))
-        .filter(|(id, state)| before.members.get(&MemberId(*id)) != Some(*state))
-        .collect();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let members: Vec<Uuid> = changed.iter().map(|(id, _)| *id).collect();
-    let column = |f: fn(&MemberState) -> i64| changed.iter().map(|(_, s)| f(s)).collect::<Vec<i64>>();
-    let voids: Vec<i32> = changed.iter().map(|(_, s)| (s.voids.len() + s.owed.len()) as i32).collect();
-    sqlx::query(
-        "UPDATE ledger.member_account a
-         SET available = t.available, held = t.held, provisional = t.provisional, debt = t.debt,
-             credited = t.credited, consumed = t.consumed, voids_ahead = t.voids_ahead
-         FROM UNNEST($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[], $7::int8[], $8::int4[])
-              AS t(member, available, held, provisional, debt, credited, consumed, voids_ahead)
-         WHERE a.member = t.member",
-    )
-    .bind(&members)
-    .bind(column(|s| s.balance.available.0))
-    .bind(column(|s| s.balance.held.0))
-    .bind(column(|s| s.balance.provisional.0))
-    .bind(column(|s| s.balance.debt.0))
-    .bind(column(|s| s.credited))
-    .bind(column(|s| s.consumed))
-    .bind(&voids)
-    .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-async fn write_house(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)]) -> Result<(), sqlx::Error> {
-    let mut deltas: HashMap<(i16, Uuid), i64> = HashMap::new();
-    for entry in effects.iter().flat_map(|(_, d, _)| &d.entries) {
-        for (account, signed) in [(entry.debit, -entry.amount.0), (entry.credit, entry.amount.0)] {
-            if account.is_house() {
-                let house = if account == AccountCode::Issuance { entry.house } else { Uuid::nil() };
-                *deltas.entry((account.code(), house)).or_default() += signed;
-            }
-        }
-    }
-    if deltas.is_empty() {
-        return Ok(());
-    }
-    let first_seq = effects.iter().map(|(_, _, d)| d.seq).min().unwrap_or_default();
-    let (mut accounts, mut houses, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
-    for ((account, house), delta) in deltas {
-        accounts.push(account);
-        houses.push(house);
-        amounts.push(delta);
-    }
-    let shard = tx.shard().0;
-    sqlx::query(
-        "INSERT INTO ledger.house_delta (shard, seq, account, house, delta)
-         SELECT $1, $2, t.* FROM UNNEST($3::int2[], $4::uuid[], $5::int8[]) AS t",
-    )
-    .bind(shard)
-    .bind(first_seq)
-    .bind(&accounts)
-    .bind(&houses)
-    .bind(&amounts)
-    .execute(tx.conn())
-    .await?;
-    Ok(())
 }
 
 async fn write_holds(tx: &mut ShardTx, before: &State, after: &State) -> Result<(), sqlx::Error> {
@@ -494,7 +447,7 @@ async fn write_holds(tx: &mut ShardTx, before: &State, after: &State) -> Result<
     Ok(())
 }
 
-async fn write_payouts(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)]) -> Result<(), sqlx::Error> {
+async fn write_payouts(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), sqlx::Error> {
     let rows: Vec<(Uuid, Uuid, Uuid, i64, i64, i64)> = effects
         .iter()
         .filter_map(|(c, d, _)| d.payout.map(|(hold, p, lot)| (hold.0, c.key, c.member.0, p.0, lot.lo, lot.hi)))
@@ -517,7 +470,7 @@ async fn write_payouts(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)])
     Ok(())
 }
 
-async fn write_returns(tx: &mut ShardTx, effects: &[(&Command, &Decided, Done)]) -> Result<(), sqlx::Error> {
+async fn write_returns(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), sqlx::Error> {
     for (command, decided, _) in
         effects.iter().filter(|(_, d, _)| !(d.claims.is_empty() && d.voids.is_empty() && d.owed.is_empty()))
     {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hunch_kernel::{DeviceId, MemberId};
-use hunch_safeguards::{PromptPermit, Safeguards};
+use hunch_safeguards::{Denial, PromptPermit, Safeguards, Sitting};
 
 /// Why a prompt may not be made: a stable code and a plain sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,10 @@ pub struct Withheld {
 /// struct Generous;
 /// #[async_trait::async_trait]
 /// impl hunch_messaging::PromptGate for Generous {
+///     type Sitting = hunch_safeguards::Sitting;
+///     async fn sit(&self, _: &[MemberId]) -> hunch_safeguards::Sitting {
+///         unimplemented!()
+///     }
 ///     async fn permit(&self, member: MemberId, device: Option<DeviceId>, _: &str) -> Result<PromptPermit, Withheld> {
 ///         Ok(PromptPermit { member, device, standing_version: 1, given_at: jiff::Timestamp::MIN })
 ///     }
@@ -33,32 +37,48 @@ pub struct Withheld {
 /// ```
 #[async_trait]
 pub trait PromptGate: Send + Sync + 'static {
+    type Sitting: PromptSitting;
+
+    /// Reads what is needed to judge these people now.
+    async fn sit(&self, members: &[MemberId]) -> Self::Sitting;
+
     /// May this member be prompted about this category now? `device` is None where no device is known yet.
     async fn permit(
         &self,
         member: MemberId,
         device: Option<DeviceId>,
         category: &str,
-    ) -> Result<PromptPermit, Withheld>;
+    ) -> Result<PromptPermit, Withheld> {
+        self.sit(&[member]).await.permit(member, device, category)
+    }
 
     /// Whether nothing has changed since the permit was given. Asked just before the socket.
     async fn still_holds(&self, permit: &PromptPermit) -> bool;
 }
 
+/// The gate's judgement of several people, from one reading.
+pub trait PromptSitting: Send + Sync {
+    /// As [`PromptGate::permit`], at the moment of the reading. Whoever was not asked about is withheld.
+    fn permit(&self, member: MemberId, device: Option<DeviceId>, category: &str) -> Result<PromptPermit, Withheld>;
+}
+
 /// `safeguards` is the gate of a real programme.
 #[async_trait]
 impl PromptGate for Safeguards {
-    async fn permit(
-        &self,
-        member: MemberId,
-        device: Option<DeviceId>,
-        category: &str,
-    ) -> Result<PromptPermit, Withheld> {
-        let permit = self.permit_prompt(member, device, category).await;
-        permit.map_err(|denial| Withheld { code: denial.0.as_str().to_owned(), sentence: denial.to_string() })
+    type Sitting = Sitting;
+
+    async fn sit(&self, members: &[MemberId]) -> Sitting {
+        Safeguards::sit(self, members).await
     }
 
     async fn still_holds(&self, permit: &PromptPermit) -> bool {
         self.prompt_still_holds(permit).await.is_ok()
+    }
+}
+
+impl PromptSitting for Sitting {
+    fn permit(&self, member: MemberId, device: Option<DeviceId>, category: &str) -> Result<PromptPermit, Withheld> {
+        let said = |denial: Denial| Withheld { code: denial.0.as_str().to_owned(), sentence: denial.to_string() };
+        self.prompt(member, device, category).map_err(said)
     }
 }

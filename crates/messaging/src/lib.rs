@@ -17,7 +17,7 @@ mod store;
 mod subscription;
 mod why;
 
-pub use gate::{PromptGate, Withheld};
+pub use gate::{PromptGate, PromptSitting, Withheld};
 pub use notice::{
     Cause, InboxEntry, NewNotice, Notice, PromptState, Wanted, inbox, mark_fetched, notice, notice_id, write_notices,
 };

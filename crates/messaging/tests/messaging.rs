@@ -13,10 +13,10 @@ use hunch_kernel::{Clocks, DeviceId, ManualClock, MemberId, SeededEntropy, Share
 use hunch_messaging::copy::{betting_word, purchase_receipt};
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{
-    Cause, NewNotice, NewSubscription, PromptGate, PromptState, PushTruth, SendReport, Sender, SenderLimits,
-    SubscribeError, Wanted, Withheld, WithheldPrompt, inbox, mark_fetched, notice, notice_id, open_prompt_categories,
-    push_counts, subscribe, subscriptions, unsubscribe, why_no_push, withdraw_prompts, withhold_at_fetch,
-    write_notices,
+    Cause, NewNotice, NewSubscription, PromptGate, PromptSitting, PromptState, PushTruth, SendReport, Sender,
+    SenderLimits, SubscribeError, Wanted, Withheld, WithheldPrompt, inbox, mark_fetched, notice, notice_id,
+    open_prompt_categories, push_counts, subscribe, subscriptions, unsubscribe, why_no_push, withdraw_prompts,
+    withhold_at_fetch, write_notices,
 };
 use hunch_safeguards::PromptPermit;
 use hunch_safeguards::testing::prompt_permit;
@@ -89,21 +89,24 @@ struct Switch {
 
 #[async_trait]
 impl PromptGate for Switch {
-    async fn permit(
-        &self,
-        member: MemberId,
-        device: Option<DeviceId>,
-        category: &str,
-    ) -> Result<PromptPermit, Withheld> {
+    type Sitting = Switch;
+
+    async fn sit(&self, _: &[MemberId]) -> Switch {
+        self.clone()
+    }
+
+    async fn still_holds(&self, _: &PromptPermit) -> bool {
+        !self.lapses.load(Ordering::SeqCst)
+    }
+}
+
+impl PromptSitting for Switch {
+    fn permit(&self, member: MemberId, device: Option<DeviceId>, category: &str) -> Result<PromptPermit, Withheld> {
         assert!(device.is_some() && category == "weather");
         if self.closed.load(Ordering::SeqCst) {
             return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
         }
         Ok(prompt_permit(member, device, 7, Timestamp::UNIX_EPOCH))
-    }
-
-    async fn still_holds(&self, _: &PromptPermit) -> bool {
-        !self.lapses.load(Ordering::SeqCst)
     }
 }
 

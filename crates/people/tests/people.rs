@@ -40,9 +40,11 @@ async fn joining_twice_is_joining_once() {
     assert_eq!(people.member(id).await.unwrap().unwrap().shard, people.shard(id));
     assert!(balance(db.app(), id).await.unwrap().is_some());
     assert_eq!(people.vault().own_name(id).await.unwrap().as_deref(), Some("Canary Nightingale"));
-    let adults = people.vault().are_at_least(&[id], 18, date(1989, 3, 17)).await.unwrap();
-    assert_eq!(adults.get(&id), Some(&true));
-    assert_eq!(people.vault().are_at_least(&[id], 18, date(1989, 3, 16)).await.unwrap().get(&id), Some(&false));
+    for (day, reached) in [(date(1989, 3, 17), 18), (date(1989, 3, 16), 0), (date(1992, 3, 17), 21)] {
+        let stranger = MemberId(Uuid::from_u128(6));
+        let ages = people.vault().ages_reached(&[(id, day), (stranger, day)], &[21, 18]).await.unwrap();
+        assert_eq!(ages, [(id, reached)].into(), "{day}");
+    }
 
     let bad_zone = NewMember { home_zone: "Mars/Base".to_owned(), ..newcomer(None) };
     assert!(matches!(people.join(vec![newcomer(None), bad_zone]).await, Err(PeopleError::Zone(_))));

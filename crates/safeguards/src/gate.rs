@@ -4,17 +4,17 @@ use hunch_db::Database;
 use hunch_kernel::{Clocks, DeviceId, MemberId, OrderId, Points, seeded_bug};
 use hunch_log::ShardTx;
 use hunch_people::People;
-use jiff::tz::TimeZone;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 use crate::denial::{Denial, DenialCode};
-use crate::limits::{HouseLimits, Limits, Usage, Windows};
+use crate::limits::{HouseLimits, Limits, Usage};
 use crate::permit::{PromptPermit, StakePermit};
-use crate::rules::{Rule, rule_for};
-use crate::store::{self, Account, Charged, Standing};
+use crate::rules::Rule;
+use crate::sitting::{MILDEST_AGE, Papers, Sitting};
+use crate::store::{self, Account, Charged};
 
 /// How long a place is believed.
 const PLACE_MINUTES: i64 = 20;
@@ -71,50 +71,50 @@ impl Safeguards {
         found.ok_or(Denial(DenialCode::PlaceUnknown))
     }
 
-    /// May this member stake in this category now? Limits are looked at when the stake is charged.
-    ///
-    /// # Errors
-    /// Why not: exclusion, break, age, place, in this order.
-    pub async fn permit_stake(&self, member: MemberId, category: &str) -> Result<StakePermit, Denial> {
-        let (standing, jurisdiction) = self.judge(member, category).await?;
-        Ok(StakePermit {
-            member,
-            category: category.to_owned(),
-            jurisdiction,
-            standing_version: standing.version,
-            given_at: self.clocks.wall.now(),
-            used_for: OnceLock::new(),
-        })
+    /// Reads what is needed to judge these people now. Nobody is let through when it cannot be read.
+    pub async fn sit(&self, members: &[MemberId]) -> Sitting {
+        let (now, opened_wall) = (self.clocks.business.now(), self.clocks.wall.now());
+        Sitting { papers: self.papers(members, now).await, house: self.house, now, opened_wall }
     }
 
-    /// THE gate: may this member be prompted to stake in this category now?
+    async fn papers(&self, members: &[MemberId], now: Timestamp) -> Result<Papers, Denial> {
+        if members.is_empty() {
+            return Ok(Papers::default());
+        }
+        let mut conn = self.database.app().acquire().await?;
+        let accounts = store::accounts(&mut conn, members, now).await?;
+        let rules: Vec<Rule> = store::rules(&mut conn).await?;
+        drop(conn);
+        let day = |account: &Account| {
+            let day = now.to_zoned(account.zone.clone()).date();
+            if seeded_bug("age-by-year") { day.last_of_year() } else { day }
+        };
+        let asked: Vec<(MemberId, Date)> = accounts.iter().map(|(member, account)| (*member, day(account))).collect();
+        let steps: Vec<i16> = rules.iter().map(|r| r.minimum_age).chain([MILDEST_AGE]).collect();
+        let ages = self.people.vault().ages_reached(&asked, &steps).await;
+        let ages = ages.map_err(|_| Denial(DenialCode::Unavailable))?;
+        Ok(Papers { accounts, rules, ages })
+    }
+
+    /// May this member stake in this category now? See [`Sitting::stake`].
     ///
     /// # Errors
-    /// Why not; also when limits are used up, so that nobody is asked to do what would be refused.
+    /// Why not.
+    pub async fn permit_stake(&self, member: MemberId, category: &str) -> Result<StakePermit, Denial> {
+        self.sit(&[member]).await.stake(member, category)
+    }
+
+    /// May this member be prompted now? See [`Sitting::prompt`].
+    ///
+    /// # Errors
+    /// Why not.
     pub async fn permit_prompt(
         &self,
         member: MemberId,
         device: Option<DeviceId>,
         category: &str,
     ) -> Result<PromptPermit, Denial> {
-        let (standing, _) = self.judge(member, category).await?;
-        if !standing.prompts_on {
-            return Err(Denial(DenialCode::OptedOut));
-        }
-        let zone = self.zone(member).await?;
-        let windows = Windows::at(self.clocks.business.now(), &zone);
-        let usage = store::usage(self.database.app(), member, windows).await?;
-        let limits = standing.limits(self.house);
-        // Near a limit nobody is prompted: four fifths are near.
-        let near = |used: Points, limit: Points| used.0.saturating_mul(5) >= limit.0.saturating_mul(4);
-        if near(usage.day, limits.day) {
-            return Err(Denial(DenialCode::DayLimit));
-        }
-        if near(usage.week, limits.week) {
-            return Err(Denial(DenialCode::WeekLimit));
-        }
-        let given_at = self.clocks.wall.now();
-        Ok(PromptPermit { member, device, standing_version: standing.version, given_at })
+        self.sit(&[member]).await.prompt(member, device, category)
     }
 
     /// What a member may see of their own protections.
@@ -122,10 +122,10 @@ impl Safeguards {
     /// # Errors
     /// `Unavailable` when it cannot be read.
     pub async fn overview(&self, member: MemberId) -> Result<Overview, Denial> {
-        let standing = store::standing(self.database.app(), member).await?;
-        let zone = self.zone(member).await?;
         let now = self.clocks.business.now();
-        let usage = store::usage(self.database.app(), member, Windows::at(now, &zone)).await?;
+        let mut conn = self.database.app().acquire().await?;
+        let mut found = store::accounts(&mut conn, &[member], now).await?;
+        let Account { standing, usage, .. } = found.remove(&member).ok_or(Denial(DenialCode::AgeUnproven))?;
         let protected =
             standing.excluded_until.into_iter().chain(standing.break_until).max().filter(|until| *until > now);
         Ok(Overview {
@@ -136,41 +136,6 @@ impl Safeguards {
             protected_until: protected,
             prompts_on: standing.prompts_on,
         })
-    }
-
-    async fn judge(&self, member: MemberId, category: &str) -> Result<(Standing, String), Denial> {
-        let now = self.clocks.business.now();
-        let standing = store::standing(self.database.app(), member).await?;
-        if !seeded_bug("gate-forgets-protection") {
-            standing.protected(now)?;
-        }
-        let rules: Vec<Rule> = store::rules(self.database.app()).await?;
-        let place = store::place(self.database.app(), member, now).await?;
-        // Age first, by the rule of the place if it is known, else by the mildest age anywhere.
-        let ruling = place.as_deref().map(|p| rule_for(&rules, p, category, now));
-        let years = ruling.map_or(18, |r| r.minimum_age);
-        let mut day = now.to_zoned(self.zone(member).await?).date();
-        if seeded_bug("age-by-year") {
-            day = day.last_of_year();
-        }
-        let vault = self.people.vault();
-        let ages = vault.are_at_least(&[member], years, day).await.map_err(|_| Denial(DenialCode::Unavailable))?;
-        match ages.get(&member) {
-            None => return Err(Denial(DenialCode::AgeUnproven)),
-            Some(false) => return Err(Denial(DenialCode::UnderAge)),
-            Some(true) => {}
-        }
-        let jurisdiction = place.ok_or(Denial(DenialCode::PlaceUnknown))?;
-        if !ruling.is_some_and(|r| r.allowed) {
-            return Err(Denial(DenialCode::PlaceNotAllowed));
-        }
-        Ok((standing, jurisdiction))
-    }
-
-    async fn zone(&self, member: MemberId) -> Result<TimeZone, Denial> {
-        let found = self.people.member(member).await.map_err(|_| Denial(DenialCode::Unavailable))?;
-        let zone = found.map(|m| m.home_zone).ok_or(Denial(DenialCode::AgeUnproven))?;
-        TimeZone::get(&zone).map_err(|_| Denial(DenialCode::Unavailable))
     }
 
     /// Just before the socket: has nothing changed since the permit was given, and is it fresh?
@@ -208,7 +173,7 @@ impl Charges {
         wall: Timestamp,
     ) -> Result<Charges, sqlx::Error> {
         let now = tx.now();
-        let accounts = store::load_charges(tx.conn(), members, now).await?;
+        let accounts = store::accounts(tx.conn(), members, now).await?;
         Ok(Charges { accounts, charged: Vec::new(), house, now, wall })
     }
 

@@ -35,6 +35,7 @@ mod permit;
 mod place;
 mod protect;
 mod rules;
+mod sitting;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -48,3 +49,4 @@ pub use protect::{
     BreakTerm, Change, ChangeAnswer, ChangeRefusal, Changed, ExclusionTerm, StandingHandler, StandingRequest,
 };
 pub use rules::{Rule, Ruling, rule_for};
+pub use sitting::Sitting;

@@ -146,10 +146,10 @@ pub(crate) async fn log_protection(
     Ok(())
 }
 
-pub(crate) async fn rules(pool: &PgPool) -> Result<Vec<Rule>> {
+pub(crate) async fn rules(conn: &mut PgConnection) -> Result<Vec<Rule>> {
     let rows =
         sqlx::query("SELECT jurisdiction, category, minimum_age, allowed, valid_from, valid_to FROM safeguards.rule")
-            .fetch_all(pool)
+            .fetch_all(conn)
             .await?;
     rows.iter()
         .map(|r| {
@@ -183,37 +183,19 @@ pub(crate) async fn set_place(
     Ok(())
 }
 
-pub(crate) async fn place(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<Option<String>> {
-    sqlx::query_scalar("SELECT jurisdiction FROM safeguards.place WHERE member = $1 AND expires_at > $2")
-        .bind(member.0)
-        .bind(now.to_sqlx())
-        .fetch_optional(pool)
-        .await
-}
-
-pub(crate) async fn usage(pool: &PgPool, member: MemberId, windows: Windows) -> Result<Usage> {
-    let row = sqlx::query(
-        "SELECT coalesce(sum(points) FILTER (WHERE kind = 1 AND starts = $2::date), 0)::int8,
-                coalesce(sum(points) FILTER (WHERE kind = 2 AND starts = $3::date), 0)::int8
-         FROM safeguards.usage WHERE member = $1",
-    )
-    .bind(member.0)
-    .bind(windows.day.to_string())
-    .bind(windows.week.to_string())
-    .fetch_one(pool)
-    .await?;
-    Ok(Usage { day: Points(row.try_get(0)?), week: Points(row.try_get(1)?) })
-}
-
-/// What a charge needs to know of a member.
+/// What is needed to judge a member.
+#[derive(Debug)]
 pub(crate) struct Account {
     pub standing: Standing,
+    pub zone: TimeZone,
+    /// Where they said they are, if that still counts.
+    pub place: Option<String>,
     pub windows: Windows,
     pub usage: Usage,
 }
 
-/// Reads standing, zone and usage of all members at once.
-pub(crate) async fn load_charges(
+/// Reads standing, zone, place and usage of all members at once. Who is not a member is not among them.
+pub(crate) async fn accounts(
     conn: &mut PgConnection,
     members: &[MemberId],
     now: Timestamp,
@@ -221,18 +203,21 @@ pub(crate) async fn load_charges(
     let ids: Vec<Uuid> = members.iter().map(|m| m.0).collect();
     let rows = sqlx::query(
         "SELECT coalesce(s.version, 1), s.excluded_until, s.break_until, coalesce(s.prompts_on, true), s.day_points, s.week_points,
-                s.raise_day, s.raise_week, s.raise_after, m.member, m.home_zone
-         FROM people.member m LEFT JOIN safeguards.standing s USING (member) WHERE m.member = ANY($1)",
+                s.raise_day, s.raise_week, s.raise_after, m.member, m.home_zone, p.jurisdiction
+         FROM people.member m LEFT JOIN safeguards.standing s USING (member)
+              LEFT JOIN safeguards.place p ON p.member = m.member AND p.expires_at > $2
+         WHERE m.member = ANY($1)",
     )
     .bind(&ids)
+    .bind(now.to_sqlx())
     .fetch_all(&mut *conn)
     .await?;
     let mut accounts = HashMap::new();
     for row in &rows {
         let zone: String = row.try_get(10)?;
         let Ok(zone) = TimeZone::get(&zone) else { continue };
-        let account =
-            Account { standing: read_standing(row)?, windows: Windows::at(now, &zone), usage: Usage::default() };
+        let (standing, windows, place) = (read_standing(row)?, Windows::at(now, &zone), row.try_get(11)?);
+        let account = Account { standing, zone, place, windows, usage: Usage::default() };
         accounts.insert(MemberId(row.try_get(9)?), account);
     }
     let rows = sqlx::query("SELECT member, kind, starts::text, points FROM safeguards.usage WHERE member = ANY($1) AND starts > $2::date - 9")

@@ -45,6 +45,7 @@ const TAMPERING: &[(&str, &str)] = &[
         "UPDATE trading.orders SET captured_points = captured_points - 1, released_points = released_points + 1 WHERE filled > 0",
     ),
     ("T2", "DELETE FROM trading.attempt WHERE order_id = (SELECT order_id FROM trading.orders LIMIT 1)"),
+    ("T2", "UPDATE trading.attempt SET stored_step = 1000000"),
     ("T3", "UPDATE trading.hedge SET yes = yes + 1"),
     ("T3", "UPDATE trading.fill SET count = count + 1"),
     ("T3", "UPDATE trading.net_seen SET exchange_net = exchange_net + 1"),

@@ -102,26 +102,29 @@ impl Vault {
         Ok(())
     }
 
-    /// For each member the vault knows: at least `years` old on the local day `on`?
+    /// For each member the vault knows: the greatest of `ages` (years) they have reached on their local day, 0 if none.
+    /// Nobody learns more of a birthday than that.
     ///
     /// # Errors
     /// `Storage`.
-    pub async fn are_at_least(
+    pub async fn ages_reached(
         &self,
-        members: &[MemberId],
-        years: i16,
-        on: Date,
-    ) -> Result<HashMap<MemberId, bool>, VaultError> {
+        members: &[(MemberId, Date)],
+        ages: &[i16],
+    ) -> Result<HashMap<MemberId, i16>, VaultError> {
         let rows = sqlx::query("SELECT member, birth_date::text FROM vault.person WHERE member = ANY($1)")
-            .bind(members.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+            .bind(members.iter().map(|(m, _)| m.0).collect::<Vec<Uuid>>())
             .fetch_all(&self.pool)
             .await?;
-        rows.iter()
-            .map(|row| {
-                let born: Date = row.try_get::<String, _>(1)?.parse().map_err(|_| VaultError::Storage)?;
-                Ok((MemberId(row.try_get(0)?), is_at_least(born, years, on)))
-            })
-            .collect()
+        let mut births: HashMap<MemberId, Date> = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let born = row.try_get::<String, _>(1)?.parse().map_err(|_| VaultError::Storage)?;
+            births.insert(MemberId(row.try_get(0)?), born);
+        }
+        let reached = |born: Date, on: Date| ages.iter().copied().filter(|a| is_at_least(born, *a, on)).max();
+        let known =
+            members.iter().filter_map(|(m, on)| births.get(m).map(|born| (*m, reached(*born, *on).unwrap_or(0))));
+        Ok(known.collect())
     }
 
     /// The member's own name, for the member's own screen and nobody else's.

@@ -3,7 +3,7 @@
 //! is the same clients asking for `/healthz`, in the same run.
 
 use anyhow::{Context, ensure};
-use hunch_kernel::derived_uuid;
+use hunch_kernel::{Clocks, derived_uuid};
 use hunch_town::{MemberLogin, Operator, Purchase, Till, TillLogin};
 use reqwest::Client;
 use serde_json::json;
@@ -59,25 +59,42 @@ pub async fn end((served, folder): (Served, PathBuf)) -> anyhow::Result<()> {
     std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
 }
 
+/// Where a programme is, and how its operator gets in.
+pub struct Place {
+    pub base: String,
+    pub operator_token: String,
+    pub clocks: Clocks,
+}
+
+impl Place {
+    pub fn of(served: &Served) -> Place {
+        Place {
+            base: format!("http://{}", served.address),
+            operator_token: served.operator_token.clone(),
+            clocks: served.clocks.clone(),
+        }
+    }
+}
+
 /// Members and tills, each till with a session.
-pub async fn open_town(served: &Served, http: &Client, count: usize) -> anyhow::Result<(Vec<MemberLogin>, Vec<Till>)> {
-    let base = format!("http://{}", served.address);
-    let operator = Operator::new(http.clone(), &base, &served.operator_token);
+pub async fn open_town(place: &Place, http: &Client, count: usize) -> anyhow::Result<(Vec<MemberLogin>, Vec<Till>)> {
+    let base = &place.base;
+    let operator = Operator::new(http.clone(), base, &place.operator_token);
     let members = members(&operator, count).await?;
     let mut tills = Vec::new();
     for n in 0..TILLS {
         let shop = derived_uuid(&[b"bench-shop", &n.to_be_bytes()]);
         let login: TillLogin = operator.open_shop(shop, &format!("Shop {n}"), "grocer", "America/New_York").await?;
-        tills.push(Till::open(http.clone(), &base, served.clocks.wall.clone(), &login).await?);
+        tills.push(Till::open(http.clone(), base, place.clocks.wall.clone(), &login).await?);
     }
     Ok((members, tills))
 }
 
 async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Measured> {
-    let base = format!("http://{}", served.address);
+    let place = Place::of(served);
     let http = Client::builder().pool_max_idle_per_host(options.clients).build()?;
-    let (members, tills) = open_town(served, &http, options.members).await?;
-    let floor = floor(options, &http, &base).await?;
+    let (members, tills) = open_town(&place, &http, options.members).await?;
+    let floor = floor(options, &http, &place.base).await?;
 
     let app = served.database.app();
     let (wal_before, cpu_before, begun) = (wal_bytes(app).await?, cpu_seconds(), Instant::now());

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use crate::bench::earn_http::{end, open_town, serve_apart};
+use crate::bench::earn_http::{Place, end, open_town, serve_apart};
 use crate::bench::{machine, percentile};
-use crate::serve::Served;
 use crate::settings::Settings;
 
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Copy, Debug)]
 pub struct OverloadBench {
     /// Seconds of each of the four parts: as many as it can, ordinary, the rush, ordinary again.
     #[arg(long, default_value_t = 8)]
@@ -50,15 +49,20 @@ const TICK: Duration = Duration::from_millis(2);
 
 pub async fn run(options: &OverloadBench, settings: &Settings) -> anyhow::Result<Overload> {
     let served = serve_apart(settings).await?;
-    let measured = measure(options, &served.0).await;
+    let (options, place) = (*options, Place::of(&served.0));
+    // On a thread of its own: the crowd's tasks must not stand in the programme's queue.
+    let crowd = tokio::task::spawn_blocking(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure(options, &place))
+    });
+    let measured = crowd.await?;
     end(served).await?;
     measured
 }
 
-async fn measure(options: &OverloadBench, served: &Served) -> anyhow::Result<Overload> {
+async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overload> {
     let http = Client::builder().pool_max_idle_per_host(2_000).build()?;
-    let (members, tills) = open_town(served, &http, MEMBERS).await?;
-    let crowd = Arc::new(Crowd { members, tills, clocks: served.clocks.clone() });
+    let (members, tills) = open_town(place, &http, MEMBERS).await?;
+    let crowd = Arc::new(Crowd { members, tills, clocks: place.clocks.clone() });
     let part = Duration::from_secs(options.seconds.max(2));
     let sustained = crowd.as_many_as_can_be(part).await?;
     let normal = crowd.offer("normal", sustained * ORDINARY, part).await?;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use crate::bench::earn_http::{end, open_town, serve_apart};
+use crate::bench::earn_http::{Place, end, open_town, serve_apart};
 use crate::bench::{cpu_seconds, machine, own_cpu_seconds};
 use crate::home::reachable;
 use crate::serve::Served;
@@ -46,7 +46,7 @@ struct Statement {
 
 async fn measure(options: &StagesBench, served: &Served, folder: &std::path::Path) -> anyhow::Result<String> {
     let http = Client::builder().pool_max_idle_per_host(options.clients).build()?;
-    let (members, tills) = open_town(served, &http, MEMBERS).await?;
+    let (members, tills) = open_town(&Place::of(served), &http, MEMBERS).await?;
     let superuser = hunch_db::cluster::superuser(&reachable(folder)?).context("the private PostgreSQL does not run")?;
     let mut session = superuser.connect().await?;
     sqlx::raw_sql("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")

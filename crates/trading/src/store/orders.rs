@@ -149,7 +149,7 @@ pub(crate) async fn insert_orders(conn: &mut PgConnection, rows: &[NewOrderRow])
 /// Takes due held orders on, oldest first: they are marked as sending, and no other dispatcher takes them.
 pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: Timestamp) -> Result<Vec<Order>> {
     let rows = sqlx::query(
-        "UPDATE trading.orders SET state = 'sending', sent_at = $2, sent_wall = $3
+        "UPDATE trading.orders SET state = 'sending', sent_at = $2, sent_wall = $3, sent_step = nextval('trading.step')
          WHERE order_id IN (SELECT order_id FROM trading.orders
                             WHERE state = 'held' AND resolved_at IS NULL AND next_look_wall <= $3
                             ORDER BY next_look_wall LIMIT $1 FOR UPDATE SKIP LOCKED)
@@ -202,7 +202,8 @@ pub(crate) async fn abandon_sending(pool: &PgPool, sent_before: Timestamp, wall:
 pub(crate) async fn next_attempt(pool: &PgPool, order: &Order, now: Timestamp, look_at: Timestamp) -> Result<()> {
     let attempt = order.attempt + 1;
     sqlx::query(
-        "WITH moved AS (UPDATE trading.orders SET state = 'held', attempt = $2, client_order_id = $3, next_look_wall = $5
+        "WITH moved AS (UPDATE trading.orders SET state = 'held', attempt = $2, client_order_id = $3, next_look_wall = $5,
+                               sent_at = NULL, sent_wall = NULL, sent_step = NULL
                         WHERE order_id = $1 AND state = 'sending' RETURNING order_id)
          INSERT INTO trading.attempt (client_order_id, order_id, attempt, stored_at) SELECT $3, order_id, $2, $4 FROM moved",
     )
