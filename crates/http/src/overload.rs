@@ -3,54 +3,153 @@
 //!
 //! Tills, stakes and everything else have doors of their own. Stakes wait for the exchange, and a slow exchange must
 //! not keep a shop from selling. Operators and health have none: at 2 a.m. somebody must get in.
+//!
+//! The tills' door narrows while answers take longer than they should, in proportion (who is in hand is what arrives
+//! in a second times the seconds it stays), and widens again step by step.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use std::sync::Arc;
-use tokio::sync::Semaphore;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use crate::problem::{Problem, ProblemKind};
 
-/// At 5,000 purchases a second each waits for about fifty milliseconds.
 const TILLS: usize = 256;
+const TILLS_MIN: usize = 64;
 const STAKES: usize = 128;
 const OTHERS: usize = 256;
+/// How long a till should wait on average, unless the machine takes half of that with nobody turned away.
+const ANSWER_WITHIN: Duration = Duration::from_millis(15);
+const WINDOW: Duration = Duration::from_millis(100);
+/// What is known of calm times fades by this part of itself in each window.
+const FADING: u32 = 256;
 
 #[derive(Clone)]
 pub(crate) struct Doors {
-    tills: Arc<Semaphore>,
-    stakes: Arc<Semaphore>,
-    others: Arc<Semaphore>,
+    tills: Arc<Door>,
+    stakes: Arc<Door>,
+    others: Arc<Door>,
+}
+
+/// Lets in as many as `places` says.
+struct Door {
+    name: &'static str,
+    inside: AtomicUsize,
+    places: AtomicUsize,
+    pace: Option<Mutex<Pace>>,
+}
+
+/// How long answers took lately.
+struct Pace {
+    begun: Instant,
+    answered: u32,
+    took: Duration,
+    shed: bool,
+    /// The average of the best window without anybody turned away.
+    calm: Option<Duration>,
+}
+
+/// One who was let in.
+struct Inside<'a> {
+    door: &'a Door,
+    since: Instant,
+}
+
+impl Door {
+    fn new(name: &'static str, places: usize, paced: bool) -> Arc<Door> {
+        let pace = Pace { begun: Instant::now(), answered: 0, took: Duration::ZERO, shed: false, calm: None };
+        Arc::new(Door {
+            name,
+            inside: AtomicUsize::new(0),
+            places: AtomicUsize::new(places),
+            pace: paced.then(|| Mutex::new(pace)),
+        })
+    }
+
+    fn enter(&self) -> Option<Inside<'_>> {
+        if self.inside.fetch_add(1, Ordering::Relaxed) < self.places.load(Ordering::Relaxed) {
+            return Some(Inside { door: self, since: Instant::now() });
+        }
+        self.inside.fetch_sub(1, Ordering::Relaxed);
+        if let Some(pace) = &self.pace {
+            pace.lock().unwrap_or_else(PoisonError::into_inner).shed = true;
+        }
+        metrics::counter!("hunch_http_shed_total", "door" => self.name).increment(1);
+        None
+    }
+
+    fn answered(&self, took: Duration) {
+        let Some(pace) = &self.pace else { return };
+        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        pace.answered += 1;
+        pace.took += took;
+        if pace.begun.elapsed() >= WINDOW {
+            let places = pace.places_after(self.places.load(Ordering::Relaxed));
+            self.places.store(places, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Pace {
+    /// Ends the window and says how many may be in hand in the next.
+    fn places_after(&mut self, places: usize) -> usize {
+        let average = self.took / self.answered.max(1);
+        if let Some(calm) = &mut self.calm {
+            *calm += *calm / FADING;
+        }
+        if !self.shed {
+            self.calm = Some(self.calm.map_or(average, |calm| calm.min(average)));
+        }
+        let target = self.calm.map_or(ANSWER_WITHIN, |calm| ANSWER_WITHIN.max(calm * 2));
+        (self.begun, self.answered, self.took, self.shed) = (Instant::now(), 0, Duration::ZERO, false);
+        if average > target {
+            let narrower = places as f64 * target.as_secs_f64() / average.as_secs_f64();
+            (narrower as usize).max(TILLS_MIN)
+        } else {
+            (places + TILLS / 8).min(TILLS)
+        }
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.door.inside.fetch_sub(1, Ordering::Relaxed);
+        self.door.answered(self.since.elapsed());
+    }
 }
 
 impl Doors {
     pub fn new() -> Doors {
-        let door = |places| Arc::new(Semaphore::new(places));
-        Doors { tills: door(TILLS), stakes: door(STAKES), others: door(OTHERS) }
+        Doors {
+            tills: Door::new("tills", TILLS, true),
+            stakes: Door::new("stakes", STAKES, false),
+            others: Door::new("others", OTHERS, false),
+        }
     }
 
-    fn of(&self, path: &str) -> Option<(&'static str, &Arc<Semaphore>)> {
+    fn of(&self, path: &str) -> Option<&Door> {
         let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
         if below(&["/healthz", "/readyz", "/metrics", "/v1/ops/"]) {
             None
         } else if below(&["/v1/pos/"]) {
-            Some(("tills", &self.tills))
+            Some(&self.tills)
         } else if below(&["/v1/quotes", "/v1/orders", "/webhooks/"]) {
-            Some(("stakes", &self.stakes))
+            Some(&self.stakes)
         } else {
-            Some(("others", &self.others))
+            Some(&self.others)
         }
     }
 }
 
 pub(crate) async fn one_at_a_door(State(doors): State<Doors>, request: Request, next: Next) -> Response {
-    let Some((name, door)) = doors.of(request.uri().path()) else { return next.run(request).await };
-    match door.clone().try_acquire_owned() {
-        // Held until the answer's first byte: a stream that stays open gives its place back.
-        Ok(_place) => next.run(request).await,
-        Err(_) => {
-            metrics::counter!("hunch_http_shed_total", "door" => name).increment(1);
+    let Some(door) = doors.of(request.uri().path()) else { return next.run(request).await };
+    match door.enter() {
+        // Until the answer's first byte: a stream that stays open gives its place back.
+        Some(_inside) => next.run(request).await,
+        None => {
             let sentence = "more is asked than can be done just now; nothing happened, send the same again in a second";
             Problem::new(ProblemKind::Busy, sentence).into_response()
         }
@@ -64,6 +163,7 @@ mod tests {
     use axum::body::Body;
     use axum::middleware::from_fn_with_state;
     use axum::routing::get;
+    use tokio::sync::Semaphore;
     use tower::ServiceExt;
 
     /// Every place at the tills' door is taken by requests that wait.
@@ -87,7 +187,7 @@ mod tests {
             async move { router.oneshot(request).await.unwrap() }
         };
         let inside: Vec<_> = (0..TILLS).map(|_| tokio::spawn(ask("/v1/pos/purchases"))).collect();
-        while doors.tills.available_permits() > 0 {
+        while doors.tills.inside.load(Ordering::Relaxed) < TILLS {
             tokio::task::yield_now().await;
         }
         let shed = ask("/v1/pos/purchases").await;
@@ -101,5 +201,38 @@ mod tests {
         }
         hold.add_permits(1);
         assert_eq!(ask("/v1/pos/purchases").await.status(), 200, "the door is open again");
+    }
+    #[tokio::test(start_paused = true)]
+    async fn slow_answers_narrow_the_door_and_quick_ones_widen_it() {
+        let door = Door::new("tills", TILLS, true);
+        let places = || door.places.load(Ordering::Relaxed);
+        let serve = async |took: Duration, windows: u32| {
+            for _ in 0..windows * (WINDOW.as_millis() / took.as_millis() + 1) as u32 {
+                let inside: Vec<_> = (0..10).filter_map(|_| door.enter()).collect();
+                tokio::time::sleep(took).await;
+                drop(inside);
+            }
+        };
+        serve(Duration::from_millis(5), 20).await;
+        assert_eq!(places(), TILLS);
+        serve(Duration::from_millis(30), 1).await;
+        // The window began with quick answers; from then on half as many stay half as long.
+        assert!((TILLS / 2..TILLS).contains(&places()), "{}", places());
+        serve(Duration::from_millis(400), 10).await;
+        assert_eq!(places(), TILLS_MIN);
+        serve(Duration::from_millis(5), 20).await;
+        assert_eq!(places(), TILLS);
+    }
+
+    /// Where storing always takes long, it does not narrow because of that.
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_machine_is_known_by_its_calm_times() {
+        let door = Door::new("tills", TILLS, true);
+        for _ in 0..50 {
+            let inside = door.enter();
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            drop(inside);
+        }
+        assert_eq!(door.places.load(Ordering::Relaxed), TILLS);
     }
 }

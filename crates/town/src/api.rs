@@ -258,6 +258,17 @@ impl Till {
         )
     }
 
+    /// The purchase as it goes over a kept connection to `host`, for those who send more than a client library can.
+    pub fn wire(&self, host: &str, purchase: &Purchase) -> Vec<u8> {
+        let (path, body, timestamp) = ("/v1/pos/purchases", json!(purchase).to_string(), self.wall.now().as_second());
+        let (session, length) = (self.session, body.len());
+        let signature = self.signature(timestamp, path, body.as_bytes());
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nhunch-session: {session}\r\nhunch-timestamp: {timestamp}\r\nhunch-signature: {signature}\r\n\r\n{body}"
+        )
+        .into_bytes()
+    }
+
     fn signature(&self, timestamp: i64, path: &str, body: &[u8]) -> String {
         let digest = hex::encode(digest::digest(&digest::SHA256, body));
         let key = hmac::Key::new(hmac::HMAC_SHA256, &self.key);

@@ -1,13 +1,18 @@
 //! Three times what the programme can do: what it turns away, how quick it stays for the rest, and how soon it is well
 //! again. Tills and programme share the machine, so the rush also takes processor time from the programme.
 
+use anyhow::{Context, bail, ensure};
 use hunch_kernel::Clocks;
-use hunch_town::{ApiError, MemberLogin, Purchase, Till};
+use hunch_town::{MemberLogin, Purchase, Till};
 use reqwest::Client;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::bench::earn_http::{Place, end, open_town, serve_apart};
@@ -45,7 +50,8 @@ pub struct Overload {
 const CLIENTS: usize = 128;
 const MEMBERS: usize = 5_000;
 const ORDINARY: f64 = 0.7;
-const TICK: Duration = Duration::from_millis(2);
+/// Tills with a request on its way at once, at most.
+const CONNECTIONS: usize = 1_000;
 
 pub async fn run(options: &OverloadBench, settings: &Settings) -> anyhow::Result<Overload> {
     let served = serve_apart(settings).await?;
@@ -62,7 +68,13 @@ pub async fn run(options: &OverloadBench, settings: &Settings) -> anyhow::Result
 async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overload> {
     let http = Client::builder().pool_max_idle_per_host(2_000).build()?;
     let (members, tills) = open_town(place, &http, MEMBERS).await?;
-    let crowd = Arc::new(Crowd { members, tills, clocks: place.clocks.clone() });
+    let crowd = Arc::new(Crowd {
+        host: place.base.replace("http://", ""),
+        kept: Default::default(),
+        members,
+        tills,
+        clocks: place.clocks.clone(),
+    });
     let part = Duration::from_secs(options.seconds.max(2));
     let sustained = crowd.as_many_as_can_be(part).await?;
     let normal = crowd.offer("normal", sustained * ORDINARY, part).await?;
@@ -94,6 +106,9 @@ async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overlo
 
 /// Tills and whom they serve.
 struct Crowd {
+    host: String,
+    /// Connections of the part before.
+    kept: tokio::sync::Mutex<Vec<Line>>,
     members: Vec<MemberLogin>,
     tills: Vec<Till>,
     clocks: Clocks,
@@ -119,20 +134,39 @@ impl Offered {
         (count as f64 / self.took.as_secs_f64()) as u64
     }
 
-    fn count(&mut self, took: Duration, answer: Result<i64, ApiError>) -> anyhow::Result<()> {
-        match answer {
-            Ok(_) => self.accepted.push(took),
-            Err(ApiError::Problem { status: status @ (429 | 503), kind, .. }) => {
-                *self.shed.entry(format!("{status} {kind}")).or_default() += 1;
+    fn add(&mut self, other: Offered) {
+        self.offered += other.offered;
+        self.accepted.extend(other.accepted);
+        for (kind, count) in other.shed {
+            *self.shed.entry(kind).or_default() += count;
+        }
+    }
+
+    async fn ask(&mut self, line: &mut Line, request: &[u8]) -> anyhow::Result<()> {
+        self.offered += 1;
+        let sent = Instant::now();
+        let (status, body) = line.ask(request).await?;
+        match status {
+            200 | 201 => self.accepted.push(sent.elapsed()),
+            429 | 503 => {
+                let problem: Problem = serde_json::from_slice(body)?;
+                *self.shed.entry(format!("{status} {}", problem.kind)).or_default() += 1;
             }
-            Err(error) => return Err(error.into()),
+            other => bail!("{other}: {}", String::from_utf8_lossy(body)),
         }
         Ok(())
     }
 }
 
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+}
+
 impl Crowd {
-    async fn buy(&self, receipt: String, n: usize) -> (Duration, Result<i64, ApiError>) {
+    /// The purchase as bytes, so that sending it costs the machine as little as can be.
+    fn request(&self, receipt: String, n: usize) -> Vec<u8> {
         let purchase = Purchase {
             receipt,
             member_token: self.members[n % self.members.len()].member_token,
@@ -140,23 +174,33 @@ impl Crowd {
             currency: "USD",
             purchased_at: self.clocks.business.now(),
         };
-        let sent = Instant::now();
-        let answer = self.tills[n % self.tills.len()].try_report(&purchase).await;
-        (sent.elapsed(), answer)
+        self.tills[n % self.tills.len()].wire(&self.host, &purchase)
+    }
+
+    async fn lines(&self, count: usize) -> anyhow::Result<Vec<Line>> {
+        let mut lines = Vec::with_capacity(count);
+        for _ in 0..count {
+            let stream = TcpStream::connect(&self.host).await?;
+            stream.set_nodelay(true)?;
+            lines.push(Line { stream, read: Vec::with_capacity(2_048) });
+        }
+        Ok(lines)
     }
 
     /// Each of the clients sends as soon as it was answered.
     async fn as_many_as_can_be(self: &Arc<Crowd>, lasting: Duration) -> anyhow::Result<f64> {
+        let lines = self.lines(CLIENTS).await?;
         let (begun, mut clients) = (Instant::now(), JoinSet::new());
-        for client in 0..CLIENTS {
+        for (client, mut line) in lines.into_iter().enumerate() {
             let crowd = self.clone();
             clients.spawn(async move {
-                let mut n = 0;
+                let mut own = Offered::default();
                 while begun.elapsed() < lasting {
-                    crowd.buy(format!("most-{client}-{n}"), client + n * CLIENTS).await.1?;
-                    n += 1;
+                    let n = own.offered;
+                    let request = crowd.request(format!("most-{client}-{n}"), client + n * CLIENTS);
+                    own.ask(&mut line, &request).await?;
                 }
-                anyhow::Ok(n)
+                anyhow::Ok(own.accepted.len())
             });
         }
         let mut total = 0;
@@ -166,28 +210,72 @@ impl Crowd {
         Ok(total as f64 / begun.elapsed().as_secs_f64())
     }
 
-    /// So many a second, however slow the answers are.
+    /// So many a second over [`CONNECTIONS`], each with one request on its way: what is due when all of them wait
+    /// is sent as soon as one is free, and its time counts from then.
     async fn offer(self: &Arc<Crowd>, name: &str, per_second: f64, lasting: Duration) -> anyhow::Result<Offered> {
-        let (begun, mut sent, mut offered) = (Instant::now(), JoinSet::new(), Offered::default());
-        let mut ticks = tokio::time::interval(TICK);
-        while begun.elapsed() < lasting {
-            ticks.tick().await;
-            let due = (begun.elapsed().as_secs_f64() * per_second) as usize;
-            for n in offered.offered..due {
-                let (crowd, receipt) = (self.clone(), format!("{name}-{n}"));
-                sent.spawn(async move { crowd.buy(receipt, n).await });
-            }
-            offered.offered = due;
-            while let Some(done) = sent.try_join_next() {
-                let (took, answer) = done?;
-                offered.count(took, answer)?;
-            }
+        let mut lines = std::mem::take(&mut *self.kept.lock().await);
+        let missing = CONNECTIONS - lines.len();
+        lines.extend(self.lines(missing).await?);
+        // Signed beforehand.
+        let count = (per_second * lasting.as_secs_f64()) as usize;
+        let requests: Arc<Vec<Vec<u8>>> =
+            Arc::new((0..count).map(|n| self.request(format!("{name}-{n}"), n)).collect());
+        let (begun, next) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
+        let mut connections = JoinSet::new();
+        for mut line in lines {
+            let (requests, next) = (requests.clone(), next.clone());
+            connections.spawn(async move {
+                let mut own = Offered::default();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    let due = Duration::from_secs_f64(n as f64 / per_second);
+                    let Some(request) = requests.get(n).filter(|_| begun.elapsed() < lasting) else {
+                        return anyhow::Ok((own, line));
+                    };
+                    tokio::time::sleep_until((begun + due).into()).await;
+                    own.ask(&mut line, request).await?;
+                }
+            });
         }
-        while let Some(done) = sent.join_next().await {
-            let (took, answer) = done?;
-            offered.count(took, answer)?;
+        let mut offered = Offered::default();
+        while let Some(done) = connections.join_next().await {
+            let (own, line) = done??;
+            offered.add(own);
+            self.kept.lock().await.push(line);
         }
         offered.took = begun.elapsed();
         Ok(offered)
     }
+}
+
+/// A till's kept connection.
+struct Line {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Line {
+    /// Sends one request; gives the answer's status and body.
+    async fn ask(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
+        self.stream.write_all(request).await?;
+        self.read.clear();
+        let (status, body) = loop {
+            ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the programme hung up");
+            if let Some(whole) = whole_answer(&self.read)? {
+                break whole;
+            }
+        };
+        Ok((status, &self.read[body]))
+    }
+}
+
+/// Status and place of the body, once all of it is there.
+fn whole_answer(bytes: &[u8]) -> anyhow::Result<Option<(u16, Range<usize>)>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut answer = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = answer.parse(bytes)? else { return Ok(None) };
+    let length = answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
+    let length: usize = std::str::from_utf8(length.context("an answer without a length")?.value)?.parse()?;
+    let status = answer.code.context("an answer without a status")?;
+    Ok((bytes.len() >= head + length).then_some((status, head..head + length)))
 }
