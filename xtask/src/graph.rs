@@ -24,6 +24,7 @@ const LAYERS: &[&[&str]] = &[
         "messaging",
         "community",
         "learning",
+        "evaluation",
         "insight",
     ],
     &["http"],

@@ -1,0 +1,61 @@
+//! The command line of `hunch evaluate`.
+
+use std::path::PathBuf;
+
+use crate::EvaluateError;
+use crate::tasks::{Run, TASKS, Task};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// What to predict; `--list` shows what there is.
+    #[arg(required_unless_present = "list")]
+    pub task: Option<String>,
+    /// List the tasks.
+    #[arg(long)]
+    pub list: bool,
+    /// Folder with what is to be predicted.
+    #[arg(long = "in", value_name = "DIR", required_unless_present = "list")]
+    pub input: Option<PathBuf>,
+    /// Folder with what may be learned from besides; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    pub train: Vec<PathBuf>,
+    /// File for the predictions.
+    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    pub out: Option<PathBuf>,
+    /// Fixes all chance: the same seed, data and version give the same file.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads to use.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub threads: u16,
+    /// For `policy`: what one contact costs, in units of the outcome.
+    #[arg(long, default_value_t = 0.0)]
+    pub cost: f64,
+}
+
+/// Runs one task, or lists them on standard output.
+///
+/// # Errors
+/// An unknown task, bad input, an output that cannot be written.
+pub fn run(args: &Args) -> Result<(), EvaluateError> {
+    if args.list {
+        for task in TASKS {
+            println!("{:<16}{}", task.name, task.about);
+        }
+        return Ok(());
+    }
+    let task = find(args.task.as_deref().unwrap_or_default())?;
+    let needed = |path: &Option<PathBuf>, name: &str| {
+        path.clone().ok_or_else(|| EvaluateError::Data(format!("{} needs {name}", task.name)))
+    };
+    let (input, out) = (needed(&args.input, "--in DIR")?, needed(&args.out, "--out FILE")?);
+    let threads = usize::from(args.threads);
+    (task.evaluate)(&Run { input: &input, train: &args.train, out: &out, seed: args.seed, threads, cost: args.cost })
+}
+
+fn find(name: &str) -> Result<&'static Task, EvaluateError> {
+    TASKS.iter().find(|task| task.name == name).ok_or_else(|| {
+        let known: Vec<&str> = TASKS.iter().map(|task| task.name).collect();
+        EvaluateError::Data(format!("there is no task {name:?}; there are {}", known.join(", ")))
+    })
+}

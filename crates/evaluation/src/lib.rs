@@ -1,0 +1,8 @@
+//! `hunch evaluate`: predictions for a directory of data, in the file formats in which models are judged.
+
+pub mod cli;
+mod error;
+mod files;
+mod tasks;
+
+pub use error::EvaluateError;

@@ -1,0 +1,39 @@
+//! The tasks there are, one file each.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::EvaluateError;
+
+/// What a run is given.
+pub struct Run<'a> {
+    /// What is to be predicted.
+    pub input: &'a Path,
+    /// What may be learned from besides, in the order given.
+    pub train: &'a [PathBuf],
+    /// The file of predictions.
+    pub out: &'a Path,
+    pub seed: u64,
+    /// At least 1.
+    pub threads: usize,
+    /// What one contact costs, in the unit of the outcome; for `policy`.
+    pub cost: f64,
+}
+
+impl Run<'_> {
+    /// Tells a person how far a long run is; on standard error, so that standard output stays the protocol's.
+    pub fn say(&self, what: std::fmt::Arguments<'_>) {
+        // A closed standard error is no reason to stop.
+        let _ = writeln!(io::stderr(), "{what}");
+    }
+}
+
+pub struct Task {
+    pub name: &'static str,
+    /// What it predicts, for `--list`.
+    pub about: &'static str,
+    pub evaluate: fn(&Run<'_>) -> Result<(), EvaluateError>,
+}
+
+/// In the order of `--list`.
+pub const TASKS: &[Task] = &[];

@@ -1,0 +1,3 @@
+//! Models: arrays in, numbers out. No I/O, no clock; chance comes from a seed.
+
+pub mod numeric;

@@ -1,0 +1,4 @@
+//! What the estimators share.
+
+pub mod chance;
+pub mod optimise;
