@@ -242,7 +242,7 @@ pub async fn record_return(
     let answer = app.returns.submit(shard_of(sold.member, app.purchases.shards), request).await;
     let answer = answer.map_err(|e| match e {
         DoorError::Busy => ReturnRefusal::Busy,
-        DoorError::Stopped | DoorError::Storage(_) => ReturnRefusal::Unavailable,
+        DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => ReturnRefusal::Unavailable,
     })??;
     Ok(axum::Json(ReturnedBody {
         purchase: purchase.0,
