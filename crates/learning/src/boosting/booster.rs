@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::Bounds;
 use super::tree::Tree;
+use super::walk::{Forest, ROWS_AT_ONCE};
 use super::{BoostError, Columns, Loss};
 
 /// A sum of trees. What comes out depends on nothing but what it holds and the features, on every machine.
@@ -45,9 +46,6 @@ impl TryFrom<Stored> for Booster {
     }
 }
 
-/// Rows whose codes are made and used at once; they stay in the first cache.
-const ROWS_AT_ONCE: usize = 64;
-
 impl Booster {
     /// Raw score of every row, without any offset.
     ///
@@ -57,19 +55,19 @@ impl Booster {
         self.fits(features)?;
         let mut out = vec![self.start; features.rows()];
         let used = self.used();
-        let mut codes = vec![[0_u8; ROWS_AT_ONCE]; self.width()];
+        let mut places = vec![0; self.width()];
+        for (place, &feature) in used.iter().enumerate() {
+            places[feature] = place as u16;
+        }
+        let forest = Forest::new(&self.trees, &places);
+        let mut codes = vec![[0_u8; ROWS_AT_ONCE]; used.len().max(1)];
         for (block, scores) in out.chunks_mut(ROWS_AT_ONCE).enumerate() {
             let from = block * ROWS_AT_ONCE;
-            for &feature in &used {
+            for (&feature, codes) in used.iter().zip(&mut codes) {
                 let values = &features.column(feature)[from..from + scores.len()];
-                let codes = &mut codes[feature];
                 self.bounds[feature].code_all(values, |row, code| codes[row] = code);
             }
-            for tree in &self.trees {
-                for (row, score) in scores.iter_mut().enumerate() {
-                    *score += tree.values[tree.leaf(|feature| codes[usize::from(feature)][row])];
-                }
-            }
+            forest.add(&codes, scores);
         }
         Ok(out)
     }
@@ -136,7 +134,7 @@ impl Booster {
     }
 
     /// Features that any tree splits by, rising.
-    pub(super) fn used(&self) -> Vec<usize> {
+    fn used(&self) -> Vec<usize> {
         let splits = self.splits();
         (0..self.width()).filter(|&feature| splits[feature] > 0).collect()
     }
