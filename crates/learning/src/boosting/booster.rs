@@ -46,6 +46,9 @@ impl TryFrom<Stored> for Booster {
     }
 }
 
+/// Fewer rows are told one by one.
+const ROWS_AT_ONCE_MIN: usize = 8;
+
 impl Booster {
     /// Raw score of every row, without any offset.
     ///
@@ -54,12 +57,18 @@ impl Booster {
     pub fn raw(&self, features: &Columns) -> Result<Vec<f64>, BoostError> {
         self.fits(features)?;
         let mut out = vec![self.start; features.rows()];
+        if features.rows() < ROWS_AT_ONCE_MIN {
+            for (row, score) in out.iter_mut().enumerate() {
+                *score = self.one(|feature| features.column(feature)[row]);
+            }
+            return Ok(out);
+        }
         let used = self.used();
         let mut places = vec![0; self.width()];
         for (place, &feature) in used.iter().enumerate() {
             places[feature] = place as u16;
         }
-        let forest = Forest::new(&self.trees, &places);
+        let forest = Forest::new(&self.trees, &places, features.rows());
         let mut codes = vec![[0_u8; ROWS_AT_ONCE]; used.len().max(1)];
         for (block, scores) in out.chunks_mut(ROWS_AT_ONCE).enumerate() {
             let from = block * ROWS_AT_ONCE;
@@ -72,7 +81,28 @@ impl Booster {
         Ok(out)
     }
 
-    /// The same on the response scale: probabilities for `Log`, means for `Poisson` and `Tweedie`.
+    /// Raw score of one row, without any offset: what `raw` says of it, without a table.
+    ///
+    /// # Errors
+    /// `Width` unless there are as many numbers as columns in training, `Infinite` for an infinite number.
+    pub fn raw_of(&self, row: &[f64]) -> Result<f64, BoostError> {
+        let (expected, found) = (self.width(), row.len());
+        if expected != found {
+            return Err(BoostError::Width { expected, found });
+        }
+        if let Some(column) = row.iter().position(|x| x.is_infinite()) {
+            return Err(BoostError::Infinite { column, row: 0 });
+        }
+        Ok(self.one(|feature| row[feature]))
+    }
+
+    fn one(&self, value: impl Fn(usize) -> f64) -> f64 {
+        let codes: Vec<u8> = self.bounds.iter().enumerate().map(|(j, bounds)| bounds.code(value(j))).collect();
+        let add = |score: f64, tree: &Tree| score + tree.values[tree.leaf(|feature| codes[usize::from(feature)])];
+        self.trees.iter().fold(self.start, add)
+    }
+
+    /// `raw` on the response scale: probabilities for `Log`, means for `Poisson` and `Tweedie`.
     ///
     /// # Errors
     /// `Width` unless there are as many columns as in training.

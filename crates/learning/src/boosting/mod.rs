@@ -21,6 +21,7 @@ mod fit;
 mod grow;
 mod histogram;
 mod loss;
+mod masks;
 mod quantile;
 mod rank;
 mod sampling;

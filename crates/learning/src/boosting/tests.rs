@@ -427,3 +427,21 @@ fn a_damaged_model_is_refused() {
     }
     assert_eq!(serde_json::from_value::<Booster>(whole).unwrap(), booster);
 }
+
+#[test]
+fn one_row_some_rows_and_many_rows_are_told_the_same() {
+    let (features, mean) = table(600, 37);
+    for leaves_max in [2, 31, 64, 65, 120] {
+        let settings = Settings { rounds: 6, leaves_max, rows_per_leaf_min: 3, ..Settings::default() };
+        let booster = fit(&sample(&features, &mean), None, Loss::Squared, &settings).unwrap();
+        assert!(booster.trees.iter().all(|tree| tree.nodes.len() == 2 * leaves_max - 1));
+        let many = booster.raw(&features).unwrap();
+        let some = booster.raw(&features.pick(&(0..100).collect::<Vec<_>>())).unwrap();
+        assert_eq!(many[..100], some);
+        for (i, told) in many.iter().enumerate() {
+            let row: Vec<f64> = (0..5).map(|j| features.column(j)[i]).collect();
+            assert_eq!(booster.raw_of(&row).unwrap(), *told);
+        }
+        assert_eq!(booster.raw_of(&[0.0; 4]), Err(BoostError::Width { expected: 5, found: 4 }));
+    }
+}
