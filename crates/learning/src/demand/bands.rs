@@ -42,34 +42,50 @@ impl Likeness {
     }
 }
 
-/// Weight of a rolling origin relative to the one after it.
-const RECENT: f64 = 0.96;
-/// Part of the series' size that is added to a forecast before an error is set in relation to it.
-const FLOOR: f64 = 0.05;
+fn recent(r: usize) -> f64 { libm::pow(super::knob("BRECENT", 0.96), r as f64) }
+
+/// The like places of each step of the horizon with how much they say.
+pub struct Kernel(Vec<Vec<(usize, f64)>>);
+
+impl Kernel {
+    pub fn new(likeness: Likeness, horizon: usize) -> Kernel {
+        let near = |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
+        Kernel((0..horizon).map(near).collect())
+    }
+}
 
 impl Past<'_> {
     fn unit(&self, forecast: f64) -> f64 {
-        forecast.abs() + FLOOR * self.size
+        unit(forecast, self.size)
     }
 
-    /// Errors in units of their forecast with their weights for step `h`, in order of size, without origin `but`.
-    fn errors(&self, likeness: Likeness, h: usize, but: Option<usize>) -> Vec<(f64, f64)> {
-        let mut errors = Vec::new();
-        let mut recent = 1.0;
-        for (r, (forecast, truth)) in self.forecast.iter().zip(self.truth).enumerate() {
-            if Some(r) != but {
-                for (other, (f, y)) in forecast.iter().zip(truth).enumerate() {
-                    let weight = recent * likeness.weight(h, other);
-                    if weight > 1e-3 && !y.is_nan() {
-                        errors.push(((y - f) / self.unit(*f), weight));
-                    }
-                }
-            }
-            recent *= RECENT;
-        }
-        errors.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        errors
+    /// `[r][h]`: errors in units of their forecast.
+    fn relative(&self) -> Vec<Vec<f64>> {
+        let one = |(forecast, truth): (&Vec<f64>, &Vec<f64>)| {
+            forecast.iter().zip(truth).map(|(f, y)| (y - f) / self.unit(*f)).collect()
+        };
+        self.forecast.iter().zip(self.truth).map(one).collect()
     }
+}
+
+fn unit(forecast: f64, size: f64) -> f64 {
+    let floor = super::knob("FLOOR", 0.05);
+    forecast.abs() * super::knob("FSLOPE", 1.0) + floor * size
+}
+
+/// The errors that say something about step `h` with their weights, in order of size, without the origins `but`.
+fn alike(relative: &[Vec<f64>], kernel: &Kernel, h: usize, but: std::ops::Range<usize>) -> Vec<(f64, f64)> {
+    let mut errors = Vec::with_capacity(relative.len() * kernel.0[h].len());
+    for (r, relative) in relative.iter().enumerate().filter(|(r, _)| !but.contains(r)) {
+        let recent = recent(r);
+        for (other, weight) in &kernel.0[h] {
+            if !relative[*other].is_nan() {
+                errors.push((relative[*other], recent * weight));
+            }
+        }
+    }
+    errors.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    errors
 }
 
 /// Weighted quantiles of `ordered` at `levels`, between two values in proportion; zeros for no values.
@@ -106,28 +122,27 @@ pub struct Stretch {
 /// Bounds of a stretch: past them the errors themselves are to blame.
 const STRETCH: (f64, f64) = (0.5, 3.0);
 
-/// The stretch under which the bands of these series would have held at their own rolling origins, one left out at a
-/// time. One if nothing can be judged.
-pub fn stretch(pasts: &[Past<'_>], likeness: Likeness) -> Stretch {
+/// The stretch under which the bands of these series would have held at their own rolling origins. To judge one of them
+/// it and those whose horizons overlap with its own, `overlap` on either side, are left out. One if nothing can be judged.
+pub fn stretch(pasts: &[Past<'_>], kernel: &Kernel, overlap: usize) -> Stretch {
     let mut needed: [Vec<(f64, f64)>; 2] = [vec![], vec![]];
     for (i, past) in pasts.iter().enumerate() {
-        let horizon = past.truth.first().map_or(0, Vec::len);
-        let origins = past.truth.len();
+        let (horizon, origins) = (past.truth.first().map_or(0, Vec::len), past.truth.len());
         if origins < 3 {
             continue;
         }
+        let relative = past.relative();
         for r in (0..origins).step_by(origins.div_ceil(8)) {
             for h in ((i + r) % 7..horizon).step_by(if horizon > 60 { 7 } else { 3 }) {
-                let (y, f) = (past.truth[r][h], past.forecast[r][h]);
-                if y.is_nan() {
+                let u = relative[r][h];
+                if u.is_nan() {
                     continue;
                 }
-                let u = (y - f) / past.unit(f);
-                let q = quantiles(&past.errors(likeness, h, Some(r)), [0.025, 0.1, 0.5, 0.9, 0.975]);
-                let weight = libm::pow(RECENT, r as f64);
+                let left = alike(&relative, kernel, h, r.saturating_sub(overlap)..r + overlap + 1);
+                let q = quantiles(&left, [0.025, 0.1, 0.5, 0.9, 0.975]);
                 for (needed, (low, high)) in needed.iter_mut().zip([(q[1], q[3]), (q[0], q[4])]) {
                     let half = if u < q[2] { q[2] - low } else { high - q[2] };
-                    needed.push(((u - q[2]).abs() / half.max(1e-9), weight));
+                    needed.push(((u - q[2]).abs() / half.max(1e-9), recent(r)));
                 }
             }
         }
@@ -142,23 +157,39 @@ pub fn stretch(pasts: &[Past<'_>], likeness: Likeness) -> Stretch {
     Stretch { inner: bounded(&inner, 0.8), outer: bounded(&outer, 0.95) }
 }
 
-/// The mean and the quantiles at `LEVELS` of each step of `path`.
-pub fn bands(past: &Past<'_>, likeness: Likeness, stretch: Stretch, path: &[f64], floor: f64) -> Vec<(f64, [f64; 7])> {
-    let step = |(h, f): (usize, &f64)| {
-        let errors = past.errors(likeness, h, None);
-        let mut q = quantiles(&errors, LEVELS);
-        let middle = q[3];
-        for (i, q) in q.iter_mut().enumerate() {
+/// Where the mean and the quantiles of a step lie around its forecast, in its unit.
+#[derive(Clone, Copy, Debug)]
+pub struct Band {
+    mean: f64,
+    quantiles: [f64; 7],
+}
+
+/// The bands of each step of the horizon.
+pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch) -> Vec<Band> {
+    let relative = past.relative();
+    let band = |h: usize| {
+        let errors = alike(&relative, kernel, h, 0..0);
+        let mut quantiles = quantiles(&errors, LEVELS);
+        let middle = quantiles[3];
+        for (i, q) in quantiles.iter_mut().enumerate() {
             let by = if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
             *q = middle + by * (*q - middle);
         }
-        let inside = errors.iter().map(|e| (e.0.clamp(q[0], q[6]), e.1));
+        let inside = errors.iter().map(|e| (e.0.clamp(quantiles[0], quantiles[6]), e.1));
         let (sum, weight) = inside.fold((0.0, 0.0), |(s, n), (u, w)| (s + u * w, n + w));
-        let mean = if weight > 0.0 { sum / weight } else { 0.0 };
-        let unit = past.unit(*f);
-        let mut q = q.map(|u| (f + u * unit).max(floor));
-        (1..7).for_each(|i| q[i] = q[i].max(q[i - 1]));
-        ((f + mean * unit).max(floor), q)
+        Band { mean: if weight > 0.0 { sum / weight } else { 0.0 }, quantiles }
     };
-    path.iter().enumerate().map(step).collect()
+    (0..kernel.0.len()).map(band).collect()
+}
+
+impl Band {
+    /// The mean and the quantiles around `forecast`, none below `floor`, none below the one before it.
+    pub fn around(&self, forecast: f64, size: f64, floor: f64) -> (f64, [f64; 7]) {
+        let unit = unit(forecast, size);
+        let middle = self.quantiles[3];
+        let centre = forecast + middle * unit.min(forecast.abs());
+        let mut quantiles = self.quantiles.map(|q| (centre + (q - middle) * unit).max(floor));
+        (1..7).for_each(|i| quantiles[i] = quantiles[i].max(quantiles[i - 1]));
+        ((centre + (self.mean - middle) * unit).max(floor), quantiles)
+    }
 }

@@ -66,12 +66,20 @@ impl Member {
                 origins.iter().map(|&o| theta.after(&values[..o], scale).map(Ending::Line)).collect()
             }
             Member::Smoothing { day, week } => {
-                let model = Smoothing::fit(values, day, week)?;
+                let model = Smoothing::fit(values, day, week, if day > 0 { 16 * week } else { 60 * week })?;
                 let states = model.states(values, origins);
                 Some(states.into_iter().map(|state| Ending::Smoothed(model.clone(), state)).collect())
             }
         }
     }
+}
+
+/// Up to `times` origins, `step` rows apart and the last one a step before the end, with `least` rows before the first.
+pub fn rolling(rows: usize, step: usize, times: usize, least: usize) -> Vec<usize> {
+    let earlier = (1..=times).map_while(|r| rows.checked_sub(r * step).filter(|&origin| origin >= least));
+    let mut origins: Vec<usize> = earlier.collect();
+    origins.reverse();
+    origins
 }
 
 /// How one series' members did at the rolling origins.
@@ -95,13 +103,12 @@ impl Rehearsal {
         horizon: usize,
         (step, times, least): (usize, usize, usize),
     ) -> Rehearsal {
-        let earlier = (1..=times).map_while(|r| values.len().checked_sub(r * step).filter(|&o| o >= least));
-        let mut origins: Vec<usize> = earlier.collect();
-        origins.reverse();
+        let mut origins = rolling(values.len(), step, times, least);
         origins.push(values.len());
         let scale = Scale::of(values);
         let mut rehearsal = Rehearsal { used: vec![], endings: vec![], paths: vec![], truth: vec![] };
         for (m, member) in members.iter().enumerate() {
+            if (super::knob("MASK", 255.0) as u32) & (1 << m) == 0 { continue; }
             let Some(mut endings) = member.endings(values, &origins, scale) else { continue };
             let Some(last) = endings.pop() else { continue };
             rehearsal.used.push(m);
@@ -119,7 +126,7 @@ impl Rehearsal {
         let error = |paths: &Vec<Vec<f64>>| {
             let (mut sum, mut weight) = (0.0, 0.0);
             for (r, (path, truth)) in paths.iter().zip(&self.truth).enumerate() {
-                let recent = libm::pow(RECENT, r as f64);
+                let recent = libm::pow(super::knob("WRECENT", 0.97), r as f64);
                 for (f, y) in path.iter().zip(truth).filter(|(_, y)| !y.is_nan()) {
                     sum += recent * (f - y).abs();
                     weight += recent;
@@ -138,11 +145,11 @@ impl Rehearsal {
 }
 
 /// Weight of a rolling origin relative to the one after it.
-const RECENT: f64 = 0.97;
+
 /// Rolling origins after which a series' own errors weigh as much as the panel's.
-const OWN: f64 = 10.0;
+
 /// How fast a weight falls with the error.
-const SHARPNESS: f64 = 5.0;
+
 
 /// Weights of each series' used members, summing to 1.
 pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
@@ -157,13 +164,13 @@ pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
     }
     let panel: Vec<f64> = panel.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 }).collect();
     let one = |(rehearsal, ratios): (&Rehearsal, &Vec<Option<f64>>)| {
-        let own = rehearsal.truth.len() as f64 / (rehearsal.truth.len() as f64 + OWN);
+        let own = rehearsal.truth.len() as f64 / (rehearsal.truth.len() as f64 + super::knob("OWN", 10.0));
         let score = |(m, ratio): (&usize, &Option<f64>)| {
             own * ratio.map_or(panel[*m], libm::log) + (1.0 - own) * panel[*m]
         };
         let scores: Vec<f64> = rehearsal.used.iter().zip(ratios).map(score).collect();
         let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
-        let raw: Vec<f64> = scores.iter().map(|s| libm::exp(SHARPNESS * (best - s))).collect();
+        let raw: Vec<f64> = scores.iter().map(|s| libm::exp(super::knob("SHARP", 5.0) * (best - s))).collect();
         let sum: f64 = raw.iter().sum();
         raw.iter().map(|w| w / sum).collect()
     };

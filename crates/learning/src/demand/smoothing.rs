@@ -83,17 +83,20 @@ pub struct State {
 impl Smoothing {
     /// Least squares of the errors one step ahead over `values`, by simplex. `day` and `week` are the lengths of the two
     /// seasons, 0 or 1 for none. None if fewer than two whole cycles of the longer season are there, or nothing varies.
-    pub fn fit(values: &[f64], day: usize, week: usize) -> Option<Smoothing> {
+    pub fn fit(values: &[f64], day: usize, week: usize, rows: usize) -> Option<Smoothing> {
         let scale = Scale::of(values);
         let z: Vec<f64> = values.iter().map(|&y| scale.to(y)).collect();
         let first = State::first(&z, day, week)?;
         let seasons = (day > 1, week > 1);
+        let longest = day.max(week).max(1);
+        let recent = &z[z.len() - rows.clamp(2 * longest + 3, z.len())..];
+        let begin = State::first(recent, day, week).unwrap_or_else(|| first.clone());
         let loss = |at: &[f64]| {
-            let mut state = first.clone();
+            let mut state = begin.clone();
             let gains = gains(at, seasons);
-            let warm = z.len() / 8;
+            let warm = recent.len() / 8;
             let mut sum = 0.0;
-            for (t, &z) in z.iter().enumerate() {
+            for (t, &z) in recent.iter().enumerate() {
                 let error = state.take(z, &gains);
                 if t >= warm {
                     sum += error * error;
@@ -161,7 +164,7 @@ impl State {
         if z.len() < 2 * longest + 3 {
             return None;
         }
-        let head = &z[..(4 * longest).max(10).min(z.len())];
+        let head = &z[..(2 * longest).max(10).min(z.len())];
         let average = |values: &mut dyn Iterator<Item = f64>| {
             let (sum, count) = values.filter(|z| !z.is_nan()).fold((0.0, 0.0), |(s, n), z| (s + z, n + 1.0));
             (count > 0.0).then_some(sum / count)
@@ -205,7 +208,7 @@ mod tests {
     fn two_seasons_are_learned_and_continued() {
         let truth = |t: usize| 50.0 + 10.0 * ((t % 4) as f64) + if (t / 4) % 3 == 2 { 20.0 } else { 0.0 };
         let values: Vec<f64> = (0..240).map(truth).collect();
-        let model = Smoothing::fit(&values, 4, 12).unwrap();
+        let model = Smoothing::fit(&values, 4, 12, 240).unwrap();
         let path = model.path(&model.states(&values, &[240])[0], 24);
         (0..24).for_each(|h| assert!((path[h] / truth(240 + h) - 1.0).abs() < 0.01, "{h}: {}", path[h]));
     }
@@ -213,7 +216,7 @@ mod tests {
     #[test]
     fn a_state_knows_nothing_of_what_comes_after_it() {
         let values: Vec<f64> = (0..90).map(|t| 20.0 + (t % 7) as f64 + (t as f64 * 1.7).sin()).collect();
-        let model = Smoothing::fit(&values, 0, 7).unwrap();
+        let model = Smoothing::fit(&values, 0, 7, 70).unwrap();
         let mut other = values.clone();
         other[60..].iter_mut().for_each(|y| *y *= 3.0);
         let paths = [&values, &other].map(|values| model.path(&model.states(values, &[60])[0], 14));
@@ -224,10 +227,10 @@ mod tests {
     fn gaps_move_nothing_and_too_little_is_refused() {
         let mut values: Vec<f64> = (0..70).map(|t| [5.0, 8.0, 0.0, 4.0, 9.0, 30.0, 2.0][t % 7]).collect();
         values[66..].fill(f64::NAN);
-        let model = Smoothing::fit(&values, 0, 7).unwrap();
+        let model = Smoothing::fit(&values, 0, 7, 70).unwrap();
         let path = model.path(&model.states(&values, &[70])[0], 7);
         (0..7).for_each(|h| assert!((path[h] - [5.0, 8.0, 0.0, 4.0, 9.0, 30.0, 2.0][h]).abs() < 0.5, "{path:?}"));
-        assert!(Smoothing::fit(&values[..12], 0, 7).is_none());
-        assert!(Smoothing::fit(&[f64::NAN; 40], 0, 7).is_none());
+        assert!(Smoothing::fit(&values[..12], 0, 7, 70).is_none());
+        assert!(Smoothing::fit(&[f64::NAN; 40], 0, 7, 70).is_none());
     }
 }
