@@ -1,6 +1,7 @@
 //! `hunch evaluate`: predictions for a directory of data, in the file formats in which models are judged.
 
 pub mod cli;
+mod demand;
 mod error;
 mod files;
 mod tasks;
