@@ -3,6 +3,9 @@
 pub mod cli;
 mod error;
 mod files;
+mod lmsr;
+mod opinions;
 mod tasks;
+mod winprob;
 
 pub use error::EvaluateError;
