@@ -5,6 +5,7 @@ mod error;
 mod files;
 mod lmsr;
 mod opinions;
+mod recs;
 mod tasks;
 mod winprob;
 

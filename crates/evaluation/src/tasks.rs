@@ -36,4 +36,4 @@ pub struct Task {
 }
 
 /// In the order of `--list`.
-pub const TASKS: &[Task] = &[crate::winprob::TASK, crate::lmsr::TASK];
+pub const TASKS: &[Task] = &[crate::winprob::TASK, crate::recs::TASK, crate::lmsr::TASK];

@@ -4,6 +4,7 @@
 //! few rows the model is the prior, which is what makes a young site's estimates sensible.
 
 use super::sigmoid;
+use crate::numeric::cholesky;
 
 /// Labelled rows, one after another in one array.
 #[derive(Clone, Debug, Default)]
@@ -30,10 +31,6 @@ impl Rows {
         self.yes.len()
     }
 
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
     fn iter(&self) -> impl Iterator<Item = (&[f64], f64, f64)> {
         let labels = self.yes.iter().zip(&self.weight);
         self.values.chunks_exact(self.width.max(1)).zip(labels).map(|(row, (&yes, &weight))| (row, yes, weight))
@@ -46,8 +43,9 @@ pub(super) struct Logistic {
     width: usize,
     /// Prior means of the coefficients, for columns as they come; then that of the constant.
     prior: Vec<f64>,
-    /// Prior precision of each coefficient of a standardised column. The constant's is a hundredth of it.
+    /// Prior precision of each coefficient of a standardised column, and of the constant at the columns' means.
     strength: f64,
+    constant_strength: f64,
     mean: Vec<f64>,
     scale: Vec<f64>,
     /// Coefficients for columns as they come, then the constant.
@@ -58,10 +56,11 @@ pub(super) struct Logistic {
 
 impl Logistic {
     /// `prior` has one mean for each column, and the constant's.
-    pub fn new(prior: Vec<f64>, strength: f64) -> Logistic {
+    pub fn new(prior: Vec<f64>, strength: f64, constant_strength: f64) -> Logistic {
         let width = prior.len().saturating_sub(1);
         let (mean, scale) = (vec![0.0; width], vec![1.0; width]);
-        Logistic { width, coefficients: prior.clone(), prior, strength, mean, scale, factor: Vec::new() }
+        let coefficients = prior.clone();
+        Logistic { width, coefficients, prior, strength, constant_strength, mean, scale, factor: Vec::new() }
     }
 
     pub fn logit(&self, row: &[f64]) -> f64 {
@@ -76,7 +75,7 @@ impl Logistic {
         }
         let mut standard = self.standardised(row);
         standard.push(1.0);
-        solve_lower(&self.factor, &mut standard);
+        cholesky::solve_lower(&self.factor, &mut standard);
         standard.iter().map(|x| x * x).sum()
     }
 
@@ -140,15 +139,14 @@ impl Logistic {
             gradient[i] -= self.strength * (self.coefficients[i] - self.prior[i]) * self.scale[i];
         }
         let last = self.width;
-        let weak = self.strength / 100.0;
         let centre = |b: &[f64]| b[last] + b.iter().zip(&self.mean).map(|(b, mean)| b * mean).sum::<f64>();
-        precision[last * size + last] += weak;
-        gradient[last] -= weak * (centre(&self.coefficients) - centre(&self.prior));
-        if !cholesky(&mut precision, size) {
+        precision[last * size + last] += self.constant_strength;
+        gradient[last] -= self.constant_strength * (centre(&self.coefficients) - centre(&self.prior));
+        if !cholesky::factor(&mut precision, size) {
             return false;
         }
-        solve_lower(&precision, &mut gradient);
-        solve_upper(&precision, &mut gradient);
+        cholesky::solve_lower(&precision, &mut gradient);
+        cholesky::solve_upper(&precision, &mut gradient);
         if gradient.iter().any(|x| !x.is_finite()) {
             return false;
         }
@@ -163,68 +161,11 @@ impl Logistic {
     }
 }
 
-/// Turns the lower triangle of a positive matrix, given row by row, into its Cholesky factor; false if it is not
-/// positive.
-fn cholesky(matrix: &mut [f64], size: usize) -> bool {
-    for i in 0..size {
-        for j in 0..=i {
-            let (above, here) = matrix.split_at(i * size);
-            let line = if j == i { &here[..size] } else { &above[j * size..j * size + size] };
-            let sum: f64 = here[..j].iter().zip(&line[..j]).map(|(a, b)| a * b).sum();
-            let rest = here[j] - sum;
-            let value = if i == j { rest.sqrt() } else { rest / line[j] };
-            if !value.is_finite() || (i == j && value <= 0.0) {
-                return false;
-            }
-            matrix[i * size + j] = value;
-        }
-    }
-    true
-}
-
-/// Solves `L x = b` in place.
-fn solve_lower(factor: &[f64], b: &mut [f64]) {
-    let size = b.len();
-    for i in 0..size {
-        let line = &factor[i * size..i * size + i];
-        let sum: f64 = line.iter().zip(&*b).map(|(a, x)| a * x).sum();
-        b[i] = (b[i] - sum) / factor[i * size + i];
-    }
-}
-
-/// Solves `L' x = b` in place.
-fn solve_upper(factor: &[f64], b: &mut [f64]) {
-    let size = b.len();
-    for i in (0..size).rev() {
-        b[i] /= factor[i * size + i];
-        let x = b[i];
-        for (value, a) in b[..i].iter_mut().zip(&factor[i * size..i * size + i]) {
-            *value -= a * x;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::numeric::chance::chance;
     use rand::RngExt;
-
-    #[test]
-    fn a_factor_solves_its_system() {
-        let matrix = [4.0, 0.0, 0.0, 2.0, 5.0, 0.0, 1.0, -1.0, 3.0];
-        let mut factor = matrix;
-        assert!(cholesky(&mut factor, 3));
-        let mut x = [7.0, 9.0, 2.0];
-        solve_lower(&factor, &mut x);
-        solve_upper(&factor, &mut x);
-        let full = |i: usize, j: usize| if i >= j { matrix[i * 3 + j] } else { matrix[j * 3 + i] };
-        for (i, b) in [7.0, 9.0, 2.0].into_iter().enumerate() {
-            let product: f64 = (0..3).map(|j| full(i, j) * x[j]).sum();
-            assert!((product - b).abs() < 1e-12);
-        }
-        assert!(!cholesky(&mut [1.0, 0.0, 2.0, 1.0], 2));
-    }
 
     #[test]
     fn coefficients_are_found_and_the_prior_holds_without_rows() {
@@ -235,7 +176,7 @@ mod tests {
             let p = sigmoid(0.8 * x[0] - 0.05 * x[1] + 5.5);
             rows.push(&x, random.random::<f64>() < p, 1.0);
         }
-        let mut model = Logistic::new(vec![0.3, 0.0, 0.0], 1.0);
+        let mut model = Logistic::new(vec![0.3, 0.0, 0.0], 1.0, 0.01);
         model.refit(&Rows::new(2), 3);
         assert!((model.logit(&[1.0, 120.0]) - 0.3).abs() < 1e-9);
         model.refit(&rows, 8);
@@ -252,7 +193,7 @@ mod tests {
         for i in 0..50 {
             rows.push(&[1.0, f64::from(i)], true, 1.0);
         }
-        let mut model = Logistic::new(vec![0.0; 3], 5.0);
+        let mut model = Logistic::new(vec![0.0; 3], 5.0, 0.05);
         model.refit(&rows, 10);
         let logit = model.logit(&[1.0, 20.0]);
         assert!(logit.is_finite() && logit > 1.0, "{logit}");
