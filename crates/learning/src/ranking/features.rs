@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// Numbers of one candidate for one person at one time.
-pub(super) const WIDTH: usize = 40;
+pub(super) const WIDTH: usize = 36;
 
 /// Half-lives of the counters of forecasts on a question, in days.
 const HALF_LIVES: [f64; 3] = [0.5, 4.0, 30.0];
@@ -118,6 +118,7 @@ pub(super) struct Site<'a> {
     pub opened: f64,
     pub following: &'a HashMap<u64, Following>,
     pub last_vector: Option<&'a [f64]>,
+    pub last_people: Option<&'a HashSet<u64>>,
 }
 
 fn log(x: f64) -> f64 {
@@ -142,56 +143,50 @@ pub(super) fn columns(question: &Question, taste: &Taste, site: &Site<'_>) -> [f
     let [turns, age, left, said] = style(question, site);
     let silent = log((site.now - question.last_at) * 24.0);
     let counters = question.counters_at(site.now).map(log);
-    let newer = log(site.opened - question.index as f64);
     let crowd = question.logit_sum / question.said.max(1.0);
     let following = site.following.get(&question.opener).copied().unwrap_or_default();
-    let known = log(taste.forecasts);
     let [opener_share, follow_share] = taste.affinities(question);
-    let near = taste.nearness(question, site);
-    let habits = taste.habits([turns, age, left, said]);
-    let text = taste.likeness(question, site);
-    [
+    let visit = taste.last_at.unwrap_or(site.now - 1_000.0);
+    let mut out = [0.0; WIDTH];
+    out[..21].copy_from_slice(&[
         silent,
         turns,
-        (turns - 3.0).max(0.0),
-        (turns - 5.0).max(0.0),
-        (turns - 7.0).max(0.0),
         age,
-        (age - 3.0).max(0.0),
-        (age - 6.0).max(0.0),
-        newer,
-        (newer - 3.0).max(0.0),
-        (newer - 5.0).max(0.0),
+        log(site.opened - question.index as f64),
         left,
-        (left - 2.0).max(0.0),
-        (left - 4.0).max(0.0),
         said,
         counters[0],
         counters[1],
         counters[2],
-        crowd.abs().min(5.0),
+        crowd,
+        crowd.abs(),
         log(question.people.len() as f64),
         libm::log((following.chosen + 2.0) / (following.opened + 2.0)),
         opener_share,
         follow_share,
         flag(question.opener == question.last_by),
-        near[0],
-        near[1],
-        near[2],
-        near[3],
-        near[4],
-        habits[0],
-        habits[1],
-        habits[2],
-        habits[3],
-        text[0],
-        text[1],
-        text[2],
-        known * turns * 0.1,
-        known * age * 0.1,
-        known * left * 0.1,
-        known * said * 0.1,
-    ]
+        log((site.now - visit) * 24.0),
+        log(taste.forecasts),
+        log(taste.choices),
+        signed_log((question.last_at - visit) * 24.0),
+        signed_log((question.opened - visit) * 24.0),
+    ]);
+    out[21..27].copy_from_slice(&taste.nearness(question, site));
+    out[27..31].copy_from_slice(&taste.habits([turns, age, left, said]));
+    out[31..34].copy_from_slice(&taste.likeness(question, site));
+    out[34] = site.last_people.map_or(0.0, |people| log(shared(people, &question.people)));
+    out[35] = age - log(question.closes.map_or(365.0, |closes| closes - question.opened) * 24.0);
+    out
+}
+
+/// How many of the smaller set are in the other; of large sets the first few hundred stand for all.
+fn shared(a: &HashSet<u64>, b: &HashSet<u64>) -> f64 {
+    let (small, large) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    small.iter().filter(|person| large.contains(person)).count() as f64
+}
+
+fn signed_log(x: f64) -> f64 {
+    libm::copysign(log(x.abs()), x)
 }
 
 impl Taste {
@@ -206,19 +201,19 @@ impl Taste {
 
     /// Distance from the question that they spoke on last, which matters while they go down a list: in the order of
     /// opening, in time of opening, in the order of activity; same opener; all of it fading with the time since.
-    fn nearness(&self, question: &Question, site: &Site<'_>) -> [f64; 5] {
-        let (Some(last), Some(at)) = (self.last, self.last_at) else {
-            return [0.0; 5];
+    fn nearness(&self, question: &Question, _site: &Site<'_>) -> [f64; 6] {
+        let Some(last) = self.last else {
+            return [f64::NAN; 6];
         };
-        let fresh = libm::exp2(-(site.now - at) * 24.0);
         let steps = question.index as f64 - last.index;
         let turns = question.last_turn - last.activity_turn;
         [
-            fresh * (6.0 - log(steps.abs())).max(0.0),
-            fresh * flag(steps < 0.0),
-            fresh * (8.0 - log(turns.abs())).max(0.0),
-            fresh * flag(turns < 0.0),
-            fresh * flag(question.opener == last.opener && (question.opened - last.opened).abs() < 0.1),
+            signed_log(steps),
+            steps.abs().min(1_000.0),
+            signed_log(turns),
+            turns.abs().min(1_000.0),
+            flag(question.opener == last.opener),
+            signed_log((question.opened - last.opened) * 1_440.0),
         ]
     }
 

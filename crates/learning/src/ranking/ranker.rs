@@ -187,6 +187,7 @@ impl Ranker {
             opened: self.questions.len() as f64,
             following: &self.following,
             last_vector: last.map(|question| question.vector.as_slice()),
+            last_people: last.map(|question| &question.people),
         }
     }
 
