@@ -1,10 +1,9 @@
-//! Choices that were made, each with the alternatives it was set against, and a model that says what made the
-//! difference: a conditional logit (McFadden 1974) on standardised columns.
+//! Choices that were made, each with the alternatives it was set against, and the model of what made the difference.
 
 use std::collections::VecDeque;
 
 use super::features::WIDTH;
-use crate::numeric::cholesky;
+use crate::boosting::{self, BoostError, Booster, Columns, Loss, Sample, Settings};
 
 /// One choice; the chosen one comes first.
 #[derive(Clone, Debug)]
@@ -32,100 +31,38 @@ impl Choices {
             self.kept.pop_front();
         }
     }
-}
 
-/// Linear utility of a candidate.
-#[derive(Clone, Debug)]
-pub(super) struct Utility {
-    weights: [f64; WIDTH],
-}
-
-impl Utility {
-    pub fn of(&self, row: &[f64; WIDTH]) -> f64 {
-        row.iter().zip(&self.weights).map(|(x, w)| x * w).sum()
-    }
-
-    /// Maximum a posteriori with a normal prior at zero, by Newton's method; `weight` says how much each choice counts.
-    /// None without choices, or if the steps lead nowhere finite.
-    pub fn fit(choices: &Choices, weight: impl Fn(&Choice) -> f64) -> Option<Utility> {
-        const STRENGTH: f64 = 3.0;
-        const STEPS: usize = 7;
-        let scale = scales(choices)?;
-        let mut utility = Utility { weights: [0.0; WIDTH] };
-        for _ in 0..STEPS {
-            let mut gradient = [0.0; WIDTH];
-            let mut precision = vec![0.0; WIDTH * WIDTH];
-            for choice in &choices.kept {
-                utility.add(choice, weight(choice), &scale, &mut gradient, &mut precision);
-            }
-            for i in 0..WIDTH {
-                precision[i * WIDTH + i] += STRENGTH;
-                gradient[i] -= STRENGTH * utility.weights[i] * scale[i];
-            }
-            if !cholesky::factor(&mut precision, WIDTH) {
-                return None;
-            }
-            cholesky::solve_lower(&precision, &mut gradient);
-            cholesky::solve_upper(&precision, &mut gradient);
-            for i in 0..WIDTH {
-                utility.weights[i] += gradient[i] / scale[i];
-            }
-        }
-        utility.weights.iter().all(|w| w.is_finite()).then_some(utility)
-    }
-
-    fn add(
-        &self,
-        choice: &Choice,
-        weight: f64,
-        scale: &[f64; WIDTH],
-        gradient: &mut [f64; WIDTH],
-        precision: &mut [f64],
-    ) {
-        let utilities: Vec<f64> = choice.rows.iter().map(|row| self.of(row)).collect();
-        let top = utilities.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let shares: Vec<f64> = utilities.iter().map(|u| libm::exp(u - top)).collect();
-        let total: f64 = shares.iter().sum();
-        let mut mean = [0.0; WIDTH];
-        for (row, share) in choice.rows.iter().zip(&shares) {
-            for (mean, x) in mean.iter_mut().zip(row) {
-                *mean += share / total * x;
-            }
-        }
-        for (row, share) in choice.rows.iter().zip(&shares) {
-            let part = weight * share / total;
-            // Candidates that would hardly ever be chosen bend nothing.
-            if part < 1e-5 {
-                continue;
-            }
-            let mut apart = [0.0; WIDTH];
-            for j in 0..WIDTH {
-                apart[j] = (row[j] - mean[j]) / scale[j];
-            }
-            for i in 0..WIDTH {
-                let factor = part * apart[i];
-                for (cell, x) in precision[i * WIDTH..=i * WIDTH + i].iter_mut().zip(&apart) {
-                    *cell += factor * x;
-                }
-            }
-        }
-        for j in 0..WIDTH {
-            gradient[j] += weight * (choice.rows[0][j] - mean[j]) / scale[j];
-        }
+    /// Trees that tell the chosen from the alternatives; `weight` says how much each choice counts.
+    ///
+    /// The log loss of single rows ranks better here than pairwise losses do: what a choice is like is much the same
+    /// for all choices, so rows of different choices can be compared.
+    ///
+    /// # Errors
+    /// As [`boosting::fit`].
+    pub fn fit(&self, weight: impl Fn(&Choice) -> f64, seed: u64) -> Result<Booster, BoostError> {
+        let rows = || self.kept.iter().flat_map(|choice| &choice.rows);
+        let features = columns(rows())?;
+        let chosen = |choice: &Choice| (0..choice.rows.len()).map(|i| if i == 0 { 1.0 } else { 0.0 });
+        let target: Vec<f64> = self.kept.iter().flat_map(chosen).collect();
+        let weights = |choice: &Choice| std::iter::repeat_n(weight(choice), choice.rows.len());
+        let weight: Vec<f64> = self.kept.iter().flat_map(weights).collect();
+        let sample =
+            Sample { features: &features, target: &target, weight: Some(&weight), offset: None, group: None };
+        let settings = Settings {
+            rounds: 150,
+            learning_rate: 0.06,
+            leaves_max: 15,
+            rows_per_leaf_min: 40,
+            l2: 5.0,
+            columns_share: 0.5,
+            bins_max: 127,
+            seed,
+            ..Settings::default()
+        };
+        boosting::fit(&sample, None, Loss::Log, &settings)
     }
 }
 
-/// Spread of each column within choices.
-fn scales(choices: &Choices) -> Option<[f64; WIDTH]> {
-    let mut squares = [0.0; WIDTH];
-    let mut count = 0.0;
-    for choice in &choices.kept {
-        let n = choice.rows.len() as f64;
-        for (j, square) in squares.iter_mut().enumerate() {
-            let mean = choice.rows.iter().map(|row| row[j]).sum::<f64>() / n;
-            *square += choice.rows.iter().map(|row| (row[j] - mean) * (row[j] - mean)).sum::<f64>();
-        }
-        count += n;
-    }
-    (count > 0.0).then(|| squares.map(|square| if square > 1e-9 { (square / count).sqrt() } else { 1.0 }))
+pub(super) fn columns<'a>(rows: impl Iterator<Item = &'a [f64; WIDTH]> + Clone) -> Result<Columns, BoostError> {
+    Columns::new((0..WIDTH).map(|j| rows.clone().map(|row| row[j]).collect()).collect())
 }

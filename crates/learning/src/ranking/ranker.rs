@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use rand::RngExt;
 
-use super::choices::{Choice, Choices, Utility};
+use super::choices::{Choice, Choices, columns};
 use super::features::{self, Following, Question, Site, Taste, WIDTH};
+use crate::boosting::{BoostError, Booster};
 use crate::numeric::chance::{Chance, chance};
 
 /// Learns from a stream what people choose, and scores open questions for a person.
@@ -19,14 +20,15 @@ pub struct Ranker {
     following: HashMap<u64, Following>,
     vectors: HashMap<u64, Vec<f64>>,
     choices: Choices,
-    utility: Option<Utility>,
+    model: Option<Booster>,
+    seed: u64,
     fitted: u64,
     turn: f64,
     now: f64,
     chance: Chance,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RankError {
     #[error("{0} is not a probability from 0 to 1")]
     Probability(f64),
@@ -36,14 +38,18 @@ pub enum RankError {
     Order(f64),
     #[error("a text vector has a part that is not finite")]
     Vector,
+    #[error("the choices made so far cannot be learned from")]
+    Model(#[from] BoostError),
 }
 
 /// Alternatives that a choice is set against.
 const ALTERNATIVES: usize = 24;
 /// Fewer choices than this teach nothing; candidates are then ordered by latest activity.
-const CHOICES_MIN: u64 = 50;
+const CHOICES_MIN: u64 = 100;
 /// A choice that turned out wrong counts so much: recommendations are for questions that people do well on.
 const LOST_WEIGHT: f64 = 0.5;
+/// Score of a question that is not known.
+const UNKNOWN: f64 = -1e9;
 
 impl Ranker {
     /// `seed` fixes which alternatives are drawn.
@@ -55,7 +61,8 @@ impl Ranker {
             following: HashMap::new(),
             vectors: HashMap::new(),
             choices: Choices::default(),
-            utility: None,
+            model: None,
+            seed,
             fitted: 0,
             turn: 0.0,
             now: f64::NEG_INFINITY,
@@ -138,19 +145,24 @@ impl Ranker {
     /// A candidate that `person` spoke on already is scored like any other: whether to show it is the caller's choice.
     ///
     /// # Errors
-    /// `Time`, `Order`.
+    /// `Time`, `Order`; `Model` if nothing can be fitted to the choices.
     pub fn scores(&mut self, at_days: f64, person: u64, candidates: &[u64]) -> Result<Vec<f64>, RankError> {
         self.go_to(at_days)?;
-        self.refit_when_due();
+        self.refit_when_due()?;
         let stranger = Taste::default();
         let taste = self.people.get(&person).unwrap_or(&stranger);
         let site = self.site(taste);
-        let score = |id: &u64| match (self.questions.get(id), &self.utility) {
-            (None, _) => f64::MIN / 2.0,
-            (Some(question), Some(utility)) => utility.of(&features::columns(question, taste, &site)),
-            (Some(question), None) => question.last_turn - self.turn,
+        let known: Vec<Option<&Question>> = candidates.iter().map(|id| self.questions.get(id)).collect();
+        let scores: Vec<f64> = match &self.model {
+            Some(model) => {
+                let rows = known.iter().flatten().map(|question| features::columns(question, taste, &site));
+                model.raw(&columns(rows.collect::<Vec<_>>().iter())?)?
+            }
+            None => known.iter().flatten().map(|question| question.last_turn - self.turn).collect(),
         };
-        Ok(candidates.iter().map(score).collect())
+        let mut scores = scores.into_iter();
+        let score = |question: &Option<_>| question.and_then(|_: &Question| scores.next()).unwrap_or(UNKNOWN);
+        Ok(known.iter().map(score).collect())
     }
 
     /// Choices learned from.
@@ -229,19 +241,18 @@ impl Ranker {
         drawn
     }
 
-    fn refit_when_due(&mut self) {
+    fn refit_when_due(&mut self) -> Result<(), RankError> {
         let made = self.choices.made;
-        if made < CHOICES_MIN || (self.utility.is_some() && made < self.fitted + self.fitted / 5) {
-            return;
+        if made < CHOICES_MIN || (self.model.is_some() && made < self.fitted + self.fitted / 4) {
+            return Ok(());
         }
         let weight = |choice: &Choice| {
             let outcome = self.questions.get(&choice.question).and_then(|question| question.resolved);
             let lost = outcome.is_some_and(|yes| (choice.probability >= 0.5) != yes);
             if lost { LOST_WEIGHT } else { 1.0 }
         };
-        if let Some(utility) = Utility::fit(&self.choices, weight) {
-            self.utility = Some(utility);
-        }
+        self.model = Some(self.choices.fit(weight, self.seed)?);
         self.fitted = made;
+        Ok(())
     }
 }
