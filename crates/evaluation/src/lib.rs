@@ -4,6 +4,10 @@ pub mod cli;
 mod demand;
 mod error;
 mod files;
+mod lmsr;
+mod opinions;
+mod recs;
 mod tasks;
+mod winprob;
 
 pub use error::EvaluateError;

@@ -36,4 +36,9 @@ pub struct Task {
 }
 
 /// In the order of `--list`.
-pub const TASKS: &[Task] = &[crate::demand::TASK];
+pub const TASKS: &[Task] = &[
+    crate::demand::TASK,
+    crate::winprob::TASK,
+    crate::recs::TASK,
+    crate::lmsr::TASK,
+];

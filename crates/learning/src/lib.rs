@@ -2,4 +2,7 @@
 
 pub mod boosting;
 pub mod demand;
+pub mod chances;
+pub mod market_maker;
 pub mod numeric;
+pub mod ranking;
