@@ -3,6 +3,9 @@
 pub mod cli;
 mod error;
 mod files;
+mod nba;
+mod obd;
+mod ope;
 mod tasks;
 
 pub use error::EvaluateError;

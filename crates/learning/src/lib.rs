@@ -2,3 +2,4 @@
 
 pub mod bandit;
 pub mod numeric;
+pub mod off_policy;
