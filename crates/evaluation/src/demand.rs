@@ -52,7 +52,12 @@ struct Timing {
 }
 
 impl Timing {
-    fn forecast(&mut self, run: &Run<'_>, panel: &Panel, horizon: usize) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
+    fn forecast(
+        &mut self,
+        run: &Run<'_>,
+        panel: &Panel,
+        horizon: usize,
+    ) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
         let start = Instant::now();
         let model = demand::fit(panel, horizon, run.threads).map_err(|e| EvaluateError::Data(e.to_string()))?;
         let fitted = Instant::now();

@@ -30,7 +30,7 @@ impl Trading {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
         let taken = store::take_held(&self.pool, orders_max, now, wall).await?;
         let count = taken.len();
-        let sent = futures_util::stream::iter(taken.into_iter().map(|order| self.send(order)));
+        let sent = futures_util::stream::iter(taken.into_iter().map(|order| Box::pin(self.send(order))));
         let results: Vec<Result<(), TradingError>> = sent.buffer_unordered(CONCURRENT).collect().await;
         results.into_iter().collect::<Result<(), TradingError>>()?;
         Ok(count)

@@ -38,7 +38,7 @@ impl Trading {
         store::abandon_sending(&self.pool, stale, wall).await?;
         let due = store::due_orders(&self.pool, wall, orders_max).await?;
         let count = due.len();
-        let looked = futures_util::stream::iter(due.into_iter().map(|order| self.look(order)));
+        let looked = futures_util::stream::iter(due.into_iter().map(|order| Box::pin(self.look(order))));
         let results: Vec<Result<(), TradingError>> = looked.buffer_unordered(CONCURRENT).collect().await;
         results.into_iter().collect::<Result<(), TradingError>>()?;
         Ok(count)

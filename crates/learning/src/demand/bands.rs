@@ -42,14 +42,17 @@ impl Likeness {
     }
 }
 
-fn recent(r: usize) -> f64 { libm::pow(super::knob("BRECENT", 0.96), r as f64) }
+fn recent(r: usize) -> f64 {
+    libm::pow(super::knob("BRECENT", 0.96), r as f64)
+}
 
 /// The like places of each step of the horizon with how much they say.
 pub struct Kernel(Vec<Vec<(usize, f64)>>);
 
 impl Kernel {
     pub fn new(likeness: Likeness, horizon: usize) -> Kernel {
-        let near = |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
+        let near =
+            |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
         Kernel((0..horizon).map(near).collect())
     }
 }

@@ -35,15 +35,18 @@ struct Memory {
 }
 
 /// Counts that a prior share is worth: of the panel's slot, of the series' hour and weekday.
-fn prior() -> f64 { super::knob("PRIOR", 60.0) }
+fn prior() -> f64 {
+    super::knob("PRIOR", 60.0)
+}
 
 /// `panel[i]` are the counts of series i, NaN where missing, all ending at the origin.
 pub fn fit(panel: &[Vec<f64>], grid: Grid) -> Counts {
     let origins = rolling(panel[0].len(), if grid.day > 1 { grid.week } else { grid.week }, 16, 6 * grid.week);
-    let rehearsed: Vec<(usize, Shares)> =
-        origins.iter().map(|&o| (o, Shares::learn(&cut(panel, o), grid))).collect();
+    let rehearsed: Vec<(usize, Shares)> = origins.iter().map(|&o| (o, Shares::learn(&cut(panel, o), grid))).collect();
     let memory = choose(panel, &rehearsed, grid);
-    if super::knob("SAY",0.0)>0.0 {eprintln!("{memory:?}");}
+    if super::knob("SAY", 0.0) > 0.0 {
+        eprintln!("{memory:?}");
+    }
     let dispersions = dispersions(panel, &rehearsed, memory, grid);
     let shares = Shares::learn(panel, grid);
     Counts { means: shares.means(panel, memory, grid), dispersions }
@@ -56,15 +59,19 @@ fn cut(panel: &[Vec<f64>], origin: usize) -> Vec<Vec<f64>> {
 /// The memory under which the rehearsed forecasts were likeliest.
 fn choose(panel: &[Vec<f64>], rehearsed: &[(usize, Shares)], grid: Grid) -> Memory {
     let mut best = (f64::INFINITY, Memory { series: 16.0, panel: 4.0, follows: 0.5 });
-    for series in if super::knob("MSER",0.0)>0.0 {[super::knob("MSER",0.0);4]} else {[3.0, 6.0, 12.0, 40.0]} {
+    for series in if super::knob("MSER", 0.0) > 0.0 { [super::knob("MSER", 0.0); 4] } else { [3.0, 6.0, 12.0, 40.0] } {
         for panel_weeks in [2.0, 5.0] {
-            for follows in if super::knob("MFOL",-1.0)>=0.0 {[super::knob("MFOL",0.0);3]} else {[0.0, 0.5, 1.0]} {
+            for follows in
+                if super::knob("MFOL", -1.0) >= 0.0 { [super::knob("MFOL", 0.0); 3] } else { [0.0, 0.5, 1.0] }
+            {
                 let memory = Memory { series, panel: panel_weeks, follows };
                 let mut loss = 0.0;
                 for (origin, shares) in rehearsed {
                     let means = shares.means(&cut(panel, *origin), memory, grid);
                     for (values, means) in panel.iter().zip(&means) {
-                        for (h, y) in values[*origin..].iter().take(grid.horizon).enumerate().filter(|(_, y)| !y.is_nan()) {
+                        for (h, y) in
+                            values[*origin..].iter().take(grid.horizon).enumerate().filter(|(_, y)| !y.is_nan())
+                        {
                             let mean = means[h % grid.week].max(1e-9);
                             loss += mean - y * libm::log(mean);
                         }
@@ -117,7 +124,15 @@ impl Shares {
                     }
                 }
             }
-            if *level > 0.0 && super::knob("PS", 0.0) > 0.0 { for s in 0..grid.week { shares[s] *= ratio(std::iter::once((tally[s].0, level * tally[s].1 * shares[s])), 1.0, super::knob("PS", 0.0)); } }
+            if *level > 0.0 && super::knob("PS", 0.0) > 0.0 {
+                for s in 0..grid.week {
+                    shares[s] *= ratio(
+                        std::iter::once((tally[s].0, level * tally[s].1 * shares[s])),
+                        1.0,
+                        super::knob("PS", 0.0),
+                    );
+                }
+            }
             let mean = shares.iter().sum::<f64>() / shares.len() as f64;
             if mean > 0.0 {
                 shares.iter_mut().for_each(|share| *share /= mean);
@@ -153,7 +168,8 @@ fn tally(values: &[f64], week: usize) -> Vec<(f64, f64)> {
     let offset = week - values.len() % week;
     for (t, y) in values.iter().enumerate().filter(|(_, y)| !y.is_nan()) {
         let slot = &mut tally[(t + offset) % week];
-        let weight = libm::exp(-std::f64::consts::LN_2 * (values.len() - t) as f64 / (super::knob("TH", 1000.0) * week as f64));
+        let weight =
+            libm::exp(-std::f64::consts::LN_2 * (values.len() - t) as f64 / (super::knob("TH", 1000.0) * week as f64));
         *slot = (slot.0 + y * weight, slot.1 + weight);
     }
     tally

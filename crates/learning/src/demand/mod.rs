@@ -58,7 +58,11 @@ struct Fitted {
 pub fn knob(name: &str, default: f64) -> f64 {
     use std::collections::HashMap;
     static K: std::sync::OnceLock<HashMap<String, f64>> = std::sync::OnceLock::new();
-    *K.get_or_init(|| std::env::vars().filter_map(|(k, v)| k.strip_prefix("K_").map(|k| (k.to_owned(), v.parse().unwrap()))).collect()).get(name).unwrap_or(&default)
+    *K.get_or_init(|| {
+        std::env::vars().filter_map(|(k, v)| k.strip_prefix("K_").map(|k| (k.to_owned(), v.parse().unwrap()))).collect()
+    })
+    .get(name)
+    .unwrap_or(&default)
 }
 
 pub fn fit(panel: &Panel, horizon: usize, threads: usize) -> Result<Model, DemandError> {
@@ -70,8 +74,14 @@ pub fn fit(panel: &Panel, horizon: usize, threads: usize) -> Result<Model, Deman
     let members = members(day, week);
     let longest = panel.series().iter().map(Vec::len).max().unwrap_or(0);
     let (step, times, window) = if day > 1 {
-        if longest > 20 * week { (week, knob("TIMES", 30.0) as usize, 46 * week) } else { (day, knob("TIMES", 12.0) as usize, longest) }
-    } else { (week, knob("TIMES", 40.0) as usize, 70 * week) };
+        if longest > 20 * week {
+            (week, knob("TIMES", 30.0) as usize, 46 * week)
+        } else {
+            (day, knob("TIMES", 12.0) as usize, longest)
+        }
+    } else {
+        (week, knob("TIMES", 40.0) as usize, 70 * week)
+    };
     let least = if day > 1 { 2 * week + 2 * day } else { 4 * week };
     let rehearse = |values: &Vec<f64>| {
         let values = &values[values.len() - window.min(values.len())..];
@@ -84,15 +94,31 @@ pub fn fit(panel: &Panel, horizon: usize, threads: usize) -> Result<Model, Deman
         let seen = || v.iter().rev().filter(|y| !y.is_nan()).take(knob("SIZEWEEKS", 8.0) as usize * week);
         (seen().map(|y| y.abs()).sum::<f64>() / seen().count().max(1) as f64).max(1e-9)
     };
-    let pasts: Vec<Past> = combined.iter().zip(&rehearsals).zip(panel.series()).map(|((c, r), v)| Past { forecast: c, truth: &r.truth, size: size(v) }).collect();
+    let pasts: Vec<Past> = combined
+        .iter()
+        .zip(&rehearsals)
+        .zip(panel.series())
+        .map(|((c, r), v)| Past { forecast: c, truth: &r.truth, size: size(v) })
+        .collect();
     let kernel = Kernel::new(Likeness { day, week }, horizon);
     let stretch = stretch(&pasts, &kernel, (horizon - 1) / step);
     let bands = shared(&pasts, threads, |past| bands(past, &kernel, stretch));
-    if knob("SAY", 0.0) > 0.0 { eprintln!("{stretch:?} {:?}", weights.iter().map(|w| w.iter().map(|w| (w * 100.0) as i32).collect::<Vec<_>>()).collect::<Vec<_>>()); }
-    let series = rehearsals.iter().zip(weights).zip(panel.series()).zip(bands).map(|(((r, weights), v), bands)| {
-        let floor = if v.iter().any(|y| *y < 0.0) { f64::NEG_INFINITY } else { 0.0 };
-        Fitted { weights, endings: r.endings.clone(), size: size(v), floor, bands }
-    }).collect();
+    if knob("SAY", 0.0) > 0.0 {
+        eprintln!(
+            "{stretch:?} {:?}",
+            weights.iter().map(|w| w.iter().map(|w| (w * 100.0) as i32).collect::<Vec<_>>()).collect::<Vec<_>>()
+        );
+    }
+    let series = rehearsals
+        .iter()
+        .zip(weights)
+        .zip(panel.series())
+        .zip(bands)
+        .map(|(((r, weights), v), bands)| {
+            let floor = if v.iter().any(|y| *y < 0.0) { f64::NEG_INFINITY } else { 0.0 };
+            Fitted { weights, endings: r.endings.clone(), size: size(v), floor, bands }
+        })
+        .collect();
     Ok(Model { horizon, kind: Kind::Combination(series) })
 }
 
@@ -111,17 +137,31 @@ fn few(panel: &Panel) -> bool {
 impl Model {
     pub fn predict(&self) -> Vec<Vec<Expectation>> {
         match &self.kind {
-            Kind::Counts(counts) => counts.means.iter().zip(&counts.dispersions).map(|(m, d)| {
-                counts::bands(m, *d, self.horizon).into_iter().map(|(mean, quantiles)| Expectation { mean, quantiles }).collect()
-            }).collect(),
-            Kind::Combination(series) => series.iter().map(|s| {
-                let paths: Vec<Vec<f64>> = s.endings.iter().map(|e| e.path(self.horizon)).collect();
-                let path = |h: usize| -> f64 { paths.iter().zip(&s.weights).map(|(p, w)| w * p[h]).sum() };
-                (0..self.horizon).zip(&s.bands).map(|(h, band)| {
-                    let (mean, quantiles) = band.around(path(h), s.size, s.floor);
-                    Expectation { mean, quantiles }
-                }).collect()
-            }).collect()
+            Kind::Counts(counts) => counts
+                .means
+                .iter()
+                .zip(&counts.dispersions)
+                .map(|(m, d)| {
+                    counts::bands(m, *d, self.horizon)
+                        .into_iter()
+                        .map(|(mean, quantiles)| Expectation { mean, quantiles })
+                        .collect()
+                })
+                .collect(),
+            Kind::Combination(series) => series
+                .iter()
+                .map(|s| {
+                    let paths: Vec<Vec<f64>> = s.endings.iter().map(|e| e.path(self.horizon)).collect();
+                    let path = |h: usize| -> f64 { paths.iter().zip(&s.weights).map(|(p, w)| w * p[h]).sum() };
+                    (0..self.horizon)
+                        .zip(&s.bands)
+                        .map(|(h, band)| {
+                            let (mean, quantiles) = band.around(path(h), s.size, s.floor);
+                            Expectation { mean, quantiles }
+                        })
+                        .collect()
+                })
+                .collect(),
         }
     }
 }
@@ -131,7 +171,8 @@ fn shared<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R 
     let size = items.len().div_ceil(threads.max(1)).max(1);
     let work = &work;
     std::thread::scope(|scope| {
-        let parts: Vec<_> = items.chunks(size).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
+        let parts: Vec<_> =
+            items.chunks(size).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
         parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
     })
 }
