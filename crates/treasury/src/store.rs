@@ -4,7 +4,7 @@ use hunch_exchange::ExchangeShard;
 use hunch_kernel::{Dollars, MarketTicker};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -69,18 +69,21 @@ pub async fn begun(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     found.fetch_one(conn).await
 }
 
+/// Debit, credit, exchange shard, market, micros.
+type Line = (i16, i16, Option<i16>, Option<String>, i64);
+
 /// Whether this transfer, and nothing else under its id, is booked.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_booked(conn: &mut PgConnection, transfer: &Transfer) -> Result<bool, sqlx::Error> {
-    let booked: Vec<(i16, i16, Option<i16>, Option<String>, i64)> = sqlx::query_as(
+pub async fn is_booked(books: impl PgExecutor<'_>, transfer: &Transfer) -> Result<bool, sqlx::Error> {
+    let booked: Vec<Line> = sqlx::query_as(
         "SELECT debit, credit, exchange_shard, market, amount FROM treasury.entry WHERE transfer = $1 ORDER BY line",
     )
     .bind(transfer.id)
-    .fetch_all(conn)
+    .fetch_all(books)
     .await?;
-    let line = |e: &crate::Entry| {
+    let line = |e: &crate::Entry| -> Line {
         let shard = touches(e, Account::ExchangeCash).then_some(transfer.exchange_shard.0);
         (e.debit.code(), e.credit.code(), shard, transfer.market.as_ref().map(|m| m.0.clone()), e.amount.0)
     };

@@ -64,9 +64,9 @@ async fn an_id_stands_for_one_transfer() {
     let other = [fund("start", ExchangeShard(3), Dollars(6)), fund("start", ExchangeShard(4), Dollars(5))];
     book(db.app(), &other).await;
     let mut conn = db.app().acquire().await.unwrap();
-    assert!(is_booked(&mut conn, &first).await.unwrap());
+    assert!(is_booked(&mut *conn, &first).await.unwrap());
     for transfer in other.iter().chain([&fund("later", ExchangeShard(3), Dollars(5))]) {
-        assert!(!is_booked(&mut conn, transfer).await.unwrap());
+        assert!(!is_booked(&mut *conn, transfer).await.unwrap());
     }
 }
 
