@@ -305,7 +305,7 @@ impl Parts {
                 clocks: clocks.clone(),
                 entropy: entropy.clone(),
                 // A step is over when everything is answered, so that a seed's history does not hang on the machine.
-                limits: SenderLimits { patience: Duration::from_secs(30), ..SenderLimits::default() },
+                limits: SenderLimits { patience: std::time::Duration::from_secs(30), ..SenderLimits::default() },
             },
             people,
             gate,
