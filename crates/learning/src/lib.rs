@@ -1,3 +1,5 @@
 //! Models: arrays in, numbers out. No I/O, no clock; chance comes from a seed.
 
+pub mod churn;
 pub mod numeric;
+pub mod value;
