@@ -75,10 +75,15 @@ fn corrected(snapshot: &Snapshot, lessons: &[Lesson], base: &[f64], subject: Sub
     }
     let now = level_now(lessons, &levels);
     let offset: Vec<f64> = base.iter().map(|base| libm::log(base.max(LEAST)) + now).collect();
-    match all.correct(&snapshot.features, &offset) {
+    let expected: f64 = offset.iter().map(|linear| libm::exp(*linear)).sum();
+    let corrected = match all.correct(&snapshot.features, &offset) {
         Ok(corrected) => corrected.linear.iter().map(|linear| libm::exp(linear.min(30.0))).collect(),
-        Err(_) => offset.iter().map(|linear| libm::exp(*linear)).collect(),
-    }
+        Err(_) => offset.iter().map(|linear| libm::exp(*linear)).collect::<Vec<f64>>(),
+    };
+    // Logs grow, and features with them, so a correction learned on shorter logs is trusted for who buys more than
+    // whom, not for how much all buy together.
+    let share = expected / corrected.iter().sum::<f64>().max(LEAST);
+    corrected.into_iter().map(|x| x * share).collect()
 }
 
 fn pair(lesson: &Lesson, subject: Subject) -> (&[f64], &[f64]) {

@@ -63,7 +63,7 @@ pub fn lessons(customers: &[PurchaseHistory], now: Moment) -> Result<Vec<Lesson>
 /// of the days that are visible stands at their place, today's level at the cut-off, and a line between them. Fewer
 /// customers were known a year ago than now, so that level is too low rather than too high: only a busier time is
 /// believed, and no more than half as busy again. A log whose new customers have dried up is a closed group, whose
-/// activity a year ago says nothing of seasons.
+/// activity a year ago says nothing of seasons. The fewer of the days are visible, the less their level is believed.
 pub fn season_ahead(customers: &[PurchaseHistory], now: Moment) -> f64 {
     let (from, to) = (now.cutoff + 1 - YEAR, now.cutoff + now.horizon - YEAR);
     if from >= now.start || to - now.start < 6 || now.cutoff - now.start < 182 || now.horizon > 182 {
@@ -81,7 +81,8 @@ pub fn season_ahead(customers: &[PurchaseHistory], now: Moment) -> f64 {
     if lately <= 0.0 || new < 0.02 * many {
         return 1.0;
     }
-    let level = (then / lately).clamp(1.0, 2.0);
     let visible = f64::from(to - now.start + 1) / f64::from(now.horizon);
+    let believed = visible / (visible + 0.1);
+    let level = (then / lately).clamp(1.0, 2.25).powf(believed);
     (visible * level + (1.0 - visible) * 0.5 * (1.0 + level)).clamp(1.0, 1.5)
 }
