@@ -5,6 +5,7 @@ pub mod cli;
 mod error;
 mod files;
 mod ltv;
+mod offer;
 mod purchases;
 mod tasks;
 

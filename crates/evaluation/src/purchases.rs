@@ -70,6 +70,8 @@ pub(crate) fn day_number(date: Date) -> i32 {
 pub(crate) struct Customers {
     pub ids: Vec<String>,
     pub histories: Vec<PurchaseHistory>,
+    /// For each customer and purchase day, sums of the log's further numeric columns, an empty field being 0.
+    pub extras: Vec<Vec<Vec<f64>>>,
     /// Rows that repeat another in every field, which were left out.
     pub doubled: usize,
 }
@@ -88,10 +90,11 @@ impl Customers {
             let Some(name) = log_name_in(folder)? else { continue };
             let known: HashSet<String> = all.ids.iter().cloned().collect();
             let more = read_log(folder, &name, Some(cutoff))?;
-            for (id, history) in more.ids.into_iter().zip(more.histories) {
+            for ((id, history), extras) in more.ids.into_iter().zip(more.histories).zip(more.extras) {
                 if !known.contains(&id) {
                     all.ids.push(id);
                     all.histories.push(history);
+                    all.extras.push(extras);
                 }
             }
         }
@@ -130,14 +133,16 @@ pub(crate) fn read_log(folder: &Path, name: &str, cutoff: Option<DateTime>) -> R
     let columns = (table.column("customer_id")?, table.column("ts")?, table.column("value")?);
     let every: Vec<Column> =
         (0..table.header().len()).filter_map(|i| table.column_if_any(&table.header()[i])).collect();
-    let mut purchases: BTreeMap<String, Vec<(i32, f64)>> = BTreeMap::new();
+    let further: Vec<Column> =
+        every.iter().copied().filter(|column| ![columns.0, columns.1, columns.2].contains(column)).collect();
+    let mut purchases: BTreeMap<String, Bought> = BTreeMap::new();
     let (mut rows, mut doubled) = (HashSet::new(), 0);
     while table.next_row()? {
         let ts = moment(table.text(columns.1), false)
             .ok_or_else(|| table.wrong(columns.1, "a date is needed here, with or without a time"))?;
         let value = table.number(columns.2)?;
         if value < 0.0 {
-            return Err(table.wrong(columns.2, &format!("{value} is negative; refunds belong off their purchase")));
+            return Err(table.wrong(columns.2, &format!("{value} is negative; a refund comes off its purchase")));
         }
         let customer = table.text(columns.0);
         if customer.is_empty() {
@@ -150,14 +155,29 @@ pub(crate) fn read_log(folder: &Path, name: &str, cutoff: Option<DateTime>) -> R
             doubled += 1;
             continue;
         }
-        purchases.entry(customer.to_owned()).or_default().push((day_number(ts.date()), value));
+        let bought = purchases.entry(customer.to_owned()).or_default();
+        let day = day_number(ts.date());
+        bought.spend.push((day, value));
+        let sums = bought.further.entry(day).or_insert_with(|| vec![0.0; further.len()]);
+        for (sum, column) in sums.iter_mut().zip(&further) {
+            // Further columns are for whoever can use them: one that holds words tells nothing here.
+            *sum += table.text(*column).parse::<f64>().ok().filter(|x| x.is_finite()).unwrap_or(0.0);
+        }
     }
     let mut customers = Customers { doubled, ..Customers::default() };
-    for (id, purchases) in purchases {
-        let history = PurchaseHistory::new(&purchases)
+    for (id, bought) in purchases {
+        let history = PurchaseHistory::new(&bought.spend)
             .map_err(|e| EvaluateError::File { file: table.file().to_owned(), problem: e.to_string() })?;
         customers.ids.push(id);
         customers.histories.push(history);
+        customers.extras.push(bought.further.into_values().collect());
     }
     Ok(customers)
+}
+
+/// One customer's rows: spend by row, further columns by day.
+#[derive(Default)]
+struct Bought {
+    spend: Vec<(i32, f64)>,
+    further: BTreeMap<i32, Vec<f64>>,
 }

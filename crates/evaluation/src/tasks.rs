@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::{EvaluateError, churn, ltv};
+use crate::{EvaluateError, churn, ltv, offer};
 
 /// What a run is given.
 pub struct Run<'a> {
@@ -42,5 +42,10 @@ pub const TASKS: &[Task] = &[
         name: "churn",
         about: "probability that a customer buys nothing in the days ahead",
         evaluate: churn::evaluate,
+    },
+    Task {
+        name: "offer",
+        about: "probability that a household redeems coupons of a campaign",
+        evaluate: offer::evaluate,
     },
 ];

@@ -2,4 +2,5 @@
 
 pub mod churn;
 pub mod numeric;
+pub mod response;
 pub mod value;

@@ -9,8 +9,7 @@ use crate::numeric::chance::Chance;
 
 /// BG/NBD, MBG/CNBD-k, Pareto/NBD and Gamma-Gamma of one set of customers at one cut-off.
 ///
-/// None of the three is best everywhere, and none can be told to be best before the future is known; their mean is
-/// seldom worse than the second of them.
+/// None of the three is best everywhere, so several have a say.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Base {
     pub at_random: Geometric,
@@ -30,14 +29,24 @@ impl Base {
         Ok(Base { at_random, regular, any_time: Pareto::fit(customers).ok(), amount: GammaGamma::fit(spend).ok() })
     }
 
-    fn models(&self) -> impl Iterator<Item = &dyn RepeatBuying> {
-        let geometric: [&dyn RepeatBuying; 2] = [&self.at_random, &self.regular];
-        geometric.into_iter().chain(self.any_time.iter().map(|model| model as &dyn RepeatBuying))
+    /// The models that answer, each with its say. Where purchases are regular, the model that knows it has half of it;
+    /// where they come at random, most of it goes to the one that lets customers leave at any time. BG/NBD, which lets nobody leave before
+    /// a second purchase, has none.
+    fn models(&self) -> impl Iterator<Item = (&dyn RepeatBuying, f64)> {
+        let regular = if self.any_time.is_none() {
+            1.0
+        } else if self.regular.regularity > 1 {
+            0.5
+        } else {
+            0.25
+        };
+        let first: (&dyn RepeatBuying, f64) = (&self.regular, regular);
+        let second = self.any_time.iter().map(move |model| (model as &dyn RepeatBuying, 1.0 - regular));
+        std::iter::once(first).chain(second)
     }
 
     fn mean(&self, answer: impl Fn(&dyn RepeatBuying) -> f64) -> f64 {
-        let (sum, many) = self.models().map(answer).fold((0.0, 0.0), |(sum, many), x| (sum + x, many + 1.0));
-        sum / many
+        self.models().map(|(model, say)| say * answer(model)).sum()
     }
 
     /// Expected purchase days in the `horizon`, in weeks, after the cut-off.
@@ -47,6 +56,10 @@ impl Base {
 
     pub(super) fn regular_expected(&self, customer: &Summary, horizon: f64) -> f64 {
         self.regular.expected(customer, horizon)
+    }
+
+    pub(super) fn at_random_expected(&self, customer: &Summary, horizon: f64) -> f64 {
+        self.at_random.expected(customer, horizon)
     }
 
     pub(super) fn any_time_expected(&self, customer: &Summary, horizon: f64) -> Option<f64> {
@@ -68,17 +81,23 @@ impl Base {
         self.amount.as_ref().map_or(0.0, |model| model.expected(spend))
     }
 
-    /// A draw of purchase days and spend together, each model having its turn with the same probability.
+    /// A draw of purchase days and spend together; `place`, in [0, 1), picks the model.
     pub fn draw(
         &self,
         customer: &Summary,
         spend: &MeanSpend,
         horizon: f64,
-        turn: usize,
+        mut place: f64,
         chance: &mut Chance,
     ) -> (u32, f64) {
-        let many = if self.any_time.is_some() { 3 } else { 2 };
-        let days = self.models().nth(turn % many).map_or(0, |model| model.draw(customer, horizon, chance));
+        let mut days = None;
+        for (model, say) in self.models() {
+            if days.is_none() && place < say {
+                days = Some(model.draw(customer, horizon, chance));
+            }
+            place -= say;
+        }
+        let days = days.unwrap_or(0);
         (days, self.amount.as_ref().map_or(0.0, |model| model.draw(spend, days, chance)))
     }
 }

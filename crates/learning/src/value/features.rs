@@ -86,6 +86,7 @@ impl Snapshot {
                 libm::log(days),
                 logit(none),
                 alive,
+                ratio(base.at_random_expected(known, horizon)),
                 ratio(base.regular_expected(known, horizon)),
                 base.any_time_expected(known, horizon).map_or(f64::NAN, ratio),
             ]);
