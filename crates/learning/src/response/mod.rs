@@ -83,7 +83,7 @@ pub fn response(past: Past<'_>, asked: &[Offer]) -> Result<Vec<f64>, ResponseErr
         offset: past.offers.iter().map(offset).collect(),
         target: past.redeemed.to_vec(),
         weight: vec![1.0; past.offers.len()],
-        group: past.offers.iter().map(|offer| offer.household).collect(),
+        group: past.offers.iter().map(|offer| offer.campaign).collect(),
         family: Family::Logistic,
     };
     let rows: Vec<Vec<f64>> = asked.iter().map(|offer| features(&known, offer)).collect();
