@@ -6,12 +6,15 @@ use crate::EvaluateError;
 use crate::files::Predictions;
 use crate::ltv::moment;
 use crate::purchases::{Asked, Customers};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 
 /// Where there is not enough data to judge anybody, every row needs a number all the same: nothing known, an even one.
 const UNKNOWN: f64 = 0.5;
 
-pub(crate) fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task =
+    Task { name: "churn", about: "probability that a customer buys nothing in the days ahead", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let asked = Asked::read(run.input)?;
     let (customers, own) = Customers::read(run, &asked)?;
     let now = moment(&customers, &asked, asked.active_days.unwrap_or(asked.horizon_days), run)?;

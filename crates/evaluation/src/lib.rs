@@ -2,11 +2,19 @@
 
 mod churn;
 pub mod cli;
+mod demand;
 mod error;
 mod files;
+mod lmsr;
 mod ltv;
+mod nba;
+mod obd;
 mod offer;
+mod ope;
+mod opinions;
 mod purchases;
+mod recs;
 mod tasks;
+mod winprob;
 
 pub use error::EvaluateError;

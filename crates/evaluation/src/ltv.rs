@@ -5,12 +5,15 @@ use hunch_learning::value::{Moment, forecast};
 use crate::EvaluateError;
 use crate::files::Predictions;
 use crate::purchases::{Asked, Customers, day_number};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 
 const HEADER: [&str; 8] =
     ["customer_id", "exp_tx", "exp_spend", "p_alive", "tx_q10", "tx_q90", "spend_q10", "spend_q90"];
 
-pub(crate) fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task =
+    Task { name: "ltv", about: "purchase days and spend of each customer in the days ahead", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let asked = Asked::read(run.input)?;
     let (customers, own) = Customers::read(run, &asked)?;
     let now = moment(&customers, &asked, asked.horizon_days, run)?;

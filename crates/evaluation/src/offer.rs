@@ -8,9 +8,12 @@ use hunch_learning::response::{Household, Offer, Past, Redemption, response};
 use crate::EvaluateError;
 use crate::files::{Column, Predictions, Table, find};
 use crate::purchases::{day_number, log_name_in, moment, read_log};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 
-pub(crate) fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task =
+    Task { name: "offer", about: "probability that a household redeems coupons of a campaign", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let mut numbers = Numbers::default();
     let asked = read_offers(run.input, "input.csv", &mut numbers, false)?;
     let (mut offers, mut redemptions) = (Vec::new(), Vec::new());

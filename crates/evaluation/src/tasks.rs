@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::{EvaluateError, churn, ltv, offer};
+use crate::EvaluateError;
 
 /// What a run is given.
 pub struct Run<'a> {
@@ -13,6 +13,8 @@ pub struct Run<'a> {
     pub train: &'a [PathBuf],
     /// The file of predictions.
     pub out: &'a Path,
+    /// Line by line on standard input and output; then `input` and `out` are empty.
+    pub protocol: bool,
     pub seed: u64,
     /// At least 1.
     pub threads: usize,
@@ -37,15 +39,14 @@ pub struct Task {
 
 /// In the order of `--list`.
 pub const TASKS: &[Task] = &[
-    Task { name: "ltv", about: "purchase days and spend of each customer in the days ahead", evaluate: ltv::evaluate },
-    Task {
-        name: "churn",
-        about: "probability that a customer buys nothing in the days ahead",
-        evaluate: churn::evaluate,
-    },
-    Task {
-        name: "offer",
-        about: "probability that a household redeems coupons of a campaign",
-        evaluate: offer::evaluate,
-    },
+    crate::ltv::TASK,
+    crate::churn::TASK,
+    crate::offer::TASK,
+    crate::demand::TASK,
+    crate::winprob::TASK,
+    crate::recs::TASK,
+    crate::lmsr::TASK,
+    crate::nba::evaluate,
+    crate::ope::evaluate,
+    crate::obd::evaluate,
 ];
