@@ -3,8 +3,11 @@
 pub mod bandit;
 pub mod boosting;
 pub mod chances;
+pub mod churn;
 pub mod demand;
 pub mod market_maker;
 pub mod numeric;
 pub mod off_policy;
 pub mod ranking;
+pub mod response;
+pub mod value;
