@@ -4,6 +4,13 @@ pub mod cli;
 mod demand;
 mod error;
 mod files;
+mod lmsr;
+mod nba;
+mod obd;
+mod ope;
+mod opinions;
+mod recs;
 mod tasks;
+mod winprob;
 
 pub use error::EvaluateError;

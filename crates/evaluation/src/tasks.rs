@@ -13,6 +13,8 @@ pub struct Run<'a> {
     pub train: &'a [PathBuf],
     /// The file of predictions.
     pub out: &'a Path,
+    /// Line by line on standard input and output; then `input` and `out` are empty.
+    pub protocol: bool,
     pub seed: u64,
     /// At least 1.
     pub threads: usize,
@@ -36,4 +38,12 @@ pub struct Task {
 }
 
 /// In the order of `--list`.
-pub const TASKS: &[Task] = &[crate::demand::TASK];
+pub const TASKS: &[Task] = &[
+    crate::demand::TASK,
+    crate::winprob::TASK,
+    crate::recs::TASK,
+    crate::lmsr::TASK,
+    crate::nba::evaluate,
+    crate::ope::evaluate,
+    crate::obd::evaluate,
+];

@@ -8,7 +8,7 @@
 //! An effect is a factor, kept as its logarithm. History is divided by the effects before models see it, forecasts are
 //! multiplied by them. An effect uses only what was known at the origin.
 
-use super::panel::{Panel, Step};
+use super::panel::Panel;
 
 /// Logarithm below which a deviation is no holiday.
 const NOTABLE: f64 = 0.2;
@@ -20,7 +20,7 @@ const TURN_DAYS: i64 = 12;
 /// The logarithm of the expected factor of each of the panel's rows and the `horizon` rows after it; `events[e][t]` are the
 /// values of event column e on the same rows. Zeros where nothing is known.
 pub fn effects(panel: &Panel, horizon: usize, events: &[Vec<f64>]) -> Vec<f64> {
-    let rows = panel.series().first().map_or(0, Vec::len);
+    let rows = panel.series().iter().map(Vec::len).max().unwrap_or(0);
     let mut effects = holidays(panel, rows + horizon);
     let moved = event_effects(panel, rows, events);
     effects.iter_mut().zip(moved.into_iter().chain(std::iter::repeat(0.0))).for_each(|(e, m)| *e += m);
@@ -184,6 +184,7 @@ fn easter(year: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::demand::Step;
 
     #[test]
     fn dates_are_counted_as_everybody_does() {

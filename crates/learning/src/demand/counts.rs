@@ -38,7 +38,7 @@ struct Memory {
 /// Counts that a share is worth which a finer one leans on: for a slot, for a series' hour, for its weekday.
 const PRIOR: f64 = 60.0;
 const PRIOR_HOUR: f64 = 3.0;
-const PRIOR_WEEKDAY: f64 = 200.0;
+const PRIOR_WEEKDAY: f64 = 100.0;
 /// Weeks after which a count says half as much about the shares.
 const SHARE_WEEKS: f64 = 16.0;
 
@@ -119,9 +119,6 @@ impl Shares {
                     if part > 1 {
                         lean(&mut shares, tally, *level, part == grid.day, grid);
                     }
-                }
-                for (share, (seen, weight)) in shares.iter_mut().zip(tally) {
-                    *share *= ratio(std::iter::once((*seen, level * weight * *share)), 1.0, PRIOR);
                 }
             }
             let mean = shares.iter().sum::<f64>() / shares.len() as f64;

@@ -201,11 +201,14 @@ fn by_counts(panel: &[&[f64]], rhythm: Rhythm, horizon: usize) -> Vec<Option<Fit
     series.map(|(means, dispersion)| Some(Fitted::Counts { means, dispersion })).collect()
 }
 
-/// `values` without what holidays and events did to them.
+/// `values` from the first that is there, without what holidays and events did to them.
 fn without(values: &[f64], effects: &[f64]) -> Vec<f64> {
-    let plain = |(y, effect): (&f64, &f64)| if *effect == 0.0 { *y } else { y * libm::exp(-effect) };
+    let plain = |(t, y): (usize, &f64)| match effects.get(t) {
+        Some(effect) if *effect != 0.0 => y * libm::exp(-effect),
+        _ => *y,
+    };
     let begin = values.iter().position(|y| !y.is_nan()).unwrap_or(0);
-    values.iter().zip(effects).map(plain).skip(begin).collect()
+    values.iter().enumerate().skip(begin).map(plain).collect()
 }
 
 /// None for a series that no member could go on with.
