@@ -11,3 +11,4 @@ pub mod off_policy;
 pub mod ranking;
 pub mod response;
 pub mod value;
+pub mod staffing;
