@@ -3,6 +3,7 @@
 pub mod cli;
 mod error;
 mod files;
+mod table_anomaly;
 mod tasks;
 
 pub use error::EvaluateError;

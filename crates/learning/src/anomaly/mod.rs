@@ -1,0 +1,3 @@
+//! What is strange: in a table of things seen once, in a stream of purchases, in a metric that is read every minute.
+
+pub mod tables;
