@@ -3,6 +3,7 @@
 pub mod cli;
 mod error;
 mod files;
+mod fraud;
 mod metric_anomaly;
 mod table_anomaly;
 mod tasks;

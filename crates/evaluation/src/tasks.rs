@@ -36,4 +36,4 @@ pub struct Task {
 }
 
 /// In the order of `--list`.
-pub const TASKS: &[Task] = &[crate::metric_anomaly::TASK, crate::table_anomaly::TASK];
+pub const TASKS: &[Task] = &[crate::fraud::TASK, crate::metric_anomaly::TASK, crate::table_anomaly::TASK];

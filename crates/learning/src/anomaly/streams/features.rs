@@ -11,7 +11,7 @@ pub const FEATURES: usize = NAMES.len();
 pub type Features = [f64; FEATURES];
 
 /// `_1`, `_7` and `_30` are windows of days. Labels are those known by now: their windows end a label delay ago.
-pub const NAMES: [&str; 41] = [
+pub const NAMES: [&str; 42] = [
     "amount",
     "hour",
     "night",
@@ -28,6 +28,7 @@ pub const NAMES: [&str; 41] = [
     "amount_deviations",
     "amount_over_largest",
     "amount_over_mean_30",
+    "amount_over_all",
     "customer_excess",
     "customer_places",
     "terminal_others_since",
@@ -92,6 +93,7 @@ pub fn of(
         customer.deviations(purchase.amount, everyone),
         customer.over_largest(purchase.amount),
         if usual > 0.0 { (purchase.amount / usual).min(1e6) } else { f64::NAN },
+        if everyone > 0.0 { (purchase.amount / everyone).min(1e6) } else { f64::NAN },
         customer.excess(now),
         customer.places(),
         customer.others_since(purchase.terminal),

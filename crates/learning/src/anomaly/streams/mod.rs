@@ -11,6 +11,7 @@
 
 mod customers;
 mod features;
+mod model;
 mod slots;
 mod terminals;
 mod windows;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use customers::Customer;
 pub use features::{FEATURES, Features, NAMES};
+pub use model::{FRAUDS_MIN, FraudModel, columns, label_free};
 use slots::Slots;
 use terminals::Terminal;
 
