@@ -6,7 +6,11 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     #[error("{file} cannot be read")]
-    Unreadable { file: PathBuf, #[source] source: std::io::Error },
+    Unreadable {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{file} is not there, neither plain nor with .gz")]
     Missing { file: PathBuf },
     #[error("{file} has no column {column:?}")]
@@ -18,5 +22,9 @@ pub enum EvaluateError {
     #[error("{0}")]
     Data(String),
     #[error("{file} cannot be written")]
-    Unwritable { file: PathBuf, #[source] source: std::io::Error },
+    Unwritable {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
 }

@@ -10,7 +10,7 @@
 use std::path::Path;
 use std::time::Instant;
 
-use hunch_learning::anomaly::streams::{self, DAY, FraudModel, Purchase, Stream, label_free};
+use hunch_learning::anomaly::streams::{self, AMOUNT_MAX, DAY, FraudModel, Purchase, Stream, label_free};
 use hunch_learning::boosting::Columns;
 use jiff::civil::Date;
 use serde::Deserialize;
@@ -119,6 +119,9 @@ fn read(folder: &Path, first_day: Date) -> Result<Vec<Labelled>, EvaluateError> 
         let passed: u32 = table.whole(gap)?;
         now += i64::from(passed);
         let amount: u64 = table.whole(cents)?;
+        if amount as f64 > AMOUNT_MAX {
+            return Err(table.wrong(cents, "it is more than can be reckoned with"));
+        }
         let fraud = match table.text(fraud) {
             "" => None,
             "0" => Some(false),
@@ -163,10 +166,8 @@ fn replay(events: Vec<Labelled>, delay: i64) -> Result<Replayed, EvaluateError> 
     let mut stream = Stream::new(streams::Settings { label_delay_seconds: delay });
     let mut columns = vec![Vec::with_capacity(events.len()); streams::FEATURES];
     let mut told = 0;
-    for event in &events {
-        while events[told].purchase.seconds + delay <= event.purchase.seconds
-            && !std::ptr::eq(&raw const events[told], event)
-        {
+    for (row, event) in events.iter().enumerate() {
+        while told < row && events[told].purchase.seconds + delay <= event.purchase.seconds {
             if let Some(fraud) = events[told].fraud {
                 stream.learn(&events[told].purchase, fraud);
             }
@@ -192,25 +193,28 @@ fn rows_of_week(here: &Replayed, before: usize, from: i64) -> Option<Vec<usize>>
     (start < here.events.len()).then(|| (start..end).collect())
 }
 
-/// A model of all purchases up to `known`, the last moment whose labels are known.
+/// A model of the purchases up to `known`, the last moment whose labels are known.
 fn fitted(
     here: &Replayed,
     others: &[Replayed],
     known: i64,
     run: &Run<'_>,
 ) -> Result<Option<FraudModel>, EvaluateError> {
-    let mut target = Vec::new();
+    let (mut target, mut weight) = (Vec::new(), Vec::new());
     let mut columns = vec![Vec::new(); streams::FEATURES];
     for stream in std::iter::once(here).chain(others) {
-        let rows = teaching(&stream.events, known);
-        target.extend(rows.iter().map(|&row| f64::from(u8::from(stream.events[row].fraud == Some(true)))));
+        let fraud = |row: usize| stream.events[row].fraud == Some(true);
+        let mut rows = teaching(&stream.events, known);
+        rows.retain(|&row| fraud(row) || row % HONEST_OF == 0);
+        target.extend(rows.iter().map(|&row| f64::from(u8::from(fraud(row)))));
+        weight.extend(rows.iter().map(|&row| if fraud(row) { 1.0 } else { HONEST_OF as f64 }));
         for (feature, column) in columns.iter_mut().enumerate() {
             let values = stream.features.column(feature);
             column.extend(rows.iter().map(|&row| values[row]));
         }
     }
     let features = Columns::new(columns).map_err(internal)?;
-    FraudModel::fit(&features, &target, run.seed, run.threads).map_err(internal)
+    FraudModel::fit(&features, &target, &weight, run.seed, run.threads).map_err(internal)
 }
 
 /// Rows with a label that is known, without those in front that no label of another could have reached, unless that
@@ -223,6 +227,9 @@ fn teaching(events: &[Labelled], known: i64) -> Vec<usize> {
     let start = if 2 * labelled(&events[warm..end]) >= labelled(&events[..end]) { warm } else { 0 };
     (start..end).filter(|&row| events[row].fraud.is_some()).collect()
 }
+
+/// One honest purchase in so many is enough to learn from, and stands for as many; frauds are few, and all are used.
+const HONEST_OF: usize = 4;
 
 /// Two weeks: the delay of labels and a week of them.
 const WARM_SECONDS: i64 = 14 * DAY;

@@ -1,6 +1,8 @@
 //! `metric-anomaly`: every CSV file of the folder `series` is a metric, read from top to bottom. What stands below a
 //! row is not known when the row is judged.
 
+use std::time::Instant;
+
 use hunch_learning::anomaly::metrics::{Monitor, Settings};
 
 use crate::EvaluateError;
@@ -19,6 +21,8 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     if names.is_empty() {
         return Err(EvaluateError::Data(format!("{} has no CSV file", folder.display())));
     }
+    let clock = Instant::now();
+    let (metrics, mut readings) = (names.len(), 0);
     let mut out = Predictions::create(run.out, &["file", "row", "score", "alert"])?;
     for name in names {
         let mut table = Table::open(&folder, &name)?;
@@ -38,6 +42,9 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
             out.row(format_args!("{file},{row},{:.9},{}", judged.score, u8::from(judged.alert)))?;
             row += 1;
         }
+        readings += row;
     }
-    out.finish()
+    out.finish()?;
+    run.say(format_args!("{metrics} metrics, {readings} readings: {:.3} s", clock.elapsed().as_secs_f64()));
+    Ok(())
 }

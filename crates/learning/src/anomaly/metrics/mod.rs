@@ -19,8 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use novelty::Novelty;
 
-/// Readings whose mean a reading is compared with.
-const LATE_ROWS: usize = 100;
+/// Readings whose mean a reading is compared with; longest last. The opinions of three are averaged, since none is
+/// right for every metric.
+const LATE_ROWS: [usize; 3] = [70, 100, 150];
 /// Readings in which the memory of something strange fades to a third: a candidate has to exceed it.
 const QUIET_ROWS: f64 = 60.0;
 /// The same for the score of what is no candidate but follows one.
@@ -61,7 +62,7 @@ pub struct Monitor {
     settings: Settings,
     late: VecDeque<f64>,
     values: Novelty,
-    departures: Novelty,
+    departures: [Novelty; 3],
     /// How strange the strangest of late was, faded, for candidates and for what follows them.
     heard: f64,
     aftermath: f64,
@@ -73,9 +74,9 @@ impl Monitor {
     pub fn new(settings: Settings) -> Monitor {
         Monitor {
             settings,
-            late: VecDeque::with_capacity(LATE_ROWS + 1),
+            late: VecDeque::new(),
             values: Novelty::default(),
-            departures: Novelty::default(),
+            departures: Default::default(),
             heard: 0.0,
             aftermath: 0.0,
             budget: settings.alerts_per_1000,
@@ -90,12 +91,15 @@ impl Monitor {
         if !value.is_finite() {
             return Err(NotFinite(value));
         }
-        let count = self.late.len() as f64;
-        // Divided before it is summed, so that no sum of large readings is infinite.
-        let mean = if self.late.is_empty() { value } else { self.late.iter().map(|late| late / count).sum() };
-        let departure = (value / 2.0 - mean / 2.0).clamp(f64::MIN, f64::MAX);
-        let strange = self.values.push(value / 2.0).max(self.departures.push(departure));
-        if self.late.len() == LATE_ROWS {
+        let mut departed = 0.0;
+        for (rows, departures) in LATE_ROWS.iter().zip(&mut self.departures) {
+            let departure = value / 4.0 - mean_of_last(&self.late, *rows).unwrap_or(value) / 4.0;
+            // What rounding made of equal numbers is no departure.
+            let departure = if departure.abs() > 1e-9 * value.abs() { departure } else { 0.0 };
+            departed += departures.push(departure) / LATE_ROWS.len() as f64;
+        }
+        let strange = self.values.push(value / 4.0).max(departed);
+        if self.late.len() == LATE_ROWS[LATE_ROWS.len() - 1] {
             self.late.pop_front();
         }
         self.late.push_back(value);
@@ -118,7 +122,16 @@ impl Monitor {
     }
 }
 
+/// None of nothing. Divided before it is summed, so that no sum of large readings is infinite.
+fn mean_of_last(late: &VecDeque<f64>, rows: usize) -> Option<f64> {
+    let rows = rows.min(late.len());
+    (rows > 0).then(|| late.range(late.len() - rows..).map(|value| value / rows as f64).sum())
+}
+
 /// 0.. as 0..1.
 fn squashed(strange: f64) -> f64 {
     strange / (strange + 1.0)
 }
+
+#[cfg(test)]
+mod tests;

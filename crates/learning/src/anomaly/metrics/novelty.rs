@@ -8,8 +8,10 @@ use super::tail::Tail;
 
 /// Numbers that are remembered.
 const PAST_MAX: usize = 8192;
-/// While so few were seen, everything is new and nothing is strange.
+/// While so few were seen, everything is new: gaps count as none.
 const PAST_MIN: usize = 150;
+/// While so few were seen, there are not enough gaps to say which is rare: nothing is strange.
+const JUDGED_FROM: usize = 200;
 /// Rarer than one in ten to this is not distinguished.
 const RARITY_MAX: f64 = 8.0;
 /// How much the size of the gap counts beside its rarity: the power of its share of the range seen so far. At 0 a tiny
@@ -28,7 +30,7 @@ pub struct Novelty {
 
 impl Novelty {
     /// How strange `value` is, 0 to `RARITY_MAX`: the rarity of its gap to the nearest number before, reduced by how
-    /// small it is. The range must be finite: halve what may be at both ends of it.
+    /// small it is. Differences of what is pushed must be finite.
     pub fn push(&mut self, value: f64) -> f64 {
         let place = self.sorted.partition_point(|&past| past < value);
         let above = self.sorted.get(place).map_or(f64::INFINITY, |above| above - value);
@@ -38,8 +40,9 @@ impl Novelty {
         let (low, high) = self.range.unwrap_or((value, value));
         let size = if gap >= high - low { 1.0 } else { gap / (high - low) };
         self.range = Some((low.min(value), high.max(value)));
+        let strange = gap > 0.0 && self.seen >= JUDGED_FROM;
         self.remember(value, place);
-        if gap > 0.0 { rarity * libm::pow(size, SIZE_POWER) } else { 0.0 }
+        if strange { rarity * libm::pow(size, SIZE_POWER) } else { 0.0 }
     }
 
     fn remember(&mut self, value: f64, place: usize) {

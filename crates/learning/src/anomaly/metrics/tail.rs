@@ -60,3 +60,24 @@ impl Tail {
         self.sorted.insert(place, value);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::chance::chance;
+    use rand::RngExt as _;
+
+    /// An exponential number exceeds x with chance exp(-x): its rarity is x log10(e), inside and beyond what was seen.
+    #[test]
+    fn rarity_of_exponential_numbers_is_known() {
+        let mut random = chance(11, 3);
+        let mut tail = Tail::default();
+        for _ in 0..4_000 {
+            tail.push(-libm::log(1.0 - random.random::<f64>()));
+        }
+        for x in [0.5, 1.0, 2.0, 5.0, 12.0, 20.0] {
+            let wanted = x * std::f64::consts::LOG10_E;
+            assert!((tail.rarity(x) - wanted).abs() < 0.1 + 0.1 * wanted, "{x}: {}", tail.rarity(x));
+        }
+    }
+}

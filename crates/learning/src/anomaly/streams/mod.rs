@@ -16,6 +16,9 @@ mod slots;
 mod terminals;
 mod windows;
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use customers::Customer;
@@ -31,7 +34,7 @@ pub struct Purchase {
     pub seconds: i64,
     pub customer: u64,
     pub terminal: u64,
-    /// In any unit, not negative, the same unit all along.
+    /// In any unit, the same all along; 0..=`AMOUNT_MAX`.
     pub amount: f64,
 }
 
@@ -68,6 +71,9 @@ impl Default for Settings {
 
 pub const DAY: i64 = 86_400;
 
+/// Beyond it sums of squares would lose what is small.
+pub const AMOUNT_MAX: f64 = 1e15;
+
 /// The mean purchase of all, towards which a customer who is hardly known is drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Everyone {
@@ -83,13 +89,13 @@ impl Stream {
     /// What can be said of `purchase` when it happens; afterwards it is part of the past.
     ///
     /// # Errors
-    /// `Order` if it happened before the one pushed last, `Amount` if it is negative or not finite.
+    /// `Order` if it happened before the one pushed last, `Amount` if it is not in 0..=`AMOUNT_MAX`.
     pub fn push(&mut self, purchase: &Purchase) -> Result<Features, StreamError> {
         let now = purchase.seconds;
         if let Some(last) = self.now.filter(|&last| last > now) {
             return Err(StreamError::Order(last - now));
         }
-        if !purchase.amount.is_finite() || purchase.amount < 0.0 {
+        if !(0.0..=AMOUNT_MAX).contains(&purchase.amount) {
             return Err(StreamError::Amount(purchase.amount));
         }
         self.now = Some(now);

@@ -18,13 +18,15 @@ pub struct FraudModel {
 }
 
 impl FraudModel {
-    /// `fraud` is 1 or 0, one for each row of `features`; None with fewer than `FRAUDS_MIN` frauds.
+    /// `fraud` is 1 or 0 and `weight` how many purchases it stands for, one for each row of `features`; None with fewer
+    /// than `FRAUDS_MIN` frauds.
     ///
     /// # Errors
     /// What boosting refuses: lengths that differ.
     pub fn fit(
         features: &Columns,
         fraud: &[f64],
+        weight: &[f64],
         seed: u64,
         threads: usize,
     ) -> Result<Option<FraudModel>, BoostError> {
@@ -43,7 +45,7 @@ impl FraudModel {
             threads,
             ..boosting::Settings::default()
         };
-        let sample = Sample { features, target: fraud, weight: None, offset: None, group: None };
+        let sample = Sample { features, target: fraud, weight: Some(weight), offset: None, group: None };
         Ok(Some(FraudModel { booster: boosting::fit(&sample, None, Loss::Log, &settings)? }))
     }
 

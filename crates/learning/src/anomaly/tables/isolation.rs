@@ -1,7 +1,7 @@
 //! How few random cuts set a row apart. Source: Liu, Ting and Zhou (2008), isolation forest.
 //!
-//! Beside the paper's 256, trees of smaller samples are grown: strange rows that come in groups are set apart sooner
-//! where fewer of the group are drawn.
+//! Samples are smaller than the paper's 256, and of several sizes: strange rows that come in groups are set apart
+//! sooner where fewer of the group are drawn.
 
 use rand::RngExt as _;
 
@@ -10,25 +10,11 @@ use super::prepare::Matrix;
 use super::rows;
 use crate::numeric::chance::{Chance, chance};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    pub trees: usize,
-    /// Rows each tree is grown from; at most the rows there are.
-    pub sample: usize,
-    pub seed: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings { trees: 100, sample: 256, seed: 1 }
-    }
-}
-
 const PURPOSE: u64 = 0x464F_5245;
-/// Trees of each sample size in a mixed forest.
-const TREES: usize = 150;
+/// Trees of each sample size.
+const TREES: usize = 120;
 const SAMPLES: [usize; 3] = [32, 64, 128];
-/// A sample of a mixed forest takes at most one row in this many.
+/// A sample takes at most one row in this many.
 const ROWS_PER_DRAWN: usize = 8;
 
 /// Trees of random cuts.
@@ -53,11 +39,6 @@ struct Node {
 }
 
 impl Forest {
-    /// The forest of the paper.
-    pub fn grow(table: &Matrix, settings: &Settings) -> Forest {
-        Forest::of_sizes(table, &vec![settings.sample; settings.trees], settings.seed)
-    }
-
     /// Trees of several sample sizes.
     pub fn mixed(table: &Matrix, seed: u64) -> Forest {
         let size_max = (table.rows() / ROWS_PER_DRAWN).max(8);
@@ -138,10 +119,10 @@ impl Growth<'_> {
             let values = sample.iter().map(|&row| self.table.row(row)[column]);
             values.fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(value), high.max(value)))
         };
-        // A few free draws, then in order from a random start, so that it ends.
-        let start = random.random_range(0..width as u64) as usize;
-        let column = if range(start).0 < range(start).1 {
-            start
+        // Most columns vary, so one is drawn before all are looked at.
+        let first = random.random_range(0..width as u64) as usize;
+        let column = if range(first).0 < range(first).1 {
+            first
         } else {
             let varied: Vec<usize> = (0..width).filter(|&c| range(c).0 < range(c).1).collect();
             if varied.is_empty() {
@@ -177,5 +158,18 @@ fn mean_depth(rows: usize) -> f64 {
             let n = rows as f64;
             2.0 * (libm::log(n - 1.0) + EULER) - 2.0 * (n - 1.0) / n
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// c(256) of the paper, to the digits given by its equation; c(2) = 1 by Liu, Ting and Zhou (2012), equation 3.
+    #[test]
+    fn mean_depth_is_that_of_the_paper() {
+        assert!((mean_depth(256) - 10.244_770_920).abs() < 1e-6, "{}", mean_depth(256));
+        assert_eq!(mean_depth(2), 1.0);
+        assert_eq!(mean_depth(1), 0.0);
     }
 }

@@ -10,19 +10,20 @@
 //!   column: it neither makes a row strange nor hides it.
 
 mod covariance;
+mod histogram;
 mod isolation;
 mod neighbours;
 mod prepare;
 mod ranks;
 mod rows;
-mod singles;
+#[cfg(test)]
+mod tests;
 
 use isolation::Forest;
 use neighbours::Samples;
 use prepare::Scaling;
 
-pub use isolation::{Forest as IsolationForest, Settings as ForestSettings};
-pub use prepare::{Matrix, TableError};
+pub use prepare::TableError;
 
 /// Scores in 0..=1 for the rows of `columns`, higher for stranger; `columns[j][i]` is column j of row i, NaN is missing.
 ///
@@ -43,7 +44,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { seed: 1, threads: 1, weights: [3.0, 2.0, 1.0, 1.0] }
+        Settings { seed: 1, threads: 1, weights: [3.0, 2.0, 1.0, 0.5] }
     }
 }
 
@@ -85,7 +86,7 @@ impl Outliers {
         let scores = [
             Forest::mixed(&rows, seed).scores(&rows, threads),
             Samples::mixed(&rows, seed).scores_inside(&rows, threads),
-            singles::histogram(&rows),
+            histogram::thinness(&rows),
             covariance::robust_distance(&rows),
         ];
         Ok(Outliers { scores, weights: settings.weights })

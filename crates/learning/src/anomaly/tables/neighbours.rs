@@ -11,8 +11,8 @@ use super::rows;
 use crate::numeric::chance::{Chance, chance};
 
 /// Draws of each size; few drawn rows see the whole, many see the neighbourhood.
-const DRAWS: usize = 60;
-const SIZES: [usize; 4] = [4, 8, 16, 32];
+const DRAWS: usize = 40;
+const SIZES: [usize; 3] = [4, 8, 16];
 /// A draw takes at most one row in this many, so that groups stay apart in small tables.
 const ROWS_PER_DRAWN: usize = 16;
 const PURPOSE: u64 = 0x4E45_4947;
