@@ -1,5 +1,11 @@
 //! Models: arrays in, numbers out. No I/O, no clock; chance comes from a seed.
 
 pub mod anomaly;
+pub mod bandit;
 pub mod boosting;
+pub mod chances;
+pub mod demand;
+pub mod market_maker;
 pub mod numeric;
+pub mod off_policy;
+pub mod ranking;

@@ -1,4 +1,5 @@
 //! What the estimators share.
 
 pub mod chance;
+pub mod cholesky;
 pub mod optimise;
