@@ -5,8 +5,10 @@ pub mod cli;
 mod demand;
 mod error;
 mod files;
+mod fraud;
 mod lmsr;
 mod ltv;
+mod metric_anomaly;
 mod nba;
 mod obd;
 mod offer;
@@ -14,6 +16,7 @@ mod ope;
 mod opinions;
 mod purchases;
 mod recs;
+mod table_anomaly;
 mod tasks;
 mod winprob;
 

@@ -53,4 +53,7 @@ pub const TASKS: &[Task] = &[
     crate::winprob::TASK,
     crate::recs::TASK,
     crate::lmsr::TASK,
+    crate::fraud::TASK,
+    crate::metric_anomaly::TASK,
+    crate::table_anomaly::TASK,
 ];

@@ -1,5 +1,6 @@
 //! Models: arrays in, numbers out. No I/O, no clock; chance comes from a seed.
 
+pub mod anomaly;
 pub mod bandit;
 pub mod boosting;
 pub mod chances;
