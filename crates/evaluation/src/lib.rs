@@ -6,6 +6,7 @@ mod files;
 mod nba;
 mod obd;
 mod ope;
+mod policy;
 mod tasks;
 
 pub use error::EvaluateError;

@@ -3,3 +3,4 @@
 pub mod bandit;
 pub mod numeric;
 pub mod off_policy;
+pub mod uplift;
