@@ -17,6 +17,7 @@ mod opinions;
 mod purchases;
 mod recs;
 mod table_anomaly;
+mod policy;
 mod tasks;
 mod winprob;
 

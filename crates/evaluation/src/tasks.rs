@@ -46,6 +46,7 @@ pub const TASKS: &[Task] = &[
     },
     Task { name: "ope", about: "what other policies would have earned, from a log", evaluate: crate::ope::evaluate },
     Task { name: "obd", about: "the same, from a log of clicks by item and position", evaluate: crate::obd::evaluate },
+    Task { name: "policy", about: "whom to contact with what, from a trial", evaluate: crate::policy::evaluate },
     crate::ltv::TASK,
     crate::churn::TASK,
     crate::offer::TASK,

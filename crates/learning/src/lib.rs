@@ -13,3 +13,4 @@ pub mod ranking;
 pub mod response;
 pub mod value;
 pub mod staffing;
+pub mod uplift;
