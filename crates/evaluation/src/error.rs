@@ -6,7 +6,11 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluateError {
     #[error("{file} cannot be read")]
-    Unreadable { file: PathBuf, #[source] source: std::io::Error },
+    Unreadable {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("{file} is not there, neither plain nor with .gz")]
     Missing { file: PathBuf },
     #[error("{file} has no column {column:?}")]
@@ -17,6 +21,12 @@ pub enum EvaluateError {
     File { file: PathBuf, problem: String },
     #[error("{0}")]
     Data(String),
+    #[error("the model cannot be kept")]
+    Model(#[source] hunch_learning::life::ArtifactError),
     #[error("{file} cannot be written")]
-    Unwritable { file: PathBuf, #[source] source: std::io::Error },
+    Unwritable {
+        file: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
 }

@@ -1,8 +1,10 @@
 //! `hunch evaluate`: predictions for a directory of data, in the file formats in which models are judged.
+//! `hunch train`: model files from the same directories.
 
 pub mod cli;
 mod error;
 mod files;
 mod tasks;
+pub mod train;
 
 pub use error::EvaluateError;
