@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::EvaluateError;
+use crate::{EvaluateError, churn, ltv};
 
 /// What a run is given.
 pub struct Run<'a> {
@@ -36,4 +36,11 @@ pub struct Task {
 }
 
 /// In the order of `--list`.
-pub const TASKS: &[Task] = &[];
+pub const TASKS: &[Task] = &[
+    Task { name: "ltv", about: "purchase days and spend of each customer in the days ahead", evaluate: ltv::evaluate },
+    Task {
+        name: "churn",
+        about: "probability that a customer buys nothing in the days ahead",
+        evaluate: churn::evaluate,
+    },
+];

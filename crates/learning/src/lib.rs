@@ -1,4 +1,6 @@
 //! Models: arrays in, numbers out. No I/O, no clock; chance comes from a seed.
 
 pub mod life;
+pub mod churn;
 pub mod numeric;
+pub mod value;

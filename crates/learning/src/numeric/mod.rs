@@ -2,3 +2,5 @@
 
 pub mod chance;
 pub mod optimise;
+pub mod regression;
+pub mod special;
