@@ -14,14 +14,17 @@ pub struct Args {
     #[arg(long)]
     pub list: bool,
     /// Folder with what is to be predicted.
-    #[arg(long = "in", value_name = "DIR", required_unless_present = "list")]
+    #[arg(long = "in", value_name = "DIR", required_unless_present_any = ["list", "protocol"])]
     pub input: Option<PathBuf>,
     /// Folder with what may be learned from besides; may be given several times.
     #[arg(long, value_name = "DIR")]
     pub train: Vec<PathBuf>,
     /// File for the predictions.
-    #[arg(long, value_name = "FILE", required_unless_present = "list")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["list", "protocol"])]
     pub out: Option<PathBuf>,
+    /// For `nba`: decide line by line, from standard input to standard output, instead of reading and writing files.
+    #[arg(long, conflicts_with_all = ["input", "out"])]
+    pub protocol: bool,
     /// Fixes all chance: the same seed, data and version give the same file.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -48,9 +51,24 @@ pub fn run(args: &Args) -> Result<(), EvaluateError> {
     let needed = |path: &Option<PathBuf>, name: &str| {
         path.clone().ok_or_else(|| EvaluateError::Data(format!("{} needs {name}", task.name)))
     };
-    let (input, out) = (needed(&args.input, "--in DIR")?, needed(&args.out, "--out FILE")?);
+    let (input, out) = if args.protocol {
+        if !task.about.contains("--protocol") {
+            return Err(EvaluateError::Data(format!("{} has no line protocol", task.name)));
+        }
+        (PathBuf::new(), PathBuf::new())
+    } else {
+        (needed(&args.input, "--in DIR")?, needed(&args.out, "--out FILE")?)
+    };
     let threads = usize::from(args.threads);
-    (task.evaluate)(&Run { input: &input, train: &args.train, out: &out, seed: args.seed, threads, cost: args.cost })
+    (task.evaluate)(&Run {
+        input: &input,
+        train: &args.train,
+        out: &out,
+        protocol: args.protocol,
+        seed: args.seed,
+        threads,
+        cost: args.cost,
+    })
 }
 
 fn find(name: &str) -> Result<&'static Task, EvaluateError> {

@@ -7,6 +7,9 @@ mod error;
 mod files;
 mod ltv;
 mod purchases;
+mod nba;
+mod obd;
+mod ope;
 mod tasks;
 pub mod train;
 

@@ -13,6 +13,8 @@ pub struct Run<'a> {
     pub train: &'a [PathBuf],
     /// The file of predictions.
     pub out: &'a Path,
+    /// Line by line on standard input and output; then `input` and `out` are empty.
+    pub protocol: bool,
     pub seed: u64,
     /// At least 1.
     pub threads: usize,
@@ -43,4 +45,9 @@ pub const TASKS: &[Task] = &[
         about: "probability that a customer buys nothing in the days ahead",
         evaluate: churn::evaluate,
     },
+        name: "nba",
+        about: "next best action, decision by decision; --protocol: on standard input and output",
+        evaluate: crate::nba::evaluate,
+    Task { name: "ope", about: "what other policies would have earned, from a log", evaluate: crate::ope::evaluate },
+    Task { name: "obd", about: "the same, from a log of clicks by item and position", evaluate: crate::obd::evaluate },
 ];

@@ -4,3 +4,5 @@ pub mod life;
 pub mod churn;
 pub mod numeric;
 pub mod value;
+pub mod bandit;
+pub mod off_policy;

@@ -1,0 +1,238 @@
+//! Off-policy evaluation: every `policy_*.csv` judged from every replicate of `log.csv`, by every estimator.
+//!
+//! Columns of `context.csv` whose names end in 0 to K-1 behind one prefix, for K actions, describe the actions; all
+//! others the occasion. A replicate is judged from itself alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hunch_learning::off_policy::{Description, Estimate, Intervals, Log, OffPolicyError, cross_fit, estimate};
+
+use crate::EvaluateError;
+use crate::files::{Predictions, Table};
+use crate::tasks::Run;
+
+pub fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+    let policies = policies(run.input)?;
+    let actions = policies.first().map_or(0, |policy| policy.actions);
+    let contexts = Contexts::read(run.input, actions)?;
+    let replicates = replicates(run.input, actions)?;
+    let mut out = Predictions::create(run.out, &["rep", "policy", "estimator", "value", "ci_lo", "ci_hi"])?;
+    for (name, replicate) in &replicates {
+        let wrong = |e: OffPolicyError| EvaluateError::Data(format!("replicate {name} of log.csv: {e}"));
+        let rows = replicate.places(&contexts)?;
+        let log = replicate.log(actions);
+        let of = |row: usize, action: usize, out: &mut [f64]| contexts.describe(rows[row], action, out);
+        let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS).map_err(wrong)?;
+        for policy in &policies {
+            let table = policy.of(&replicate.rows)?;
+            for Estimate { estimator, value, low, high, .. } in
+                estimate(&log, &table, &model, &INTERVALS).map_err(wrong)?
+            {
+                out.row(format_args!("{name},{},{},{value},{low},{high}", policy.name, estimator.name()))?;
+            }
+        }
+        run.say(format_args!("replicate {name}: {} decisions, {} policies", log.rows(), policies.len()));
+    }
+    out.finish()
+}
+
+const FOLDS: usize = 5;
+/// The exact value on the occasions of the log is what is asked for.
+const INTERVALS: Intervals = Intervals { level: 0.95, population: false };
+
+/// A policy's probabilities by row name.
+struct Policy {
+    name: String,
+    actions: usize,
+    chances: BTreeMap<String, Vec<f64>>,
+}
+
+/// All `policy_*.csv` and `policy_*.csv.gz` of a folder, by name.
+fn policies(folder: &Path) -> Result<Vec<Policy>, EvaluateError> {
+    let unreadable = |source| EvaluateError::Unreadable { file: folder.to_owned(), source };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        let name = name.strip_suffix(".gz").unwrap_or(&name);
+        if let Some(name) = name.strip_prefix("policy_").and_then(|name| name.strip_suffix(".csv")) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return Err(EvaluateError::Missing { file: folder.join("policy_*.csv") });
+    }
+    let policies = names.into_iter().map(|name| Policy::read(folder, name)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(other) = policies.iter().find(|policy| policy.actions != policies[0].actions) {
+        let problem = format!("policies {} and {} have different numbers of actions", policies[0].name, other.name);
+        return Err(EvaluateError::Data(problem));
+    }
+    Ok(policies)
+}
+
+impl Policy {
+    fn read(folder: &Path, name: String) -> Result<Policy, EvaluateError> {
+        let mut table = Table::open(folder, &format!("policy_{name}.csv"))?;
+        let row = table.column("row")?;
+        let mut columns = vec![table.column("p0")?];
+        while let Some(column) = table.column_if_any(&format!("p{}", columns.len())) {
+            columns.push(column);
+        }
+        let mut chances = BTreeMap::new();
+        while table.next_row()? {
+            let mut numbers = columns.iter().map(|p| table.number(*p)).collect::<Result<Vec<f64>, _>>()?;
+            let sum: f64 = numbers.iter().sum();
+            if numbers.iter().any(|p| *p < 0.0) || (sum - 1.0).abs() > 1e-2 {
+                return Err(table.wrong(columns[0], &format!("probabilities of a row sum to 1, not {sum}")));
+            }
+            if numbers.iter().all(|p| *p == 0.0) {
+                numbers[0] = 1.0;
+            }
+            if chances.insert(table.text(row).to_owned(), numbers).is_some() {
+                return Err(table.wrong(row, "this row stands there twice"));
+            }
+        }
+        Ok(Policy { name, actions: columns.len(), chances })
+    }
+
+    fn of(&self, rows: &[String]) -> Result<Vec<f64>, EvaluateError> {
+        let mut table = Vec::with_capacity(rows.len() * self.actions);
+        for row in rows {
+            let chances = self.chances.get(row);
+            let missing =
+                || EvaluateError::Data(format!("policy_{}.csv has no row {row}, which log.csv has", self.name));
+            table.extend_from_slice(chances.ok_or_else(missing)?);
+        }
+        Ok(table)
+    }
+}
+
+/// One replicate of the log.
+#[derive(Default)]
+struct Replicate {
+    rows: Vec<String>,
+    action: Vec<usize>,
+    reward: Vec<f64>,
+    propensity: Vec<f64>,
+}
+
+fn replicates(folder: &Path, actions: usize) -> Result<Vec<(String, Replicate)>, EvaluateError> {
+    let mut table = Table::open(folder, "log.csv")?;
+    let rep = table.column_if_any("rep");
+    let [row, action, reward, propensity] = ["row", "action", "reward", "propensity"].map(|name| table.column(name));
+    let (row, action, reward, propensity) = (row?, action?, reward?, propensity?);
+    let mut replicates: Vec<(String, Replicate)> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    while table.next_row()? {
+        let name = rep.map_or("0", |rep| table.text(rep)).to_owned();
+        let place = *places.entry(name.clone()).or_insert(replicates.len());
+        if place == replicates.len() {
+            replicates.push((name, Replicate::default()));
+        }
+        let (chosen, chance) = (table.whole::<usize>(action)?, table.number(propensity)?);
+        if chosen >= actions {
+            return Err(table.wrong(action, &format!("the policies have {actions} actions")));
+        }
+        if !(chance > 0.0 && chance <= 1.0) {
+            return Err(table.wrong(propensity, "a propensity is above 0 and at most 1"));
+        }
+        let replicate = &mut replicates[place].1;
+        replicate.rows.push(table.text(row).to_owned());
+        replicate.action.push(chosen);
+        replicate.reward.push(table.number(reward)?);
+        replicate.propensity.push(chance);
+    }
+    if replicates.is_empty() {
+        return Err(EvaluateError::File { file: table.file().to_owned(), problem: "it has no decisions".to_owned() });
+    }
+    Ok(replicates)
+}
+
+impl Replicate {
+    fn log(&self, actions: usize) -> Log<'_> {
+        Log { action: &self.action, reward: &self.reward, propensity: &self.propensity, actions }
+    }
+
+    /// Where the rows of this replicate stand in `contexts`.
+    fn places(&self, contexts: &Contexts) -> Result<Vec<usize>, EvaluateError> {
+        let missing = |row: &String| EvaluateError::Data(format!("context.csv has no row {row}, which log.csv has"));
+        self.rows.iter().map(|row| contexts.places.get(row).copied().ok_or_else(|| missing(row))).collect()
+    }
+}
+
+/// `context.csv`.
+struct Contexts {
+    places: BTreeMap<String, usize>,
+    /// Numbers of the occasion, row by row.
+    occasion: Vec<Vec<f64>>,
+    /// Numbers that describe the actions: for each row, for each action one of each group.
+    of_actions: Vec<Vec<f64>>,
+    groups: usize,
+    /// For each group: whether it is 0 or above everywhere, so that a logarithm may straighten it.
+    positive: Vec<bool>,
+}
+
+impl Contexts {
+    fn read(folder: &Path, actions: usize) -> Result<Contexts, EvaluateError> {
+        let mut table = Table::open(folder, "context.csv")?;
+        let row = table.column("row")?;
+        let header = table.header().to_vec();
+        let has = |name: String| header.contains(&name);
+        let prefixes: Vec<&str> = header
+            .iter()
+            .filter_map(|name| name.strip_suffix('0'))
+            .filter(|prefix| actions > 1 && (0..actions).all(|i| has(format!("{prefix}{i}"))))
+            .collect();
+        let describes = |name: &str| {
+            let prefix = name.trim_end_matches(|c: char| c.is_ascii_digit());
+            prefixes.contains(&prefix) && prefix.len() < name.len()
+        };
+        let mut of_actions = Vec::new();
+        for action in 0..actions {
+            for prefix in &prefixes {
+                of_actions.push(table.column(&format!("{prefix}{action}"))?);
+            }
+        }
+        let occasion = header.iter().filter(|name| *name != "row" && !describes(name));
+        let occasion = occasion.map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let groups = prefixes.len();
+        let (mut places, mut occasions, mut tables) = (BTreeMap::new(), Vec::new(), Vec::new());
+        while table.next_row()? {
+            let read =
+                |columns: &[_]| columns.iter().map(|column| table.number(*column)).collect::<Result<Vec<f64>, _>>();
+            if places.insert(table.text(row).to_owned(), occasions.len()).is_some() {
+                return Err(table.wrong(row, "this row stands there twice"));
+            }
+            occasions.push(read(&occasion)?);
+            tables.push(read(&of_actions)?);
+        }
+        let positive = (0..groups).map(|group| {
+            tables.iter().flat_map(|row: &Vec<f64>| row.iter().skip(group).step_by(groups)).all(|x| *x >= 0.0)
+        });
+        let positive = positive.collect();
+        Ok(Contexts { places, occasion: occasions, of_actions: tables, groups, positive })
+    }
+
+    /// Numbers of the occasion; of each group the number, its logarithm, and both less their mean over the actions.
+    fn width(&self) -> usize {
+        self.occasion.first().map_or(0, Vec::len) + self.groups * 3
+    }
+
+    fn describe(&self, row: usize, action: usize, out: &mut [f64]) {
+        let occasion = &self.occasion[row];
+        out[..occasion.len()].copy_from_slice(occasion);
+        let table = &self.of_actions[row];
+        for group in 0..self.groups {
+            let straight = |x: f64| if self.positive[group] { (x + 0.01).ln() } else { x };
+            let number = table[action * self.groups + group];
+            let others = table.iter().skip(group).step_by(self.groups);
+            let mean = others.clone().map(|x| straight(*x)).sum::<f64>() / others.count().max(1) as f64;
+            let at = occasion.len() + 3 * group;
+            out[at] = number;
+            out[at + 1] = straight(number);
+            out[at + 2] = mean;
+        }
+    }
+}

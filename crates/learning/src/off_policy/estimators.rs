@@ -1,0 +1,261 @@
+//! Value of a policy by importance weights, by a reward model, and by both.
+
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::{CrossFit, Log, OffPolicyError};
+
+/// With w = policy / propensity of the logged action, q the model's reward, and q(π) the policy's mean of q:
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Estimator {
+    /// mean(w r). Horvitz and Thompson (1952).
+    Ips,
+    /// sum(w r) / sum(w). Swaminathan and Joachims (2015).
+    Snips,
+    /// mean(q(π)).
+    Dm,
+    /// mean(q(π) + w (r - q)). Dudík, Langford and Li (2011).
+    Dr,
+    /// mean(q(π)) + sum(w (r - q)) / sum(w).
+    Sndr,
+    /// DR where w is at most a bound, the model alone above it. Wang, Agarwal and Dudík (2017); the bound is the one
+    /// with the least mean square error that the log shows.
+    SwitchDr,
+    /// DR with its weights shrunk to w λ / (w² + λ), λ chosen in the same way. Su et al. (2020).
+    DrOs,
+}
+
+impl Estimator {
+    pub const ALL: [Estimator; 7] = [
+        Estimator::Ips,
+        Estimator::Snips,
+        Estimator::Dm,
+        Estimator::Dr,
+        Estimator::Sndr,
+        Estimator::SwitchDr,
+        Estimator::DrOs,
+    ];
+
+    /// As prediction files write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Estimator::Ips => "ips",
+            Estimator::Snips => "snips",
+            Estimator::Dm => "dm",
+            Estimator::Dr => "dr",
+            Estimator::Sndr => "sndr",
+            Estimator::SwitchDr => "switch-dr",
+            Estimator::DrOs => "dr-os",
+        }
+    }
+}
+
+/// What the intervals are to hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Intervals {
+    /// Probability with which they hold it, such as 0.95.
+    pub level: f64,
+    /// True: the value for people like those of the log. False: for the very occasions of the log, so that chance is
+    /// only in what was chosen; narrower where a model explains the occasions.
+    pub population: bool,
+}
+
+/// Value in the reward's unit per decision, and its interval.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Estimate {
+    pub estimator: Estimator,
+    pub value: f64,
+    pub low: f64,
+    pub high: f64,
+    /// n terms whose mean is the value to first order; [`super::gate`] compares policies row by row with them.
+    pub terms: Vec<f64>,
+}
+
+/// All estimators for `policy` (n × actions probabilities, row by row).
+///
+/// # Errors
+/// `Length`, `Row`, `Empty`; `NoOverlap` if no logged action has a weight.
+pub fn estimate(
+    log: &Log<'_>,
+    policy: &[f64],
+    model: &CrossFit,
+    intervals: &Intervals,
+) -> Result<Vec<Estimate>, OffPolicyError> {
+    log.check()?;
+    log.check_policy(policy)?;
+    super::length("the model", model.predicted.len(), policy.len())?;
+    if !(intervals.level > 0.0 && intervals.level < 1.0) {
+        return Err(OffPolicyError::Settings("the level of an interval is between 0 and 1"));
+    }
+    let parts = Parts::new(log, policy, model)?;
+    Ok(Estimator::ALL.iter().map(|estimator| parts.estimate(*estimator, intervals)).collect())
+}
+
+/// What all estimators are made of, an entry for each row.
+struct Parts<'a> {
+    reward: &'a [f64],
+    weight: Vec<f64>,
+    /// Model's reward of the logged action.
+    logged: Vec<f64>,
+    /// Model's reward under the policy.
+    model: Vec<f64>,
+    /// Standard error of the mean of `model` that comes from the model's own uncertainty.
+    model_error: f64,
+    /// Student's quantiles have so many degrees of freedom: the effective number of weights, less one.
+    freedom: f64,
+}
+
+impl<'a> Parts<'a> {
+    fn new(log: &Log<'a>, policy: &[f64], model: &CrossFit) -> Result<Parts<'a>, OffPolicyError> {
+        let rows = policy.chunks_exact(log.actions).zip(model.predicted.chunks_exact(log.actions));
+        let means = rows.map(|(policy, predicted)| policy.iter().zip(predicted).map(|(p, q)| p * q).sum()).collect();
+        let at = |table: &[f64], row: usize| table[row * log.actions + log.action[row]];
+        let weight: Vec<f64> = (0..log.rows()).map(|row| at(policy, row) / log.propensity[row]).collect();
+        let (sum, squares) = (weight.iter().sum::<f64>(), weight.iter().map(|w| w * w).sum::<f64>());
+        if sum <= 0.0 {
+            return Err(OffPolicyError::NoOverlap);
+        }
+        Ok(Parts {
+            reward: log.reward,
+            logged: (0..log.rows()).map(|row| at(&model.predicted, row)).collect(),
+            model: means,
+            model_error: model.error(policy),
+            freedom: (sum * sum / squares - 1.0).clamp(2.0, 1e6),
+            weight,
+        })
+    }
+
+    fn rows(&self) -> f64 {
+        self.weight.len() as f64
+    }
+
+    fn residual(&self, row: usize) -> f64 {
+        self.reward[row] - self.logged[row]
+    }
+
+    fn terms(&self, of: impl Fn(usize) -> f64) -> Vec<f64> {
+        (0..self.weight.len()).map(of).collect()
+    }
+
+    fn estimate(&self, estimator: Estimator, intervals: &Intervals) -> Estimate {
+        match estimator {
+            Estimator::Ips => {
+                let terms = self.terms(|i| self.weight[i] * self.reward[i]);
+                let value = mean(&terms);
+                // Given the occasion, only what the model cannot foresee of the choice is chance.
+                self.finish(estimator, value, terms, 0.0, self.model_part(intervals), intervals)
+            }
+            Estimator::Snips => {
+                let (sum, earned) = self.sums(|i| self.reward[i]);
+                let value = earned / sum;
+                let scale = self.rows() / sum;
+                let terms = self.terms(|i| value + scale * self.weight[i] * (self.reward[i] - value));
+                self.finish(estimator, value, terms, 0.0, self.model_part(intervals), intervals)
+            }
+            Estimator::Dm => {
+                let correction = self.terms(|i| self.weight[i] * self.residual(i));
+                let bias = unruled(&correction).hypot(self.model_error);
+                let spare = if intervals.population { 0.0 } else { variance(&self.model) };
+                self.finish(estimator, mean(&self.model), self.model.clone(), bias, spare, intervals)
+            }
+            Estimator::Dr => self.doubly(estimator, |w| w, intervals),
+            Estimator::Sndr => {
+                let (sum, missed) = self.sums(|i| self.residual(i));
+                let (model, shift) = (mean(&self.model), missed / sum);
+                let scale = self.rows() / sum;
+                let terms = self.terms(|i| self.model[i] + shift + scale * self.weight[i] * (self.residual(i) - shift));
+                self.finish(estimator, model + shift, terms, 0.0, self.model_part(intervals), intervals)
+            }
+            Estimator::SwitchDr => {
+                let bound = self.choose(|bound| move |w: f64| if w <= bound { w } else { 0.0 });
+                self.doubly(estimator, |w| if w <= bound { w } else { 0.0 }, intervals)
+            }
+            Estimator::DrOs => {
+                let bound = self.choose(|bound| move |w: f64| shrink(w, bound));
+                self.doubly(estimator, |w| shrink(w, bound), intervals)
+            }
+        }
+    }
+
+    fn sums(&self, of: impl Fn(usize) -> f64) -> (f64, f64) {
+        let weighted = (0..self.weight.len()).map(|i| self.weight[i] * of(i)).sum();
+        (self.weight.iter().sum(), weighted)
+    }
+
+    /// Variance between occasions, which is no chance when the occasions are given.
+    fn model_part(&self, intervals: &Intervals) -> f64 {
+        if intervals.population { 0.0 } else { variance(&self.model) }
+    }
+
+    /// DR with its weights changed; what the change leaves out is allowed for as bias.
+    fn doubly(&self, estimator: Estimator, change: impl Fn(f64) -> f64, intervals: &Intervals) -> Estimate {
+        let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
+        let left_out = self.terms(|i| (self.weight[i] - change(self.weight[i])) * self.residual(i));
+        let bias = if left_out.iter().all(|term| *term == 0.0) { 0.0 } else { unruled(&left_out) };
+        self.finish(estimator, mean(&terms), terms, bias, self.model_part(intervals), intervals)
+    }
+
+    /// Of bounds between half and the largest weight, the one with the least variance and square of bias together.
+    fn choose<C: Fn(f64) -> f64>(&self, change: impl Fn(f64) -> C) -> f64 {
+        let most = self.weight.iter().copied().fold(0.0, f64::max);
+        let mut best = (f64::INFINITY, most);
+        for step in 0..=BOUNDS {
+            let bound = most * libm::pow(0.5 / most.max(1.0), f64::from(step) / f64::from(BOUNDS));
+            let change = change(bound);
+            let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
+            let left_out = self.terms(|i| (self.weight[i] - change(self.weight[i])) * self.residual(i));
+            let noise = variance(&left_out) / self.rows();
+            // The omitted part shows the bias with noise; less than the noise itself cannot be ruled out.
+            let bias = libm::pow(mean(&left_out), 2.0).max(noise);
+            let error = variance(&terms) / self.rows() + bias;
+            if error < best.0 {
+                best = (error, bound);
+            }
+        }
+        best.1
+    }
+
+    /// `bias` widens the interval as a further standard error; `spare` is variance of the terms that is no chance.
+    fn finish(
+        &self,
+        estimator: Estimator,
+        value: f64,
+        terms: Vec<f64>,
+        bias: f64,
+        spare: f64,
+        intervals: &Intervals,
+    ) -> Estimate {
+        // A model explains part of the terms' variance, never more than nine tenths for sure.
+        let spread = variance(&terms);
+        let chance = (spread - spare).max(0.1 * spread) / self.rows();
+        let quantile = quantile(intervals.level, self.freedom);
+        let half = quantile * (chance + bias * bias).sqrt();
+        Estimate { estimator, value, low: value - half, high: value + half, terms }
+    }
+}
+
+const BOUNDS: u32 = 24;
+
+fn shrink(weight: f64, bound: f64) -> f64 {
+    let bound = bound * bound;
+    if weight == 0.0 { 0.0 } else { weight * bound / (weight * weight + bound) }
+}
+
+/// How far off a mean of `terms` may be from 0: its size, or its standard error if that is larger.
+fn unruled(terms: &[f64]) -> f64 {
+    mean(terms).abs().max((variance(terms) / terms.len() as f64).sqrt())
+}
+
+/// Two-sided.
+pub(super) fn quantile(level: f64, freedom: f64) -> f64 {
+    StudentsT::new(0.0, 1.0, freedom).map_or(1.96, |student| student.inverse_cdf(0.5 + level / 2.0))
+}
+
+pub(super) fn mean(terms: &[f64]) -> f64 {
+    terms.iter().sum::<f64>() / terms.len().max(1) as f64
+}
+
+/// With the divisor n - 1; 0 for one term.
+pub(super) fn variance(terms: &[f64]) -> f64 {
+    let mean = mean(terms);
+    terms.iter().map(|term| (term - mean) * (term - mean)).sum::<f64>() / (terms.len().max(2) - 1) as f64
+}

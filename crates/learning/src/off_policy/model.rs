@@ -1,0 +1,271 @@
+//! Rewards predicted for every action of every row, by a model that has not seen the row: ridge regression with
+//! weights shared over the actions' features and a level for each action, logistic when rewards are 0 or 1.
+//!
+//! Cross-fitting keeps the errors of the model apart from the rewards they are compared with (Chernozhukov et al.
+//! 2018). How far levels and weights are shrunk is chosen by the likelihood of the rows left out.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::{Log, OffPolicyError};
+
+/// Features of (row, action), `width` of them, written into the slice.
+pub struct Description<'a> {
+    pub width: usize,
+    pub of: &'a dyn Fn(usize, usize, &mut [f64]),
+}
+
+/// Predictions for each row and action, each by a model that has not seen the row.
+#[derive(Clone, Debug)]
+pub struct CrossFit {
+    /// n × actions, row by row.
+    pub predicted: Vec<f64>,
+    /// Squared standard error of the mean prediction for actions chosen evenly.
+    even_error: f64,
+}
+
+/// Strengths of shrinkage that are tried: for weights, and for levels.
+const SHRINKAGE: [(f64, f64); 6] = [(1.0, 2.0), (1.0, 10.0), (1.0, 50.0), (20.0, 10.0), (20.0, 50.0), (20.0, 400.0)];
+
+/// Fits `folds` models, each without its part of the rows (rows i with i % folds = part), and predicts those.
+///
+/// # Errors
+/// `Length`, `Row`, `Empty`; `Settings` for fewer than two folds; `NoModel`.
+pub fn cross_fit(log: &Log<'_>, description: &Description<'_>, folds: usize) -> Result<CrossFit, OffPolicyError> {
+    log.check()?;
+    if folds < 2 {
+        return Err(OffPolicyError::Settings("cross-fitting needs two folds or more"));
+    }
+    let design = Design::new(log, description);
+    let mut best: Option<(f64, Vec<Fit>)> = None;
+    for (weights, levels) in SHRINKAGE {
+        let fits = (0..folds)
+            .map(|fold| design.fit(&|row| row % folds != fold, weights, levels))
+            .collect::<Result<Vec<Fit>, _>>()?;
+        let loss: f64 = (0..log.rows()).map(|row| design.loss(&fits[row % folds], row)).sum();
+        if best.as_ref().is_none_or(|best| loss < best.0) {
+            best = Some((loss, fits));
+        }
+    }
+    let (_, fits) = best.ok_or(OffPolicyError::NoModel)?;
+    let mut predicted = vec![0.0; log.rows() * log.actions];
+    let mut features = vec![0.0; description.width];
+    for row in 0..log.rows() {
+        for action in 0..log.actions {
+            (description.of)(row, action, &mut features);
+            design.scale(&mut features);
+            predicted[row * log.actions + action] = design.predict(&fits[row % folds], &features, action);
+        }
+    }
+    let even_error = fits.iter().map(|fit| fit.mean_error).sum::<f64>() / fits.len() as f64;
+    Ok(CrossFit { predicted, even_error })
+}
+
+impl CrossFit {
+    /// Predictions that were made elsewhere, n × actions; each is to come from a model that has not seen its row.
+    pub fn given(predicted: Vec<f64>) -> CrossFit {
+        CrossFit { predicted, even_error: 0.0 }
+    }
+
+    /// Standard error of a policy's mean prediction. The level of all predictions is the part that averaging over rows
+    /// does not take away; the rest is seen by the correction terms.
+    pub(super) fn error(&self, _policy: &[f64]) -> f64 {
+        self.even_error.sqrt()
+    }
+}
+
+/// The logged rows as the model sees them.
+struct Design<'a> {
+    log: &'a Log<'a>,
+    width: usize,
+    /// Of the logged actions, scaled, row by row.
+    features: Vec<f64>,
+    centre: Vec<f64>,
+    spread: Vec<f64>,
+    logistic: bool,
+    /// Rewards are moved and scaled by these when the link is the identity.
+    level: f64,
+    unit: f64,
+}
+
+struct Fit {
+    weights: Vec<f64>,
+    intercept: f64,
+    levels: Vec<f64>,
+    mean_error: f64,
+}
+
+impl<'a> Design<'a> {
+    fn new(log: &'a Log<'a>, description: &Description<'_>) -> Design<'a> {
+        let width = description.width;
+        let mut features = vec![0.0; log.rows() * width];
+        for row in 0..log.rows() {
+            (description.of)(row, log.action[row], &mut features[row * width..(row + 1) * width]);
+        }
+        features.iter_mut().for_each(|x| *x = if x.is_finite() { *x } else { 0.0 });
+        let rows = log.rows() as f64;
+        let (mut centre, mut spread) = (vec![0.0; width], vec![0.0; width]);
+        for row in features.chunks_exact(width.max(1)) {
+            centre.iter_mut().zip(row).for_each(|(centre, x)| *centre += x / rows);
+        }
+        for row in features.chunks_exact(width.max(1)) {
+            spread.iter_mut().zip(row.iter().zip(&centre)).for_each(|(s, (x, c))| *s += (x - c) * (x - c) / rows);
+        }
+        spread.iter_mut().for_each(|s| *s = if *s > 1e-12 { s.sqrt() } else { f64::INFINITY });
+        let logistic = log.reward.iter().all(|reward| *reward == 0.0 || *reward == 1.0);
+        let level = super::estimators::mean(log.reward);
+        let unit = super::estimators::variance(log.reward).sqrt();
+        let unit = if unit > 1e-12 { unit } else { 1.0 };
+        let mut design = Design { log, width, features: Vec::new(), centre, spread, logistic, level, unit };
+        features.chunks_exact_mut(width.max(1)).for_each(|row| design.scale(row));
+        design.features = features;
+        design
+    }
+
+    /// In standard deviations from the mean of the log, at most 4: what the log never saw is not extrapolated far.
+    fn scale(&self, features: &mut [f64]) {
+        for (x, (centre, spread)) in features.iter_mut().zip(self.centre.iter().zip(&self.spread)) {
+            *x = if x.is_finite() { ((*x - centre) / spread).clamp(-4.0, 4.0) } else { 0.0 };
+        }
+    }
+
+    fn row(&self, row: usize) -> &[f64] {
+        &self.features[row * self.width..(row + 1) * self.width]
+    }
+
+    fn reward(&self, row: usize) -> f64 {
+        if self.logistic { self.log.reward[row] } else { (self.log.reward[row] - self.level) / self.unit }
+    }
+
+    fn score(fit: &Fit, features: &[f64], action: usize) -> f64 {
+        fit.intercept + fit.levels[action] + fit.weights.iter().zip(features).map(|(w, x)| w * x).sum::<f64>()
+    }
+
+    fn link(&self, score: f64) -> f64 {
+        if self.logistic { 1.0 / (1.0 + libm::exp(-score.clamp(-30.0, 30.0))) } else { score }
+    }
+
+    fn predict(&self, fit: &Fit, features: &[f64], action: usize) -> f64 {
+        let predicted = self.link(Self::score(fit, features, action));
+        if self.logistic { predicted } else { self.level + self.unit * predicted }
+    }
+
+    fn loss(&self, fit: &Fit, row: usize) -> f64 {
+        let (predicted, reward) = (self.link(Self::score(fit, self.row(row), self.log.action[row])), self.reward(row));
+        if self.logistic {
+            let predicted = predicted.clamp(1e-9, 1.0 - 1e-9);
+            -reward * libm::log(predicted) - (1.0 - reward) * libm::log(1.0 - predicted)
+        } else {
+            (reward - predicted) * (reward - predicted)
+        }
+    }
+
+    /// Newton's steps. The levels are eliminated first, as each row has but one: a small system remains.
+    fn fit(&self, used: &dyn Fn(usize) -> bool, weights: f64, levels: f64) -> Result<Fit, OffPolicyError> {
+        let size = self.width + 1;
+        let mut fit = Fit {
+            weights: vec![0.0; self.width],
+            intercept: 0.0,
+            levels: vec![0.0; self.log.actions],
+            mean_error: 0.0,
+        };
+        for _ in 0..if self.logistic { 12 } else { 1 } {
+            let mut system = System::new(size, self.log.actions);
+            for row in (0..self.log.rows()).filter(|row| used(*row)) {
+                let action = self.log.action[row];
+                let predicted = self.link(Self::score(&fit, self.row(row), action));
+                let curvature = if self.logistic { (predicted * (1.0 - predicted)).max(1e-6) } else { 1.0 };
+                system.add(self.row(row), action, curvature, self.reward(row) - predicted);
+            }
+            system.shrink(&fit, weights, levels);
+            let (step, step_levels, mean_error) = system.solve().ok_or(OffPolicyError::NoModel)?;
+            fit.weights.iter_mut().zip(step.iter()).for_each(|(w, step)| *w += step);
+            fit.intercept += step[self.width];
+            fit.levels.iter_mut().zip(&step_levels).for_each(|(level, step)| *level += step);
+            let slope = if self.logistic { self.level * (1.0 - self.level) } else { self.unit };
+            fit.mean_error = mean_error * slope * slope;
+            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-8) {
+                break;
+            }
+        }
+        if fit.weights.iter().chain(&fit.levels).chain([&fit.intercept]).all(|w| w.is_finite()) {
+            Ok(fit)
+        } else {
+            Err(OffPolicyError::NoModel)
+        }
+    }
+}
+
+/// Normal equations with a diagonal block for the levels.
+struct System {
+    dense: DMatrix<f64>,
+    side: DVector<f64>,
+    /// For each action: its curvature, its right-hand side, and its products with the dense part.
+    levels: Vec<(f64, f64, Vec<f64>)>,
+}
+
+impl System {
+    fn new(size: usize, actions: usize) -> System {
+        System {
+            dense: DMatrix::zeros(size, size),
+            side: DVector::zeros(size),
+            levels: vec![(0.0, 0.0, vec![0.0; size]); actions],
+        }
+    }
+
+    fn add(&mut self, features: &[f64], action: usize, curvature: f64, residual: f64) {
+        let last = features.len();
+        let at = |i: usize| if i == last { 1.0 } else { features[i] };
+        let level = &mut self.levels[action];
+        level.0 += curvature;
+        level.1 += residual;
+        for i in 0..=last {
+            let scaled = curvature * at(i);
+            level.2[i] += scaled;
+            self.side[i] += residual * at(i);
+            for j in 0..=i {
+                self.dense[(i, j)] += scaled * at(j);
+            }
+        }
+    }
+
+    fn shrink(&mut self, fit: &Fit, weights: f64, levels: f64) {
+        let last = fit.weights.len();
+        for (i, weight) in fit.weights.iter().enumerate() {
+            self.dense[(i, i)] += weights;
+            self.side[i] -= weights * weight;
+        }
+        // The intercept is free but for what keeps the system regular.
+        self.dense[(last, last)] += 1e-6;
+        for (level, value) in self.levels.iter_mut().zip(&fit.levels) {
+            level.0 += levels;
+            level.1 -= levels * value;
+        }
+    }
+
+    /// Step of the dense part (weights, intercept), of the levels, and the variance of the intercept.
+    fn solve(mut self) -> Option<(DVector<f64>, Vec<f64>, f64)> {
+        let size = self.side.len();
+        for (curvature, side, products) in &self.levels {
+            for i in 0..size {
+                self.side[i] -= products[i] * side / curvature;
+                for j in 0..=i {
+                    self.dense[(i, j)] -= products[i] * products[j] / curvature;
+                }
+            }
+        }
+        for i in 0..size {
+            for j in 0..i {
+                self.dense[(j, i)] = self.dense[(i, j)];
+            }
+        }
+        let factor = self.dense.cholesky()?;
+        let step = factor.solve(&self.side);
+        let mut unit = DVector::zeros(size);
+        unit[size - 1] = 1.0;
+        let variance = factor.solve(&unit)[size - 1];
+        let levels = self.levels.iter().map(|(curvature, side, products)| {
+            (side - products.iter().zip(step.iter()).map(|(p, s)| p * s).sum::<f64>()) / curvature
+        });
+        Some((step.clone(), levels.collect(), variance.max(0.0)))
+    }
+}
