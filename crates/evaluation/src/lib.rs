@@ -5,11 +5,14 @@ mod churn;
 pub mod cli;
 mod error;
 mod files;
+mod fraud;
 mod ltv;
-mod purchases;
+mod metric_anomaly;
 mod nba;
 mod obd;
 mod ope;
+mod purchases;
+mod table_anomaly;
 mod tasks;
 pub mod train;
 

@@ -45,9 +45,14 @@ pub const TASKS: &[Task] = &[
         about: "probability that a customer buys nothing in the days ahead",
         evaluate: churn::evaluate,
     },
+    Task {
         name: "nba",
         about: "next best action, decision by decision; --protocol: on standard input and output",
         evaluate: crate::nba::evaluate,
+    },
     Task { name: "ope", about: "what other policies would have earned, from a log", evaluate: crate::ope::evaluate },
     Task { name: "obd", about: "the same, from a log of clicks by item and position", evaluate: crate::obd::evaluate },
+    crate::fraud::TASK,
+    crate::metric_anomaly::TASK,
+    crate::table_anomaly::TASK,
 ];

@@ -1,8 +1,10 @@
 //! Models: arrays in, numbers out. No I/O, no clock; chance comes from a seed.
 
-pub mod life;
-pub mod churn;
-pub mod numeric;
-pub mod value;
+pub mod anomaly;
 pub mod bandit;
+pub mod boosting;
+pub mod churn;
+pub mod life;
+pub mod numeric;
 pub mod off_policy;
+pub mod value;
