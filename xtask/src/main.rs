@@ -1,8 +1,9 @@
-//! What people who work on Hunch run: `cargo xtask setup | demo | test | check | sim | fuzz`.
+//! What people who work on Hunch run: `cargo xtask setup | demo | test | check | sim | fuzz | contract`.
 //!
 //! Everything said goes to standard error, so that the demo's standard output stays its own.
 
 mod check;
+mod contract;
 mod demo;
 mod fuzz;
 mod graph;
@@ -30,6 +31,9 @@ cargo xtask <command>
   fuzz [--seconds N] [--target NAME]
                       every reader of bytes from outside, guided by coverage;
                       ten minutes for each reader if nothing is said
+  contract [--examples N] [--seed S]
+                      everything the OpenAPI document allows, and much that it
+                      does not, asked of a running programme by schemathesis
 ";
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         "check" => check::command(rest),
         "sim" => sim::command(rest),
         "fuzz" => fuzz::command(rest),
+        "contract" => contract::command(rest),
         "" | "help" | "--help" | "-h" => {
             eprint!("{USAGE}");
             return ExitCode::from(u8::from(command.is_empty()) * 2);

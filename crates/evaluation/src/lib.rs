@@ -3,17 +3,22 @@
 
 mod churn;
 pub mod cli;
+mod demand;
 mod error;
 mod files;
 mod fraud;
+mod lmsr;
 mod ltv;
 mod metric_anomaly;
 mod nba;
 mod obd;
 mod ope;
+mod opinions;
 mod purchases;
+mod recs;
 mod table_anomaly;
 mod tasks;
 pub mod train;
+mod winprob;
 
 pub use error::EvaluateError;

@@ -55,4 +55,8 @@ pub const TASKS: &[Task] = &[
     crate::fraud::TASK,
     crate::metric_anomaly::TASK,
     crate::table_anomaly::TASK,
+    crate::demand::TASK,
+    crate::winprob::TASK,
+    crate::recs::TASK,
+    crate::lmsr::TASK,
 ];

@@ -11,13 +11,13 @@ mod stream;
 pub use market::{
     BookTop, EventReport, FeeRule, MarketQuery, MarketReport, MarketResult, MarketStatus, PriceBand, SeriesReport,
 };
-pub use order::{NewOrder, OrderReport, RefusalClass, SubmitOutcome};
+pub use order::{NewOrder, OrderReport, RefusalClass, SubmitOutcome, Turn};
 pub use portfolio::{CashReport, ExchangePosition, FillReport, SettlementReport};
 pub use stream::{ExchangeStream, LifecycleKind, StreamEvent};
 
 use async_trait::async_trait;
 use hunch_kernel::{EventTicker, MarketTicker};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 /// Part of an exchange where cash must lie for its markets.
@@ -53,10 +53,16 @@ pub enum ExchangeError {
     Malformed(String),
 }
 
+/// No request waits longer for its answer. What an exchange has not taken by then and a little, it never takes.
+pub const ANSWER_MAX: SignedDuration = SignedDuration::from_secs(10);
+
 #[async_trait]
 pub trait Exchange: Send + Sync + 'static {
-    /// Sends one immediate-or-cancel order. Never repeats by itself.
-    async fn submit(&self, order: &NewOrder) -> SubmitOutcome;
+    /// Waits until one more order may be sent. `None`: that would take too long, and nothing happened.
+    async fn turn(&self) -> Option<Turn>;
+
+    /// Sends one immediate-or-cancel order, at once. Never repeats by itself.
+    async fn submit(&self, order: &NewOrder, turn: Turn) -> SubmitOutcome;
 
     /// Looks for an order of ours by its client order id among those of `ticker` sent after `sent_after` (wall
     /// time). `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`].

@@ -17,6 +17,18 @@ pub struct NewOrder {
     pub exchange_shard: ExchangeShard,
 }
 
+/// Room for one order within the exchange's limits on how many we may send. Whoever has it need not wait any more, so
+/// what must be true at the moment of sending is asked between taking it and spending it.
+#[derive(Debug)]
+pub struct Turn(());
+
+impl Turn {
+    /// For exchanges only.
+    pub fn granted() -> Turn {
+        Turn(())
+    }
+}
+
 /// What is known after sending an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubmitOutcome {

@@ -30,7 +30,7 @@ pub fn purchase(body: &[u8]) -> Result<PurchaseRequest, Problem> {
 /// The problem that the whole batch would be answered with.
 pub fn batch(body: &[u8]) -> Result<Vec<Result<PurchaseRequest, Problem>>, Problem> {
     let batch = json::parse::<PurchaseBatch>(&headers(), body)?;
-    Ok(batch.purchases.into_iter().map(|one| one.into_request(TerminalId(Uuid::nil()))).collect())
+    Ok(batch.purchases.into_iter().map(|one| one.0.into_request(TerminalId(Uuid::nil()))).collect())
 }
 
 /// A relay's call: the market and the outcome it names, if its signature holds.

@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: the same key gets the first answer for thirty days; the same key with another body is refused.
 //!
-//! What a key protects has its effect once by itself (an order is named by its quote), so a request whose process died
-//! before the answer was kept is simply carried out again.
+//! A key is claimed for its request before any work is done. What a key protects has its effect once by itself (an order
+//! is named by its quote), so the same request is simply carried out again while there is no answer yet: its process
+//! may have died, or the first one may still be at it.
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -10,6 +11,7 @@ use hunch_kernel::MemberId;
 use jiff::{SignedDuration, Timestamp};
 use jiff_sqlx::ToSqlx;
 use ring::digest::{SHA256, digest};
+use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
 
 use crate::app::App;
@@ -46,8 +48,14 @@ pub(crate) async fn once(
 ) -> Result<Response<Body>, Problem> {
     let Some(key) = key else { return Ok(finish(work.await)) };
     let request = digest(&SHA256, body).as_ref().to_vec();
-    if let Some(first) = find(&app.pool, owner, &key).await.map_err(|e| Problem::storage(&e))? {
-        return first.answer(route, &request);
+    let now = app.clocks.business.now();
+    let claim = claim(&app.pool, owner, &key, route, &request, now).await.map_err(|e| Problem::storage(&e))?;
+    if claim.route != route || claim.request != request {
+        let sentence = "this Idempotency-Key was used with another request; use a new key for each new request";
+        return Err(Problem::new(ProblemKind::KeyReused, sentence));
+    }
+    if let Some(first) = claim.answer {
+        return Ok(first.kept());
     }
     let done = work.await;
     let (status, answer) = match &done {
@@ -60,12 +68,10 @@ pub(crate) async fn once(
     if status == 429 || status >= 500 {
         return Ok(finish(done));
     }
-    let now = app.clocks.business.now();
-    let first = FirstAnswer { route: route.to_owned(), request: request.clone(), status, body: answer };
-    keep(&app.pool, owner, &key, &first, now).await.map_err(|e| Problem::storage(&e))?;
-    // Someone with the same key may have been quicker: everybody gets what was kept.
-    match find(&app.pool, owner, &key).await.map_err(|e| Problem::storage(&e))? {
-        Some(kept) => kept.answer(route, &request),
+    let first = FirstAnswer { status, body: answer };
+    // The same request may have been quicker elsewhere: everybody gets what was kept.
+    match keep(&app.pool, owner, &key, &first).await.map_err(|e| Problem::storage(&e))? {
+        Some(kept) => Ok(kept.kept()),
         None => Ok(finish(done)),
     }
 }
@@ -85,59 +91,80 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     response
 }
 
-struct FirstAnswer {
+/// What a key stands for.
+struct Claim {
     route: String,
     request: Vec<u8>,
+    /// None while the work goes on, or ended without an answer worth keeping.
+    answer: Option<FirstAnswer>,
+}
+
+struct FirstAnswer {
     status: u16,
     body: Vec<u8>,
 }
 
 impl FirstAnswer {
-    fn answer(self, route: &str, request: &[u8]) -> Result<Response<Body>, Problem> {
-        if self.route != route || self.request != request {
-            let sentence = "this Idempotency-Key was used with another request; use a new key for each new request";
-            return Err(Problem::new(ProblemKind::KeyReused, sentence));
-        }
+    fn kept(self) -> Response<Body> {
         let mut response = json(StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK), self.body);
         response.headers_mut().insert("idempotency-first-answer", HeaderValue::from_static("kept"));
-        Ok(response)
+        response
     }
 }
 
-async fn find(pool: &PgPool, owner: MemberId, key: &str) -> Result<Option<FirstAnswer>, sqlx::Error> {
+fn answer(row: &PgRow) -> Result<Option<FirstAnswer>, sqlx::Error> {
+    let (status, body): (Option<i16>, Option<Vec<u8>>) = (row.try_get("status")?, row.try_get("body")?);
+    Ok(status.zip(body).map(|(status, body)| FirstAnswer { status: status as u16, body }))
+}
+
+/// Claims the key for this request, or says whose it is.
+async fn claim(
+    pool: &PgPool,
+    owner: MemberId,
+    key: &str,
+    route: &str,
+    request: &[u8],
+    now: Timestamp,
+) -> Result<Claim, sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO http.first_answer (owner, key, route, request, made_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT ON CONSTRAINT first_answer_once DO NOTHING",
+    )
+    .bind(owner.0)
+    .bind(key)
+    .bind(route)
+    .bind(request)
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await?;
     let row = sqlx::query("SELECT route, request, status, body FROM http.first_answer WHERE owner = $1 AND key = $2")
         .bind(owner.0)
         .bind(key)
-        .fetch_optional(pool)
+        .fetch_one(pool)
         .await?;
-    row.map(|r| {
-        let status: i16 = r.try_get(2)?;
-        Ok(FirstAnswer { route: r.try_get(0)?, request: r.try_get(1)?, status: status as u16, body: r.try_get(3)? })
-    })
-    .transpose()
+    Ok(Claim { route: row.try_get("route")?, request: row.try_get("request")?, answer: answer(&row)? })
 }
 
+/// Keeps the answer unless there is one, and gives the one that was kept.
 async fn keep(
     pool: &PgPool,
     owner: MemberId,
     key: &str,
     first: &FirstAnswer,
-    now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO http.first_answer (owner, key, route, request, status, body, made_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT ON CONSTRAINT first_answer_once DO NOTHING",
-    )
-    .bind(owner.0)
-    .bind(key)
-    .bind(&first.route)
-    .bind(&first.request)
-    .bind(first.status as i16)
-    .bind(&first.body)
-    .bind(now.to_sqlx())
-    .execute(pool)
-    .await?;
-    Ok(())
+) -> Result<Option<FirstAnswer>, sqlx::Error> {
+    sqlx::query("UPDATE http.first_answer SET status = $3, body = $4 WHERE owner = $1 AND key = $2 AND status IS NULL")
+        .bind(owner.0)
+        .bind(key)
+        .bind(first.status as i16)
+        .bind(&first.body)
+        .execute(pool)
+        .await?;
+    let row = sqlx::query("SELECT status, body FROM http.first_answer WHERE owner = $1 AND key = $2")
+        .bind(owner.0)
+        .bind(key)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.map(|row| answer(&row)).transpose()?.flatten())
 }
 
 /// Forgets first answers that are older than thirty days.

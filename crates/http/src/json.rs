@@ -4,7 +4,11 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
 
 use crate::problem::{Problem, ProblemKind};
 
@@ -38,7 +42,30 @@ pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> R
     if holds_nul(bytes) {
         return Err(Problem::new(ProblemKind::BadJson, "text must not hold the character U+0000"));
     }
-    serde_json::from_slice(bytes).map_err(|e| Problem::new(ProblemKind::BadJson, e.to_string()))
+    let parsed = serde_json::from_slice::<Object<T>>(bytes);
+    parsed.map(|Object(body)| body).map_err(|e| Problem::new(ProblemKind::BadJson, e.to_string()))
+}
+
+/// What is written as a JSON object. A derived reader also takes an array of the fields in their order, and then a
+/// field more or less goes unnoticed.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<T>, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Fields(PhantomData))
+    }
 }
 
 /// Whether a string of this JSON holds U+0000, which no text column can keep: an escape that is not itself escaped.
@@ -50,7 +77,22 @@ fn holds_nul(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::holds_nul;
+    use super::{Object, holds_nul};
+    use serde::Deserialize;
+
+    #[derive(Deserialize, Debug, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Limits {
+        day: Option<i64>,
+    }
+
+    #[test]
+    fn an_array_is_not_an_object() {
+        let read = |text: &str| serde_json::from_str::<Vec<Object<Limits>>>(text).map_err(|e| e.to_string());
+        assert_eq!(read(r#"[{"day": 5}, {}]"#).unwrap().len(), 2);
+        assert!(read("[[5]]").err().unwrap().contains("expected an object"));
+        assert!(read(r#"[{"dya": 5}]"#).err().unwrap().contains("dya"));
+    }
 
     #[test]
     fn only_the_character_counts_not_the_text_about_it() {

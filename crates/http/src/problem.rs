@@ -358,6 +358,7 @@ impl From<hunch_trading::StakeRefusal> for Problem {
             R::Paused => ProblemKind::StakingPaused,
             R::Busy => ProblemKind::Busy,
             R::Unavailable => ProblemKind::Unavailable,
+            R::Unknown => ProblemKind::Timeout,
         };
         Problem::new(kind, refusal.to_string())
     }

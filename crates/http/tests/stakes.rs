@@ -151,8 +151,17 @@ async fn a_key_has_one_effect_and_one_answer() {
     assert_eq!(kind(&refused), (404, "/problems/unknown-quote"));
     assert_eq!(send("k2", json!({"quote": Uuid::nil()})).await.body, refused.body);
     assert_eq!(kind(&send("", json!({"quote": second})).await), (422, "/problems/invalid"));
+    // At the same moment under one key: one of them has an effect, and the other is told.
+    let third = quote(&service, &token, "yes", 50).await.body["quote"].clone();
+    let (one, other) = tokio::join!(send("k3", json!({"quote": second})), send("k3", json!({"quote": third})));
+    let mut told = [one.status, other.status];
+    told.sort_unstable();
+    assert_eq!(told, [201, 422]);
+    let orders: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM trading.orders").fetch_one(service.db.app()).await.unwrap();
+    assert_eq!(orders, 2);
     let swept = service.clock.now() + SignedDuration::from_hours(24 * 31);
-    assert_eq!(hunch_http::sweep_first_answers(service.db.app(), swept).await.unwrap(), 2);
+    assert_eq!(hunch_http::sweep_first_answers(service.db.app(), swept).await.unwrap(), 3);
 }
 
 #[tokio::test]

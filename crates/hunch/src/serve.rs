@@ -3,6 +3,7 @@
 use anyhow::Context;
 use hunch_db::{Database, PoolSizes};
 use hunch_exchange_sim::SimHandle;
+use hunch_http::App;
 use hunch_kernel::Clocks;
 use hunch_trading::Trading;
 use jiff::tz::TimeZone;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::clocks;
@@ -69,19 +71,20 @@ impl Served {
             let (closing, watching) = (serving.clone(), serving.clone());
             let server = axum::serve(listener, hunch_http::router(app.clone()))
                 .with_graceful_shutdown(async move { closing.cancelled().await });
-            let (served, watched) = tokio::join!(
+            let (served, watched, worked) = tokio::join!(
                 async {
                     let served = server.await;
                     serving.cancel();
                     served
                 },
                 watch(&mut home, &watching),
+                supervise(&mut loops, &app, &serving),
             );
             app.readiness.set(false);
-            while loops.join_next().await.is_some() {}
             home.close().await?;
             served.context("serving")?;
-            watched
+            watched?;
+            worked
         });
         Ok(Served { address, operator_token, database, clocks, simulator, trading, stop, done })
     }
@@ -119,6 +122,24 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     eprintln!("  the operator's token {}", settings.folder().join("operator-token").display());
     eprintln!("Ctrl-C stops it.");
     served.until_told().await
+}
+
+/// Waits until every loop has ended. One that breaks while others work would leave its part of the work undone without
+/// anybody noticing: then the whole process stops, to be started anew.
+async fn supervise(loops: &mut JoinSet<()>, app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut worked = Ok(());
+    while let Some(ended) = loops.join_next().await {
+        let too_early = match ended {
+            Ok(()) if stop.is_cancelled() => continue,
+            Ok(()) => anyhow::anyhow!("a loop of the programme ended by itself"),
+            Err(broke) => anyhow::Error::new(broke).context("a loop of the programme broke"),
+        };
+        tracing::error!(error = format!("{too_early:#}"), "the programme stops");
+        app.readiness.set(false);
+        stop.cancel();
+        worked = worked.and(Err(too_early));
+    }
+    worked
 }
 
 /// The two clocks. Business time never goes back: after a fast day the next start goes on from its end.

@@ -89,8 +89,9 @@ impl TradingLoops {
         }));
         let t = trading.clone();
         loops.spawn(repeat("results are not paid", stop.clone(), async move || {
-            t.settle_step().await?;
+            let settled = t.settle_step().await;
             t.correct_step().await?;
+            settled?;
             tokio::select! {
                 () = t.result_waits() => {}
                 () = tokio::time::sleep(LOOK_FOR_RESULTS) => {}

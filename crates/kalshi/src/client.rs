@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use hunch_exchange::{
     BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeShard, ExchangeStatus,
     ExchangeStream, FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SeriesReport, SettlementReport,
-    SubmitOutcome,
+    SubmitOutcome, Turn,
 };
 use hunch_kernel::{EventTicker, MarketTicker, SeriesTicker, SharedClock, Side};
 use jiff::{SignedDuration, Timestamp};
@@ -103,7 +103,11 @@ fn with_cursor(mut query: Vec<(&'static str, String)>, cursor: Option<&str>) -> 
 
 #[async_trait]
 impl Exchange for Kalshi {
-    async fn submit(&self, order: &NewOrder) -> SubmitOutcome {
+    async fn turn(&self) -> Option<Turn> {
+        self.writes.take(DEFAULT_COST).await.then(Turn::granted)
+    }
+
+    async fn submit(&self, order: &NewOrder, _: Turn) -> SubmitOutcome {
         let (book_side, yes_price) = match order.side {
             Side::Yes => ("bid", order.worst_price),
             Side::No => ("ask", order.worst_price.complement()),
@@ -117,9 +121,6 @@ impl Exchange for Kalshi {
             "time_in_force": "immediate_or_cancel",
             "self_trade_prevention_type": "taker_at_cross",
         });
-        if !self.writes.take(DEFAULT_COST).await {
-            return classify_submission(&ApiError::HeldBack);
-        }
         match self.transport.post::<wire::Created>("/portfolio/events/orders", &body).await {
             Ok(created) => match created.report(order.client_order_id, order.side) {
                 Ok(report) => SubmitOutcome::Accepted(report),

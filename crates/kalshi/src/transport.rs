@@ -1,5 +1,6 @@
 //! One signed request and its answer.
 
+use hunch_exchange::ANSWER_MAX;
 use hunch_kernel::SharedClock;
 use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
@@ -10,7 +11,6 @@ use crate::errors::{ApiError, ErrorBody};
 use crate::signing::SigningKey;
 
 const CONNECT_SECONDS_MAX: u64 = 5;
-const ANSWER_SECONDS_MAX: u64 = 10;
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 pub(crate) struct Transport {
@@ -45,7 +45,7 @@ impl Transport {
         let http = Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(Duration::from_secs(CONNECT_SECONDS_MAX))
-            .timeout(Duration::from_secs(ANSWER_SECONDS_MAX))
+            .timeout(ANSWER_MAX.unsigned_abs())
             .build()?;
         Ok(Transport { http, base, key_id, key, wall })
     }

@@ -22,7 +22,16 @@ struct Bench {
     clock: Arc<ManualClock>,
 }
 
+async fn submit(kalshi: &Kalshi, order: &NewOrder) -> SubmitOutcome {
+    let turn = kalshi.turn().await.expect("there is room for an order");
+    kalshi.submit(order, turn).await
+}
+
 impl Bench {
+    async fn submit(&self, order: &NewOrder) -> SubmitOutcome {
+        submit(&self.kalshi, order).await
+    }
+
     async fn start() -> Bench {
         let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
         let clocks = Clocks::manual(clock.clone());
@@ -68,31 +77,23 @@ fn order(id: u128, side: Side, contracts: i64, cents: i64) -> NewOrder {
 #[tokio::test]
 async fn stakes_fill_partly_fill_or_are_killed() {
     let bench = Bench::start().await;
-    let SubmitOutcome::Accepted(yes) = bench.kalshi.submit(&order(1, Side::Yes, 5, 40)).await else {
-        panic!("not taken")
-    };
+    let SubmitOutcome::Accepted(yes) = bench.submit(&order(1, Side::Yes, 5, 40)).await else { panic!("not taken") };
     assert_eq!(
         (yes.filled, yes.cost, yes.average_price),
         (Count::whole(5), "1.75".parse().unwrap(), Price::from_micros(350_000).ok())
     );
     assert!(yes.fees > Dollars::ZERO);
-    let SubmitOutcome::Accepted(no) = bench.kalshi.submit(&order(2, Side::No, 3, 70)).await else {
-        panic!("not taken")
-    };
+    let SubmitOutcome::Accepted(no) = bench.submit(&order(2, Side::No, 3, 70)).await else { panic!("not taken") };
     assert_eq!((no.filled, no.cost), (Count::whole(3), "2.01".parse().unwrap()), "NO costs 1 - 0.33");
-    let SubmitOutcome::Accepted(part) = bench.kalshi.submit(&order(3, Side::Yes, 50, 35)).await else {
-        panic!("not taken")
-    };
+    let SubmitOutcome::Accepted(part) = bench.submit(&order(3, Side::Yes, 50, 35)).await else { panic!("not taken") };
     assert_eq!((part.filled, part.resting), (Count::whole(7), Count::ZERO));
-    let SubmitOutcome::Accepted(kill) = bench.kalshi.submit(&order(4, Side::Yes, 1, 10)).await else {
-        panic!("not taken")
-    };
+    let SubmitOutcome::Accepted(kill) = bench.submit(&order(4, Side::Yes, 1, 10)).await else { panic!("not taken") };
     assert_eq!((kill.filled, kill.cost, kill.average_price), (Count::ZERO, Dollars::ZERO, None));
 
     let found = bench.kalshi.find_order(Uuid::from_u128(1), &ticker(), bench.now()).await.unwrap().unwrap();
     assert_eq!((found.filled, found.cost, found.fees), (yes.filled, yes.cost, yes.fees));
     assert_eq!(bench.kalshi.find_order(Uuid::from_u128(99), &ticker(), bench.now()).await.unwrap(), None);
-    assert_eq!(bench.kalshi.submit(&order(1, Side::Yes, 5, 40)).await, SubmitOutcome::AlreadyExists);
+    assert_eq!(bench.submit(&order(1, Side::Yes, 5, 40)).await, SubmitOutcome::AlreadyExists);
 
     let positions = bench.kalshi.positions(None).await.unwrap();
     assert_eq!(positions.items[0].net, Count::whole(9), "12 YES and 3 NO cancel to 9 YES");
@@ -110,16 +111,16 @@ async fn each_refusal_is_known_for_what_it_is() {
         _ => None,
     };
     let off_grid = NewOrder { worst_price: Price::from_micros(355_000).unwrap(), ..order(1, Side::Yes, 1, 1) };
-    assert_eq!(class(bench.kalshi.submit(&off_grid).await), Some(RefusalClass::Price));
+    assert_eq!(class(bench.submit(&off_grid).await), Some(RefusalClass::Price));
     let nowhere = NewOrder { ticker: "KXNONE".into(), ..order(2, Side::Yes, 1, 40) };
-    assert_eq!(class(bench.kalshi.submit(&nowhere).await), Some(RefusalClass::MarketClosed));
+    assert_eq!(class(bench.submit(&nowhere).await), Some(RefusalClass::MarketClosed));
     bench.sim.pause(true, false);
-    assert_eq!(class(bench.kalshi.submit(&order(3, Side::Yes, 1, 40)).await), Some(RefusalClass::ExchangePaused));
+    assert_eq!(class(bench.submit(&order(3, Side::Yes, 1, 40)).await), Some(RefusalClass::ExchangePaused));
     bench.sim.pause(true, true);
     bench.sim.inject(Fault::once(FaultKind::RateLimit));
-    assert_eq!(class(bench.kalshi.submit(&order(4, Side::Yes, 1, 40)).await), Some(RefusalClass::RateLimited));
+    assert_eq!(class(bench.submit(&order(4, Side::Yes, 1, 40)).await), Some(RefusalClass::RateLimited));
     bench.sim.close(TICKER).unwrap();
-    assert_eq!(class(bench.kalshi.submit(&order(5, Side::Yes, 1, 40)).await), Some(RefusalClass::MarketClosed));
+    assert_eq!(class(bench.submit(&order(5, Side::Yes, 1, 40)).await), Some(RefusalClass::MarketClosed));
 }
 
 #[tokio::test]
@@ -134,18 +135,16 @@ async fn what_may_have_been_taken_is_unknown_and_can_be_found() {
         let id = 10 + n as u128;
         let taken = !matches!(fault, FaultKind::Error5xx { after_accept: false, .. });
         bench.sim.inject(Fault::once(fault));
-        let outcome = bench.kalshi.submit(&order(id, Side::Yes, 1, 40)).await;
+        let outcome = bench.submit(&order(id, Side::Yes, 1, 40)).await;
         assert!(matches!(outcome, SubmitOutcome::Unknown { .. }), "{outcome:?}");
         let found = bench.kalshi.find_order(Uuid::from_u128(id), &ticker(), bench.now()).await.unwrap();
         assert_eq!(found.map(|o| o.filled), taken.then_some(Count::whole(1)));
         // Sending the very same order again is the safe probe.
-        let again = bench.kalshi.submit(&order(id, Side::Yes, 1, 40)).await;
+        let again = bench.submit(&order(id, Side::Yes, 1, 40)).await;
         assert_eq!(again == SubmitOutcome::AlreadyExists, taken, "{again:?}");
     }
     bench.sim.inject(Fault::once(FaultKind::PartialFill { at_most: Qty(28) }));
-    let SubmitOutcome::Accepted(part) = bench.kalshi.submit(&order(20, Side::Yes, 1, 40)).await else {
-        panic!("not taken")
-    };
+    let SubmitOutcome::Accepted(part) = bench.submit(&order(20, Side::Yes, 1, 40)).await else { panic!("not taken") };
     assert_eq!(part.filled, Count(28), "a fill is never cut to whole contracts");
 }
 
@@ -194,7 +193,7 @@ async fn the_socket_tells_of_fills_and_results_and_of_its_own_gaps() {
     let fill = loop {
         id += 1;
         bench.sim.fund(1, 0, Cash(1_000_000)).unwrap();
-        bench.kalshi.submit(&order(id, Side::Yes, 1, 40)).await;
+        bench.submit(&order(id, Side::Yes, 1, 40)).await;
         match tokio::time::timeout(std::time::Duration::from_millis(500), stream.next()).await {
             Ok(Ok(StreamEvent::Fill(fill))) => break fill,
             Ok(other) => panic!("{other:?}"),
@@ -245,13 +244,13 @@ async fn a_wrong_key_and_a_dead_exchange_are_told_apart() {
     let wrong = Kalshi::new(&config, wall.clone()).unwrap();
     assert!(matches!(wrong.cash().await, Err(ExchangeError::Auth(_))));
     assert!(matches!(
-        wrong.submit(&order(1, Side::Yes, 1, 40)).await,
+        submit(&wrong, &order(1, Side::Yes, 1, 40)).await,
         SubmitOutcome::Refused { class: RefusalClass::Auth, .. }
     ));
     let nobody = KalshiConfig { rest_url: "http://127.0.0.1:9/trade-api/v2".to_owned(), ..config };
     let nobody = Kalshi::new(&nobody, wall).unwrap();
     assert!(matches!(nobody.status().await, Err(ExchangeError::Unreachable(_))));
-    assert!(matches!(nobody.submit(&order(1, Side::Yes, 1, 40)).await, SubmitOutcome::Unknown { .. }));
+    assert!(matches!(submit(&nobody, &order(1, Side::Yes, 1, 40)).await, SubmitOutcome::Unknown { .. }));
     bench.sim.inject(Fault::once(FaultKind::RateLimit).on(On::Read));
     assert!(matches!(bench.kalshi.status().await, Err(ExchangeError::RateLimited)));
 }

@@ -3,8 +3,12 @@
 pub mod anomaly;
 pub mod bandit;
 pub mod boosting;
+pub mod chances;
 pub mod churn;
+pub mod demand;
 pub mod life;
+pub mod market_maker;
 pub mod numeric;
 pub mod off_policy;
+pub mod ranking;
 pub mod value;

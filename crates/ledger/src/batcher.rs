@@ -61,13 +61,16 @@ pub enum DoorError {
     /// Nothing happened.
     #[error("the request could not be stored: {0}")]
     Storage(String),
+    /// Unknown whether it happened, the database's answer to the commit being lost: ask again with the same key.
+    #[error("it is not known whether the request was stored")]
+    Unknown,
 }
 
 impl<H: ShardHandler> Door<H> {
     /// Waits until the request's transaction is committed.
     ///
     /// # Errors
-    /// `Busy`, `Stopped` or `Storage`; a business refusal is an answer, not an error.
+    /// `Busy`, `Stopped`, `Storage` or `Unknown`; a business refusal is an answer, not an error.
     pub async fn submit(&self, shard: Shard, request: H::Request) -> Result<H::Answer, DoorError> {
         let mut answers = self.submit_all(shard, vec![request]).await?;
         answers.pop().ok_or(DoorError::Stopped)?
@@ -207,18 +210,31 @@ impl Batcher {
     /// Runs what waits for `shard` now, and answers it. Returns at once when nothing waits.
     pub async fn step(&self, shard: Shard) -> StepReport {
         let mut groups: Vec<Box<dyn Group>> = Vec::new();
-        let mut room = BATCH_REQUESTS_MAX;
-        for queue in &self.queues {
-            if let Some(group) = queue.take(shard, room) {
-                room -= group.len();
-                groups.push(group);
-            }
+        for (queue, places) in self.queues.iter().zip(self.places(shard)) {
+            groups.extend(queue.take(shard, places));
         }
-        let mut report = StepReport { requests: BATCH_REQUESTS_MAX - room, ..StepReport::default() };
+        let requests = groups.iter().map(|group| group.len()).sum();
+        let mut report = StepReport { requests, ..StepReport::default() };
         if !groups.is_empty() {
             self.run(shard, groups, &mut report).await;
         }
         report
+    }
+
+    /// How many requests of each queue the next transaction takes. Each has an equal share for itself and what others
+    /// leave of theirs, so that a crowd of purchases holds up no exclusion, outcome or payout.
+    fn places(&self, shard: Shard) -> Vec<usize> {
+        let waiting: Vec<usize> = self.queues.iter().map(|queue| queue.len(shard)).collect();
+        let share = BATCH_REQUESTS_MAX / waiting.len().max(1);
+        let mut left = BATCH_REQUESTS_MAX - waiting.iter().map(|n| (*n).min(share)).sum::<usize>();
+        waiting
+            .into_iter()
+            .map(|n| {
+                let more = n.saturating_sub(share).min(left);
+                left -= more;
+                n.min(share) + more
+            })
+            .collect()
     }
 
     /// Runs the groups together; on a database error, apart and halved until the culprit is alone.
@@ -246,7 +262,7 @@ impl Batcher {
                             metrics::counter!("hunch_batch_parked_total", "handler" => group.name())
                                 .increment(group.len() as u64);
                             report.failed += group.len();
-                            group.fail(&DoorError::Storage(error.to_string()));
+                            group.fail(&error.told());
                         }
                     }
                 }
@@ -261,6 +277,7 @@ impl Batcher {
         report: &mut StepReport,
     ) -> Result<Committed, RunError> {
         let (mut tries, begun) = (0u32, Instant::now());
+        let mut commit_unknown = false;
         // Who comes while it is known to fail is told at once.
         let known = self.trouble.lately(self.clocks.wall.now(), SignedDuration::from_secs(TRYING_SECONDS_MAX as i64));
         let patience = Duration::from_secs(if known { 0 } else { TRYING_SECONDS_MAX });
@@ -274,8 +291,10 @@ impl Batcher {
             if error.is_outage() {
                 self.trouble.set(Some(self.clocks.wall.now()));
             }
+            commit_unknown |= matches!(error, RunError::Commit(CommitError::Unknown(_)));
             if !error.is_worth_repeating() || begun.elapsed() >= patience {
-                return Err(error);
+                // Whatever stands in the way now, an earlier run may have been stored.
+                return Err(if commit_unknown { RunError::Lost(Box::new(error)) } else { error });
             }
             tracing::warn!(%shard, tries, error = chain(&error), "batch runs again");
             tokio::time::sleep(Duration::from_millis(20 << tries.min(5))).await;
@@ -299,6 +318,8 @@ enum RunError {
     Group(#[source] BatchError),
     #[error("the batch could not be committed")]
     Commit(#[source] CommitError),
+    #[error("the answer to a commit was lost, and the batch could not be run again")]
+    Lost(#[source] Box<RunError>),
 }
 
 impl RunError {
@@ -314,12 +335,21 @@ impl RunError {
             RunError::Group(_) => false,
             RunError::Commit(CommitError::Unknown(_)) => true,
             RunError::Commit(CommitError::Rejected(e)) => outage(e) || transient(e),
+            RunError::Lost(_) => false,
+        }
+    }
+
+    /// What the caller hears.
+    fn told(&self) -> DoorError {
+        match self {
+            RunError::Lost(_) | RunError::Commit(CommitError::Unknown(_)) => DoorError::Unknown,
+            other => DoorError::Storage(other.to_string()),
         }
     }
 
     fn is_outage(&self) -> bool {
         match self {
-            RunError::Begin(_) | RunError::Commit(CommitError::Unknown(_)) => true,
+            RunError::Begin(_) | RunError::Commit(CommitError::Unknown(_)) | RunError::Lost(_) => true,
             RunError::Group(BatchError::Storage(e)) | RunError::Commit(CommitError::Rejected(e)) => outage(e),
             RunError::Group(_) => false,
         }

@@ -135,6 +135,32 @@ async fn a_poison_command_is_parked_alone() {
     assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(63));
 }
 
+/// Purchases come in crowds; an exclusion, an outcome or a payout must not stand behind them.
+#[tokio::test]
+async fn a_crowd_at_one_door_holds_up_no_other_door() {
+    let bench = Bench::new().await;
+    let clocks = Clocks::manual(ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap()));
+    let mut builder = Batcher::builder(bench.db.app().clone(), clocks, Tail::new(SHARDS));
+    let (crowded, quiet) = (builder.register(Plain), builder.register(Plain));
+    let batcher = builder.build();
+    let crowd = crowded.submit_all(bench.shard, (0..3_000).map(|n| bench.earn(10_000 + n, 1)).collect());
+    let one = quiet.submit(bench.shard, bench.earn(1, 5));
+    let first_step = async {
+        while batcher.waiting(bench.shard) < 3_001 {
+            tokio::task::yield_now().await;
+        }
+        let report = batcher.step(bench.shard).await;
+        (report.requests, batcher.waiting(bench.shard))
+    };
+    tokio::select! {
+        _ = crowd => panic!("the crowd is not through after one transaction"),
+        ((requests, waiting), answer) = async { tokio::join!(first_step, one) } => {
+            assert!(matches!(answer, Ok(Outcome::Done(_))));
+            assert_eq!((requests, waiting), (1_000, 2_001), "the rest of the transaction is the crowd's");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_duplicate_in_the_middle_of_a_batch_gets_its_first_answer_and_stops_nothing() {
     let bench = Bench::new().await;

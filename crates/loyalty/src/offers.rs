@@ -36,8 +36,13 @@ pub async fn add_offer(
     bonus: Points,
     valid: std::ops::Range<Timestamp>,
 ) -> Result<Uuid, LoyaltyError> {
-    if !bonus.is_positive() || valid.end <= valid.start || title.trim().is_empty() {
-        return Err(LoyaltyError::Invalid("an offer needs a title, a positive bonus and an end after its start"));
+    if !(1..=100_000).contains(&bonus.0)
+        || valid.end <= valid.start
+        || title.trim().is_empty()
+        || title.chars().count() > 120
+    {
+        let needs = "an offer needs a title of at most 120 characters, a bonus of 1 to 100000 points and an end after its start";
+        return Err(LoyaltyError::Invalid(needs));
     }
     let id = entropy.uuid();
     store::insert_offer(pool, id, merchant, title, bonus, valid).await?;

@@ -78,7 +78,7 @@ pub enum PurchaseRefusal {
     ReceiptReused(String),
     #[error("the programme is busy; send the same receipt again in a moment")]
     Busy,
-    #[error("the purchase could not be stored; send the same receipt again in a moment")]
+    #[error("the purchase was not confirmed as stored; send the same receipt again in a moment")]
     Unavailable,
 }
 
@@ -195,7 +195,7 @@ impl Purchases {
 fn refused(error: &DoorError) -> PurchaseRefusal {
     match error {
         DoorError::Busy => PurchaseRefusal::Busy,
-        DoorError::Stopped | DoorError::Storage(_) => PurchaseRefusal::Unavailable,
+        DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => PurchaseRefusal::Unavailable,
     }
 }
 

@@ -38,7 +38,7 @@ pub enum ReturnRefusal {
     OtherMerchant,
     #[error("the programme is busy; send the same return again in a moment")]
     Busy,
-    #[error("the return could not be stored; send it again in a moment")]
+    #[error("the return was not confirmed as stored; send it again in a moment")]
     Unavailable,
 }
 

@@ -1,13 +1,16 @@
 //! The dispatcher: takes held orders to the exchange, each once an attempt.
 //!
-//! An order is marked as sending before the socket is touched. Whatever happens after that, it is somebody's: the
-//! answer ends it, or the resolver does.
+//! A held order is taken on, gets its turn within the exchange's limits, and only then is judged once more, marked with
+//! the moment of its sending, and sent. Whatever happens after the mark, it is somebody's: the answer ends it, or the
+//! resolver does. Who waited so long for his turn that the resolver took the order finds no mark to make, and sends
+//! nothing.
 
 use futures_util::StreamExt;
 use hunch_exchange::{NewOrder, RefusalClass, SubmitOutcome};
 use hunch_kernel::{Count, seeded_bug};
 use hunch_safeguards::{Denial, DenialCode, still_holds};
 use jiff::SignedDuration;
+use sqlx::PgConnection;
 
 use crate::order::Order;
 use crate::outcome::{Fate, OutcomeRequest};
@@ -27,13 +30,13 @@ impl Trading {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
         let taken = store::take_held(&self.pool, orders_max, now, wall).await?;
         let count = taken.len();
-        let sent = futures_util::stream::iter(taken.into_iter().map(|order| self.send(order)));
+        let sent = futures_util::stream::iter(taken.into_iter().map(|order| Box::pin(self.send(order))));
         let results: Vec<Result<(), TradingError>> = sent.buffer_unordered(CONCURRENT).collect().await;
         results.into_iter().collect::<Result<(), TradingError>>()?;
         Ok(count)
     }
 
-    /// May this order still be sent? Asked again just before the socket.
+    /// May this order still be sent? Its standing is read once more after the mark, just before the socket.
     async fn may_send(&self, order: &Order) -> Result<(), &'static str> {
         if self.clocks.business.now() >= order.quote_until {
             return Err("quote_expired");
@@ -52,10 +55,14 @@ impl Trading {
                 return Err(DenialCode::StandingChanged.as_str());
             }
         }
+        self.stands(&mut conn, order).await
+    }
+
+    async fn stands(&self, conn: &mut PgConnection, order: &Order) -> Result<(), &'static str> {
         if seeded_bug("order-outlives-standing") {
             return Ok(());
         }
-        match still_holds(&mut conn, order.member, order.standing_version).await {
+        match still_holds(conn, order.member, order.standing_version).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(DenialCode::StandingChanged.as_str()),
             Err(_) => Err(DenialCode::Unavailable.as_str()),
@@ -63,10 +70,24 @@ impl Trading {
     }
 
     async fn send(&self, order: Order) -> Result<(), TradingError> {
-        if let Err(reason) = self.may_send(&order).await {
+        let turn = self.exchange.turn().await;
+        let judged = self.may_send(&order).await;
+        let mut conn = self.pool.acquire().await?;
+        if !store::mark_sent(&mut conn, &order, self.clocks.business.now(), self.clocks.wall.now()).await? {
+            return Ok(());
+        }
+        let judged = match judged {
+            Ok(()) => self.stands(&mut conn, &order).await,
+            refused => refused,
+        };
+        drop(conn);
+        if let Err(reason) = judged {
             return self.end(&order, Fate::NotTaken { reason: reason.to_owned() }).await;
         }
-        let outcome = self.exchange.submit(&new_order(&order)).await;
+        let outcome = match turn {
+            Some(turn) => self.exchange.submit(&new_order(&order), turn).await,
+            None => SubmitOutcome::Refused { class: RefusalClass::RateLimited, code: "held_back".to_owned() },
+        };
         metrics::counter!("hunch_orders_sent_total", "outcome" => word(&outcome)).increment(1);
         match outcome {
             SubmitOutcome::Accepted(report) if report.filled == Count::ZERO => {

@@ -52,8 +52,9 @@ use hunch_kernel::{Clocks, SharedEntropy};
 use hunch_ledger::{BatchError, Door, DoorError};
 use hunch_markets::{Markets, MarketsError};
 use hunch_safeguards::Safeguards;
+use jiff::Timestamp;
 use sqlx::PgPool;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +104,8 @@ pub struct Trading {
     held: Notify,
     open: Notify,
     ended: Notify,
+    /// Wall time at which the last comparison with the exchange began.
+    round_begun: Mutex<Option<Timestamp>>,
 }
 
 impl Trading {
@@ -127,6 +130,7 @@ impl Trading {
             held: Notify::new(),
             open: Notify::new(),
             ended: Notify::new(),
+            round_begun: Mutex::new(None),
         }
     }
 

@@ -53,6 +53,8 @@ pub enum StakeRefusal {
     Busy,
     #[error("the stake could not be stored; confirm the same quote again in a moment")]
     Unavailable,
+    #[error("it is not known yet whether the stake was stored; confirm the same quote again, it counts once")]
+    Unknown,
 }
 
 impl Trading {
@@ -121,7 +123,7 @@ impl Trading {
     /// Confirms a quote: holds the points and stores the order. The same quote gives the same order however often.
     ///
     /// # Errors
-    /// A refusal with a sentence for the member; nothing has happened then.
+    /// A refusal with a sentence for the member; nothing has happened then, but for `Unknown`.
     pub async fn confirm(&self, member: MemberId, id: QuoteId) -> Result<StakeAnswer, StakeRefusal> {
         let failed = |error: &dyn std::error::Error| {
             tracing::error!(error = error.to_string(), "no stake could be placed");
@@ -156,7 +158,8 @@ impl Trading {
         let answer = self.doors.stakes.submit(shard_of(member, self.shards), request).await;
         let answer = answer.map_err(|e| match e {
             DoorError::Busy => StakeRefusal::Busy,
-            DoorError::Stopped | DoorError::Storage(_) => StakeRefusal::Unavailable,
+            DoorError::Storage(_) => StakeRefusal::Unavailable,
+            DoorError::Stopped | DoorError::Unknown => StakeRefusal::Unknown,
         })??;
         self.held.notify_one();
         Ok(answer)

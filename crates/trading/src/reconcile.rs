@@ -9,13 +9,14 @@ use hunch_kernel::{Count, Dollars, MarketTicker, Price};
 use hunch_treasury::{CashSeen, fund, revenue};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use crate::{Trading, TradingError, store};
 
 /// How far back each round reads fills and settlements again (the exchange's time): its reads lag.
 const OVERLAP: SignedDuration = SignedDuration::from_mins(15);
 const SETTLEMENTS_OVERLAP: SignedDuration = SignedDuration::from_hours(48);
-/// An order that ended so shortly ago (wall time) may not be in the exchange's reads yet.
+/// An order that ended so shortly before a round began (wall time) may not be in the exchange's reads yet.
 const READS_LAG: SignedDuration = SignedDuration::from_secs(5);
 const PAGES_MAX: usize = 200;
 
@@ -97,8 +98,9 @@ impl Trading {
         self.copy_fills(&mut found).await?;
         self.copy_settlements().await?;
         self.book_revenues(&mut found).await?;
-        self.compare_cash(&mut found).await?;
-        self.compare_positions(&mut found).await?;
+        let since = self.reads_since();
+        self.compare_cash(since, &mut found).await?;
+        self.compare_positions(since, &mut found).await?;
         for difference in &found.differences {
             tracing::error!(difference, "our books and the exchange's do not agree");
         }
@@ -188,13 +190,23 @@ impl Trading {
         Ok(())
     }
 
-    async fn compare_cash(&self, found: &mut Reconciled) -> Result<(), TradingError> {
-        let before = self.in_flight().await?;
+    /// From when on an order's end may be missing in what this round reads: before it began, however long it takes.
+    /// The earlier of this round's clock and the last one's counts, so that a clock that jumps ahead hides no order.
+    fn reads_since(&self) -> Timestamp {
+        let begun = self.clocks.wall.now();
+        let mut last = self.round_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = last.map_or(begun, |last| last.min(begun));
+        *last = Some(begun);
+        since
+    }
+
+    async fn compare_cash(&self, since: Timestamp, found: &mut Reconciled) -> Result<(), TradingError> {
+        let before = self.in_flight(since).await?;
         let mut conn = self.pool.acquire().await?;
         let books_before = hunch_treasury::cash(&mut conn).await?;
         let seen = self.exchange.cash().await?;
         let books = hunch_treasury::cash(&mut conn).await?;
-        let after = self.in_flight().await?;
+        let after = self.in_flight(since).await?;
         // Asked after the cash: what was paid before is in these rows.
         self.copy_settlements().await?;
         let unbooked = store::unbooked_revenue_at_most(&self.pool).await?;
@@ -218,8 +230,8 @@ impl Trading {
         Ok(())
     }
 
-    async fn compare_positions(&self, found: &mut Reconciled) -> Result<(), TradingError> {
-        let before = self.in_flight().await?;
+    async fn compare_positions(&self, since: Timestamp, found: &mut Reconciled) -> Result<(), TradingError> {
+        let before = self.in_flight(since).await?;
         let mut shown: BTreeMap<MarketTicker, Count> = BTreeMap::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
@@ -230,7 +242,6 @@ impl Trading {
                 None => break,
             }
         }
-        let after = self.in_flight().await?;
         self.copy_settlements().await?;
         let mut books: BTreeMap<MarketTicker, Count> = BTreeMap::new();
         let mut over: BTreeSet<MarketTicker> = BTreeSet::new();
@@ -241,6 +252,8 @@ impl Trading {
                 books.insert(row.market.clone(), row.net());
             }
         }
+        // Asked after the books: whatever they hold beyond the exchange's answer is among these orders.
+        let after = self.in_flight(since).await?;
         let all: BTreeSet<&MarketTicker> = books.keys().chain(shown.keys()).filter(|m| !over.contains(*m)).collect();
         let mut rows = Vec::new();
         for market in all {
@@ -259,9 +272,9 @@ impl Trading {
         Ok(())
     }
 
-    async fn in_flight(&self) -> Result<InFlight, TradingError> {
-        let wall = self.clocks.wall.now();
-        Ok(store::in_flight(&self.pool, wall.saturating_sub(READS_LAG).unwrap_or(wall)).await?)
+    async fn in_flight(&self, since: Timestamp) -> Result<InFlight, TradingError> {
+        let since = since.min(self.clocks.wall.now());
+        Ok(store::in_flight(&self.pool, since.saturating_sub(READS_LAG).unwrap_or(since)).await?)
     }
 }
 

@@ -7,7 +7,7 @@
 //!   it counts as not placed only when the exchange's own data is complete up to after our sending.
 
 use futures_util::StreamExt;
-use hunch_exchange::{OrderReport, SubmitOutcome};
+use hunch_exchange::{ANSWER_MAX, OrderReport, SubmitOutcome};
 use hunch_kernel::{Count, Dollars, seeded_bug};
 use hunch_safeguards::still_holds;
 use jiff::SignedDuration;
@@ -18,13 +18,11 @@ use crate::outcome::Fate;
 use crate::{Trading, TradingError, store};
 
 const CONCURRENT: usize = 16;
-/// An order that is still marked as sending after this long was left behind by a crash (wall time). Longer than any
-/// answer is waited for.
+/// An order whose last mark of sending is older than this (wall time) was left behind by a crash, or waits for its turn
+/// still, and then is not sent any more. Longer than any answer is waited for.
 const SENDING_MAX: SignedDuration = SignedDuration::from_secs(20);
-/// The exchange's data must be complete up to this long after our sending (its own time) …
-const PAST_SENDING: SignedDuration = SignedDuration::from_secs(5);
-/// … and this long must have gone by here, for a request that was stuck on its way.
-const STUCK_MAX: SignedDuration = SignedDuration::from_secs(10);
+/// What was sent this long ago is at the exchange by now, or never will be.
+const ARRIVED: SignedDuration = SignedDuration::from_secs(ANSWER_MAX.as_secs() + 5);
 /// Pauses between two looks at the same order: doubled up to the last.
 const LOOK_FIRST_MS: i64 = 50;
 const LOOK_LAST_MS: i64 = 5_000;
@@ -40,7 +38,7 @@ impl Trading {
         store::abandon_sending(&self.pool, stale, wall).await?;
         let due = store::due_orders(&self.pool, wall, orders_max).await?;
         let count = due.len();
-        let looked = futures_util::stream::iter(due.into_iter().map(|order| self.look(order)));
+        let looked = futures_util::stream::iter(due.into_iter().map(|order| Box::pin(self.look(order))));
         let results: Vec<Result<(), TradingError>> = looked.buffer_unordered(CONCURRENT).collect().await;
         results.into_iter().collect::<Result<(), TradingError>>()?;
         Ok(count)
@@ -76,12 +74,15 @@ impl Trading {
     }
 
     async fn clear_up(&self, order: &Order) -> Result<Option<Fate>, TradingError> {
-        if self.may_repeat(order).await? {
+        let turn = if self.may_repeat(order).await? { self.exchange.turn().await } else { None };
+        // Whoever waited for a turn looks again; from the mark on the order counts as sent anew.
+        let repeated = turn.is_some() && self.may_repeat(order).await? && self.mark_repeat(order).await?;
+        if let (true, Some(turn)) = (repeated, turn) {
             let mut again = new_order(order);
             if seeded_bug("new-id-for-unknown") {
                 again.client_order_id = self.entropy.uuid();
             }
-            match self.exchange.submit(&again).await {
+            match self.exchange.submit(&again, turn).await {
                 SubmitOutcome::Accepted(report) if report.filled == Count::ZERO => {
                     return Ok(Some(Fate::Taken {
                         exchange_order_id: report.exchange_order_id,
@@ -111,8 +112,11 @@ impl Trading {
         let (Some(complete_to), Some(sent_at), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
             return Ok(None);
         };
-        let certain = complete_to.duration_since(sent_at) > PAST_SENDING
-            && self.clocks.wall.now().duration_since(sent_wall) > STUCK_MAX
+        // The exchange's data (its own time) must be complete past the last moment at which the order could arrive, and
+        // that moment must be over here as well.
+        let certain = !repeated
+            && complete_to.duration_since(sent_at) > ARRIVED
+            && self.clocks.wall.now().duration_since(sent_wall) > ARRIVED
             && self.reads_work(order).await;
         let certain = certain || seeded_bug("unknown-is-not-placed");
         Ok(certain.then(|| Fate::NotTaken { reason: "not_placed".to_owned() }))
@@ -126,6 +130,11 @@ impl Trading {
         let mut conn = self.pool.acquire().await?;
         Ok(store::staking_is_on(&mut conn).await?
             && still_holds(&mut conn, order.member, order.standing_version).await?)
+    }
+
+    async fn mark_repeat(&self, order: &Order) -> Result<bool, TradingError> {
+        let mut conn = self.pool.acquire().await?;
+        Ok(store::mark_sent(&mut conn, order, self.clocks.business.now(), self.clocks.wall.now()).await?)
     }
 
     /// The order as the exchange shows it; `None` also when it does not answer.

@@ -13,12 +13,31 @@ use crate::extract::{Path, Query};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::page;
 
+/// The words of the document; the reader's own sentence names them.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only described")]
+enum CategoryWord {
+    Sports,
+    Events,
+    Weather,
+    Local,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only described")]
+enum ListedStatus {
+    Open,
+}
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct MarketsQuery {
-    /// sports, events, weather or local.
+    #[param(inline, value_type = Option<CategoryWord>)]
     pub category: Option<String>,
     /// Only `open` can be listed.
+    #[param(inline, value_type = Option<ListedStatus>)]
     pub status: Option<String>,
     /// Of the page before.
     pub cursor: Option<String>,

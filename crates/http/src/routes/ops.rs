@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::Operator;
-use crate::json::Json;
+use crate::json::{Json, Object};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
 #[derive(Deserialize, ToSchema)]
@@ -116,8 +116,8 @@ const MEMBERS_MAX: usize = 500;
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddMembers {
-    #[schema(min_items = 1, max_items = 500)]
-    pub members: Vec<AddMember>,
+    #[schema(min_items = 1, max_items = 500, value_type = Vec<AddMember>)]
+    pub members: Vec<Object<AddMember>>,
     /// Sign-in codes that work again and again: for a sandbox only.
     #[serde(default)]
     pub reusable_codes: bool,
@@ -167,7 +167,7 @@ pub async fn post_members(
     if body.members.is_empty() || body.members.len() > MEMBERS_MAX {
         return Err(Problem::new(ProblemKind::BatchTooLarge, format!("send 1 to {MEMBERS_MAX} members at once")));
     }
-    let people = body.members.into_iter().map(|m| NewMember {
+    let people = body.members.into_iter().map(|Object(m)| NewMember {
         member: m.member_token.map(MemberId),
         person: Person { full_name: m.full_name, email: m.email, phone: m.phone, birth_date: m.birth_date },
         home_zone: m.home_zone,

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::Signed;
-use crate::json::Json;
+use crate::json::{Json, Object};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
 /// Most purchases of one batch.
@@ -140,8 +140,8 @@ fn recorded(receipt: String, answer: &PurchaseAnswer) -> PurchaseRecordedBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurchaseBatch {
-    #[schema(min_items = 1, max_items = 500)]
-    pub purchases: Vec<PurchaseBody>,
+    #[schema(min_items = 1, max_items = 500, value_type = Vec<PurchaseBody>)]
+    pub purchases: Vec<Object<PurchaseBody>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -178,7 +178,7 @@ pub async fn record_batch(
     }
     let mut items: Vec<(String, Option<Problem>)> = Vec::with_capacity(purchases.len());
     let mut requests = Vec::with_capacity(purchases.len());
-    for purchase in purchases {
+    for Object(purchase) in purchases {
         let receipt = purchase.receipt.clone();
         match purchase.into_request(signed.terminal) {
             Ok(request) => {
@@ -242,7 +242,7 @@ pub async fn record_return(
     let answer = app.returns.submit(shard_of(sold.member, app.purchases.shards), request).await;
     let answer = answer.map_err(|e| match e {
         DoorError::Busy => ReturnRefusal::Busy,
-        DoorError::Stopped | DoorError::Storage(_) => ReturnRefusal::Unavailable,
+        DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => ReturnRefusal::Unavailable,
     })??;
     Ok(axum::Json(ReturnedBody {
         purchase: purchase.0,

@@ -247,7 +247,8 @@ async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json
     let request = StandingRequest { member, home_zone: found.home_zone, change };
     let answered = app.standing.submit(found.shard, request).await.map_err(|e| match e {
         DoorError::Busy => Problem::new(ProblemKind::Busy, e.to_string()),
-        DoorError::Stopped | DoorError::Storage(_) => Problem::new(ProblemKind::Unavailable, e.to_string()),
+        DoorError::Storage(_) => Problem::new(ProblemKind::Unavailable, e.to_string()),
+        DoorError::Stopped | DoorError::Unknown => Problem::new(ProblemKind::Timeout, e.to_string()),
     })?;
     let Changed { version, raise_after, protected_until } = answered?;
     let until = protected_until.map(until_text);

@@ -229,10 +229,19 @@ pub async fn orders(
     Ok(axum::Json(Orders { orders, next_cursor }))
 }
 
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only described")]
+enum PositionStatus {
+    Open,
+    All,
+}
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PositionsQuery {
-    /// `open` (the default) or `all`.
+    /// `open` if nothing is said.
+    #[param(inline, value_type = Option<PositionStatus>)]
     pub status: Option<String>,
     /// Of the page before.
     pub cursor: Option<String>,

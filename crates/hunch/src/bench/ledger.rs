@@ -33,6 +33,9 @@ pub struct LedgerBench {
     /// Commands a client hands in at once.
     #[arg(long, default_value_t = 500)]
     batch: usize,
+    /// Merchants who pay for the points.
+    #[arg(long, default_value_t = 40)]
+    sponsors: u128,
 }
 
 struct Earnings;
@@ -49,29 +52,72 @@ impl ShardHandler for Earnings {
 }
 
 pub async fn run(options: &LedgerBench, settings: &Settings) -> anyhow::Result<Measured> {
+    on_new_books(settings, async |app, owner| {
+        let members = open(app, options.members).await?;
+        let floor = floor(options, owner).await?;
+        let load = Load {
+            commands: options.commands,
+            clients: options.clients,
+            batch: options.batch,
+            sponsors: options.sponsors,
+            to_one: false,
+            first: 0,
+        };
+        let (mut latencies, mut figures) = post(app, &members, &load).await?;
+        figures.floor = floor;
+        Ok(measured("ledger", &mut latencies, &figures))
+    })
+    .await
+}
+
+/// Runs `work` on a private PostgreSQL of its own, which is removed afterwards.
+pub(super) async fn on_new_books<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&PgPool, &PgPool) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let folder = tempfile_folder(settings)?;
     let mut own = settings.clone();
     own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
     own.set("database.url", String::new(), Source::CommandLine)?;
     let home = Home::open(&own, PoolSizes::default()).await?;
-    let measured = measure(options, home.database.app(), home.database.owner()).await;
+    let done = work(home.database.app(), home.database.owner()).await;
     home.close().await?;
     std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-    measured
+    done
 }
 
-async fn measure(options: &LedgerBench, app: &PgPool, owner: &PgPool) -> anyhow::Result<Measured> {
-    let members: Vec<MemberId> = (0..options.members as u128).map(|n| MemberId(Uuid::from_u128(n))).collect();
+/// Accounts for so many members, by shard.
+pub(super) async fn open(app: &PgPool, members: usize) -> anyhow::Result<Vec<Vec<MemberId>>> {
+    let members: Vec<MemberId> = (0..members as u128).map(|n| MemberId(Uuid::from_u128(n))).collect();
     let mut connection = app.acquire().await?;
     open_members(&mut connection, &members, SHARDS).await?;
-    drop(connection);
-
-    let floor = floor(options, owner).await?;
-
     let mut by_shard: Vec<Vec<MemberId>> = vec![Vec::new(); usize::from(SHARDS)];
     for member in &members {
         by_shard[shard_of(*member, SHARDS).0 as usize].push(*member);
     }
+    Ok(by_shard)
+}
+
+/// What is posted.
+#[derive(Clone, Copy)]
+pub(super) struct Load {
+    pub commands: usize,
+    pub clients: usize,
+    pub batch: usize,
+    /// Merchants who pay for the points.
+    pub sponsors: u128,
+    /// All goes to the same member.
+    pub to_one: bool,
+    /// Number of the first round, so that a second load has keys of its own.
+    pub first: usize,
+}
+
+/// Posts it all through a batcher of its own; the floor is left open.
+pub(super) async fn post(
+    app: &PgPool,
+    by_shard: &[Vec<MemberId>],
+    load: &Load,
+) -> anyhow::Result<(Vec<Duration>, Figures)> {
     let clocks = crate::clock::clocks(1, None);
     let mut builder = Batcher::builder(app.clone(), clocks, Tail::new(SHARDS));
     let door = builder.register(Earnings);
@@ -90,15 +136,15 @@ async fn measure(options: &LedgerBench, app: &PgPool, owner: &PgPool) -> anyhow:
     let cpu_before = cpu_seconds();
     let started = Instant::now();
     let mut clients = JoinSet::new();
-    let rounds = options.commands / (options.clients * options.batch).max(1);
-    for client in 0..options.clients {
-        let (door, batch) = (door.clone(), options.batch);
-        let by_shard = by_shard.clone();
+    let rounds = load.commands / (load.clients * load.batch).max(1);
+    for client in 0..load.clients {
+        let (door, load) = (door.clone(), *load);
+        let by_shard = by_shard.to_vec();
         clients.spawn(async move {
             let mut answered = Vec::with_capacity(rounds);
-            for round in 0..rounds {
-                let place = (client + round) % by_shard.len();
-                let commands = (0..batch).map(|n| earning(&by_shard[place], client, round, n)).collect();
+            for round in load.first..load.first + rounds {
+                let place = if load.to_one { 0 } else { (client + round) % by_shard.len() };
+                let commands = (0..load.batch).map(|n| earning(&by_shard[place], &load, client, round, n)).collect();
                 let sent = Instant::now();
                 let answers = door.submit_all(Shard(place as i16), commands).await?;
                 answered.push(sent.elapsed());
@@ -114,22 +160,22 @@ async fn measure(options: &LedgerBench, app: &PgPool, owner: &PgPool) -> anyhow:
     let took = started.elapsed();
     let (cpu, wal) = (cpu_seconds() - cpu_before, wal_bytes(app).await? - wal_before);
     loops.shutdown().await;
-    let done = (rounds * options.clients * options.batch) as f64;
-    let figures = Figures { done, took, cpu, wal, floor, clients: options.clients, batch: options.batch };
-    Ok(measured("ledger", &mut latencies, &figures))
+    let done = (rounds * load.clients * load.batch) as f64;
+    Ok((latencies, Figures { done, took, cpu, wal, floor: 0.0, clients: load.clients, batch: load.batch }))
 }
 
-fn earning(members: &[MemberId], client: usize, round: usize, n: usize) -> Command {
+fn earning(members: &[MemberId], load: &Load, client: usize, round: usize, n: usize) -> Command {
     let number = ((client as u128) << 80) | ((round as u128) << 40) | n as u128;
     // A key looks random to the index, as real receipts do.
     let key = hunch_kernel::derived_uuid(&[b"bench", &number.to_be_bytes()]);
+    let member = if load.to_one { 0 } else { key.as_u128() as usize % members.len() };
     Command {
         key,
         request: number as i64,
-        member: members[key.as_u128() as usize % members.len()],
+        member: members[member],
         action: Action::Earn {
             points: Points(50),
-            funder: Funder::Merchant(MerchantId(Uuid::from_u128(number % 40))),
+            funder: Funder::Merchant(MerchantId(Uuid::from_u128(number % load.sponsors.max(1)))),
             source: key,
             bucket: EarnBucket::Available,
             reason: Reason::Purchase,

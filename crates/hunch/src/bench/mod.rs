@@ -2,6 +2,8 @@
 
 mod decide;
 mod earn_http;
+mod growth;
+mod idle;
 mod ledger;
 mod overload;
 mod push;
@@ -21,6 +23,10 @@ pub enum Bench {
     Ledger(ledger::LedgerBench),
     /// Purchases over HTTP as tills send them, against requests that do nothing.
     EarnHttp(earn_http::EarnHttpBench),
+    /// Whether the ledger stays as quick with ten million entries, and with one sponsor for everything.
+    Growth(growth::GrowthBench),
+    /// Memory of a programme that nobody uses.
+    Idle(idle::IdleBench),
     /// A market's positions credited by a running programme, against PostgreSQL writing the same rows by itself.
     Settle(settle::SettleBench),
     /// Quotes over HTTP at a steady pace, against requests that do nothing.
@@ -63,6 +69,14 @@ pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
         }
         Bench::Overload(options) => {
             println!("{}", serde_json::to_string(&overload::run(options, settings).await?)?);
+            return Ok(());
+        }
+        Bench::Growth(options) => {
+            println!("{}", serde_json::to_string(&growth::run(options, settings).await?)?);
+            return Ok(());
+        }
+        Bench::Idle(options) => {
+            println!("{}", serde_json::to_string(&idle::run(options, settings).await?)?);
             return Ok(());
         }
         Bench::Ledger(options) => ledger::run(options, settings).await?,

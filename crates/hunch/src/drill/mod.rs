@@ -8,7 +8,7 @@ mod neighbours;
 mod proof;
 mod proxy;
 mod restore;
-mod victim;
+pub mod victim;
 
 use crate::settings::Settings;
 

@@ -150,11 +150,24 @@ impl Victim {
     /// # Errors
     /// When it is not there.
     pub fn kill_postgres(&self) -> anyhow::Result<()> {
+        let postmaster = i32::try_from(self.postmaster_id()?)?;
+        kill_process(Pid::from_raw(postmaster).context("no process")?, Signal::KILL)?;
+        Ok(())
+    }
+
+    /// Process id of PostgreSQL's first process.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn postmaster_id(&self) -> anyhow::Result<u32> {
         let file = self.data_folder()?.join("postmaster.pid");
         let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        let pid: i32 = text.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid")?;
-        kill_process(Pid::from_raw(pid).context("no process")?, Signal::KILL)?;
-        Ok(())
+        text.lines().next().unwrap_or_default().trim().parse().context("postmaster.pid")
+    }
+
+    /// Process id of the server, while it runs.
+    pub fn server_id(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// Ends what is left and removes the folder, unless somebody wants to look.

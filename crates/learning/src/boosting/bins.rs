@@ -47,6 +47,11 @@ impl Bounds {
         if rising && self.0.len() < usize::from(MISSING) { Ok(()) } else { Err(BoostError::Stored("bounds of bins")) }
     }
 
+    /// The code of one number.
+    pub fn code(&self, x: f64) -> u8 {
+        if x.is_nan() { MISSING } else { self.0.partition_point(|bound| x > *bound) as u8 }
+    }
+
     /// The codes of `values`, one after another, to `put`.
     pub fn code_all(&self, values: &[f64], mut put: impl FnMut(usize, u8)) {
         // Padded to a power of two with NaN, which no number is above, the search takes the same steps for every value.
@@ -178,6 +183,7 @@ mod tests {
             let mut sorted = values.clone();
             sorted.sort_by(f64::total_cmp);
             let coded = codes(&bounds, &sorted);
+            prop_assert!(sorted.iter().zip(&coded).all(|(x, code)| bounds.code(*x) == *code));
             prop_assert!(coded.windows(2).all(|pair| pair[0] <= pair[1]));
             for (x, code) in sorted.iter().zip(&coded) {
                 prop_assert!(bounds.upper(*code).is_none_or(|upper| *x <= upper));

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bins::Bounds;
 use super::tree::Tree;
+use super::walk::{Forest, ROWS_AT_ONCE};
 use super::{BoostError, Columns, Loss};
 
 /// A sum of trees. What comes out depends on nothing but what it holds and the features, on every machine.
@@ -45,8 +46,8 @@ impl TryFrom<Stored> for Booster {
     }
 }
 
-/// Rows whose codes are made and used at once; they stay in the first cache.
-const ROWS_AT_ONCE: usize = 64;
+/// Fewer rows are told one by one.
+const ROWS_AT_ONCE_MIN: usize = 8;
 
 impl Booster {
     /// Raw score of every row, without any offset.
@@ -56,25 +57,52 @@ impl Booster {
     pub fn raw(&self, features: &Columns) -> Result<Vec<f64>, BoostError> {
         self.fits(features)?;
         let mut out = vec![self.start; features.rows()];
+        if features.rows() < ROWS_AT_ONCE_MIN {
+            for (row, score) in out.iter_mut().enumerate() {
+                *score = self.one(|feature| features.column(feature)[row]);
+            }
+            return Ok(out);
+        }
         let used = self.used();
-        let mut codes = vec![[0_u8; ROWS_AT_ONCE]; self.width()];
+        let mut places = vec![0; self.width()];
+        for (place, &feature) in used.iter().enumerate() {
+            places[feature] = place as u16;
+        }
+        let forest = Forest::new(&self.trees, &places, features.rows());
+        let mut codes = vec![[0_u8; ROWS_AT_ONCE]; used.len().max(1)];
         for (block, scores) in out.chunks_mut(ROWS_AT_ONCE).enumerate() {
             let from = block * ROWS_AT_ONCE;
-            for &feature in &used {
+            for (&feature, codes) in used.iter().zip(&mut codes) {
                 let values = &features.column(feature)[from..from + scores.len()];
-                let codes = &mut codes[feature];
                 self.bounds[feature].code_all(values, |row, code| codes[row] = code);
             }
-            for tree in &self.trees {
-                for (row, score) in scores.iter_mut().enumerate() {
-                    *score += tree.values[tree.leaf(|feature| codes[usize::from(feature)][row])];
-                }
-            }
+            forest.add(&codes, scores);
         }
         Ok(out)
     }
 
-    /// The same on the response scale: probabilities for `Log`, means for `Poisson` and `Tweedie`.
+    /// Raw score of one row, without any offset: what `raw` says of it, without a table.
+    ///
+    /// # Errors
+    /// `Width` unless there are as many numbers as columns in training, `Infinite` for an infinite number.
+    pub fn raw_of(&self, row: &[f64]) -> Result<f64, BoostError> {
+        let (expected, found) = (self.width(), row.len());
+        if expected != found {
+            return Err(BoostError::Width { expected, found });
+        }
+        if let Some(column) = row.iter().position(|x| x.is_infinite()) {
+            return Err(BoostError::Infinite { column, row: 0 });
+        }
+        Ok(self.one(|feature| row[feature]))
+    }
+
+    fn one(&self, value: impl Fn(usize) -> f64) -> f64 {
+        let codes: Vec<u8> = self.bounds.iter().enumerate().map(|(j, bounds)| bounds.code(value(j))).collect();
+        let add = |score: f64, tree: &Tree| score + tree.values[tree.leaf(|feature| codes[usize::from(feature)])];
+        self.trees.iter().fold(self.start, add)
+    }
+
+    /// `raw` on the response scale: probabilities for `Log`, means for `Poisson` and `Tweedie`.
     ///
     /// # Errors
     /// `Width` unless there are as many columns as in training.
@@ -136,7 +164,7 @@ impl Booster {
     }
 
     /// Features that any tree splits by, rising.
-    pub(super) fn used(&self) -> Vec<usize> {
+    fn used(&self) -> Vec<usize> {
         let splits = self.splits();
         (0..self.width()).filter(|&feature| splits[feature] > 0).collect()
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::data::Data;
+use super::exponential::{ARGUMENT_MAX, exp};
 use super::{BoostError, quantile, rank};
 
 /// What a fit makes small. Scores are raw: log odds for `Log`, logarithms of means for `Poisson` and `Tweedie`.
@@ -22,9 +23,6 @@ pub enum Loss {
     /// changes in NDCG. Source: Burges (2010), From RankNet to LambdaRank to LambdaMART.
     Pairwise,
 }
-
-/// Raw scores of the losses with an exponent are held within this, so that nothing overflows.
-const RAW_MAX: f64 = 80.0;
 
 /// Log odds or logarithm of a mean that is 0, or of odds without end.
 const START_MAX: f64 = 34.0;
@@ -155,10 +153,8 @@ impl Loss {
     }
 }
 
-fn exp(x: f64) -> f64 {
-    libm::exp(x.clamp(-RAW_MAX, RAW_MAX))
-}
-
+/// 1 / (1 + e^-x)
+#[inline(always)]
 pub(super) fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + exp(-x))
 }
@@ -174,7 +170,7 @@ fn logarithm(x: f64) -> f64 {
 
 /// Where a rising function is 0.
 fn halve(rising: impl Fn(f64) -> f64) -> f64 {
-    let (mut low, mut high) = (-START_MAX - RAW_MAX, START_MAX + RAW_MAX);
+    let (mut low, mut high) = (-START_MAX - ARGUMENT_MAX, START_MAX + ARGUMENT_MAX);
     for _ in 0..60 {
         let middle = (low + high) / 2.0;
         if rising(middle) < 0.0 { low = middle } else { high = middle }

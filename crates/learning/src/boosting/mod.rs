@@ -5,7 +5,8 @@
 //!
 //! Invariants
 //! - B1: the same samples, settings and seed give the same model and the same predictions, bit for bit, on every
-//!   machine and by any number of threads. Sums that decide are of whole numbers, exponentials are libm's.
+//!   machine and by any number of threads. Sums that decide are of whole numbers; exponentials are ours, from additions
+//!   and multiplications alone.
 //! - B2: on the training sample the fitted scores are what `Booster::raw` says.
 //! - B3: what is put in is checked; what comes out is finite.
 
@@ -15,16 +16,20 @@ mod booster;
 mod columns;
 mod data;
 mod error;
+mod exponential;
 mod fit;
 mod grow;
 mod histogram;
 mod loss;
+mod masks;
 mod quantile;
 mod rank;
 mod sampling;
+mod shap;
 mod split;
 mod threads;
 mod tree;
+mod walk;
 
 #[cfg(test)]
 mod tests;

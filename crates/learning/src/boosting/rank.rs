@@ -1,6 +1,7 @@
 //! Derivatives of the pairwise loss and how far an order is from the best one.
 
 use super::data::Data;
+use super::loss::sigmoid;
 
 /// Pairs count whose better placed row is among this many; longer lists would cost much and change little.
 const PLACES_MAX: usize = 30;
@@ -13,9 +14,10 @@ fn worth(target: f64) -> f64 {
     libm::exp2(target.clamp(-TARGET_MAX, TARGET_MAX)) - 1.0
 }
 
-/// By which its worth is multiplied in place `place`, from 0.
-fn discount(place: usize) -> f64 {
-    1.0 / libm::log2(place as f64 + 2.0)
+/// By which its worth is multiplied in each place of the longest list.
+fn discounts(data: &Data) -> Vec<f64> {
+    let longest = data.groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    (0..longest).map(|place| 1.0 / libm::log2(place as f64 + 2.0)).collect()
 }
 
 /// Rows from the best score to the worst; of equals the earlier first.
@@ -25,57 +27,79 @@ fn order(scores: &[f64]) -> Vec<usize> {
     order
 }
 
-fn best_possible(target: &[f64]) -> f64 {
-    gain_in(target, &order(target))
-}
-
-fn gain_in(target: &[f64], order: &[usize]) -> f64 {
-    order.iter().enumerate().take(PLACES_MAX).map(|(place, &row)| worth(target[row]) * discount(place)).sum()
+/// Worth of the rows in their places.
+fn gain_in(order: &[usize], worths: &[f64], discounts: &[f64]) -> f64 {
+    order.iter().zip(discounts).take(PLACES_MAX).map(|(&row, discount)| worths[row] * discount).sum()
 }
 
 pub fn derivatives(data: &Data, scores: &[f64], gradient: &mut [f64], hessian: &mut [f64]) {
     gradient.fill(0.0);
     hessian.fill(0.0);
+    let discounts = discounts(data);
     for group in &data.groups {
-        let rows = group.clone();
-        one_group(&data.target[rows.clone()], &scores[rows.clone()], &mut gradient[rows.clone()], &mut hessian[rows]);
+        let (gradient, hessian) = (&mut gradient[group.clone()], &mut hessian[group.clone()]);
+        one_list(&data.target[group.clone()], &scores[group.clone()], gradient, hessian, &discounts);
     }
 }
 
-fn one_group(target: &[f64], scores: &[f64], gradient: &mut [f64], hessian: &mut [f64]) {
-    let best = best_possible(target).abs();
+/// A row in the list by score.
+#[derive(Clone, Copy)]
+struct Placed {
+    score: f64,
+    worth: f64,
+    discount: f64,
+    gradient: f64,
+    hessian: f64,
+}
+
+fn one_list(target: &[f64], scores: &[f64], gradient: &mut [f64], hessian: &mut [f64], discounts: &[f64]) {
+    let worths: Vec<f64> = target.iter().map(|target| worth(*target)).collect();
+    let best = gain_in(&order(target), &worths, discounts).abs();
     if best <= 0.0 {
         return;
     }
     let order = order(scores);
-    let worths: Vec<f64> = target.iter().map(|target| worth(*target)).collect();
-    for (place, &above) in order.iter().enumerate().take(PLACES_MAX) {
-        for (further, &below) in order[place + 1..].iter().enumerate() {
-            if target[above] == target[below] {
-                continue;
-            }
-            let (better, worse) = if target[above] > target[below] { (above, below) } else { (below, above) };
-            let moved = discount(place) - discount(place + 1 + further);
-            let change = (worths[better] - worths[worse]) * moved / best;
-            let wrong = super::loss::sigmoid(scores[worse] - scores[better]);
-            gradient[better] -= wrong * change;
-            gradient[worse] += wrong * change;
-            hessian[better] += wrong * (1.0 - wrong) * change;
-            hessian[worse] += wrong * (1.0 - wrong) * change;
+    let place = |(&row, &discount): (&usize, &f64)| Placed {
+        score: scores[row],
+        worth: worths[row],
+        discount,
+        gradient: 0.0,
+        hessian: 0.0,
+    };
+    let mut list: Vec<Placed> = order.iter().zip(discounts).map(place).collect();
+    for above in 0..list.len().min(PLACES_MAX) {
+        let mut first = list[above];
+        for second in &mut list[above + 1..] {
+            // Equals change nothing: their pair has the weight 0.
+            let apart = first.worth - second.worth;
+            let change = apart.abs() * (first.discount - second.discount) / best;
+            let rises = if apart > 0.0 { 1.0 } else { -1.0 };
+            let wrong = sigmoid(rises * (second.score - first.score));
+            let (pull, bend) = (rises * wrong * change, wrong * (1.0 - wrong) * change);
+            first.gradient -= pull;
+            second.gradient += pull;
+            first.hessian += bend;
+            second.hessian += bend;
         }
+        list[above] = first;
+    }
+    for (row, placed) in order.into_iter().zip(list) {
+        (gradient[row], hessian[row]) = (placed.gradient, placed.hessian);
     }
 }
 
-/// 1 - NDCG over the first thirty places, mean over groups with anything to order.
+/// 1 - NDCG over the first thirty places, mean over lists with anything to order.
 pub fn shortfall(data: &Data, scores: &[f64]) -> f64 {
-    let (mut sum, mut groups) = (0.0, 0.0);
+    let discounts = discounts(data);
+    let (mut sum, mut lists) = (0.0, 0.0);
     for group in &data.groups {
         let target = &data.target[group.clone()];
-        let best = best_possible(target);
+        let worths: Vec<f64> = target.iter().map(|target| worth(*target)).collect();
+        let best = gain_in(&order(target), &worths, &discounts);
         if best > 0.0 {
-            sum += 1.0 - gain_in(target, &order(&scores[group.clone()])) / best;
-            groups += 1.0;
+            sum += 1.0 - gain_in(&order(&scores[group.clone()]), &worths, &discounts) / best;
+            lists += 1.0;
         }
     }
-    if groups > 0.0 { sum / groups } else { 0.0 }
+    if lists > 0.0 { sum / lists } else { 0.0 }
 }

@@ -310,3 +310,138 @@ proptest! {
         }
     }
 }
+
+/// A target that falls with the first feature, against what is asked of the model, and rises with the second.
+#[test]
+fn monotone_columns_keep_their_direction() {
+    let (features, mean) = table(800, 31);
+    let asked: Vec<f64> = (0..50).map(|i| f64::from(i) / 49.0).collect();
+    for (loss, direction) in [
+        (Loss::Squared, [1, 1, 0, 0, 0]),
+        (Loss::Squared, [-1, -1, 0, 1, 0]),
+        (Loss::Quantile { level: 0.3 }, [1, -1, 0, 0, 0]),
+        (Loss::Poisson, [-1, 1, 0, 0, 0]),
+    ] {
+        let target = targets(&mean, loss, 32);
+        let settings =
+            Settings { rounds: 15, rows_per_leaf_min: 5, monotone: direction.to_vec(), ..Settings::default() };
+        let booster = fit(&sample(&features, &target), None, loss, &settings).unwrap();
+        for (j, direction) in direction.iter().enumerate().filter(|(_, direction)| **direction != 0) {
+            for row in 0..20 {
+                let column = |k: usize| if k == j { asked.clone() } else { vec![features.column(k)[row]; 50] };
+                let told = booster.raw(&Columns::new((0..5).map(column).collect()).unwrap()).unwrap();
+                let kept = told.windows(2).all(|pair| f64::from(*direction) * (pair[1] - pair[0]) >= 0.0);
+                assert!(kept, "{loss:?}, column {j} must go {direction}: {told:?}");
+            }
+        }
+        assert!(booster.rounds() > 0);
+    }
+}
+
+#[test]
+fn the_features_that_matter_have_the_gain() {
+    let (features, mean) = table(1_500, 33);
+    let booster = fit(&sample(&features, &mean), None, Loss::Squared, &Settings::default()).unwrap();
+    let (gain, splits) = (booster.gain(), booster.splits());
+    assert!(gain[0] > gain[2] && gain[1] > gain[2] && gain[2] > 10.0 * gain[3], "{gain:?}");
+    assert!(gain[4] == 0.0 && splits[4] == 0 && splits[0] > 0);
+}
+
+#[test]
+fn a_tree_on_some_columns_uses_no_others() {
+    let (features, mean) = table(500, 34);
+    let settings = Settings { rounds: 12, columns_share: 0.25, ..Settings::default() };
+    let booster = fit(&sample(&features, &mean), None, Loss::Squared, &settings).unwrap();
+    let used = |tree: &tree::Tree| -> std::collections::BTreeSet<u16> {
+        tree.nodes.iter().filter(|node| !node.is_leaf()).map(|node| node.feature).collect()
+    };
+    // A quarter of the four columns that are not constant.
+    assert!(booster.trees.iter().all(|tree| used(tree).len() <= 1));
+    assert!(booster.trees.iter().map(used).fold(0, |sum, used| sum | used.iter().map(|j| 1 << j).sum::<u32>()) > 3);
+}
+
+#[test]
+fn lists_are_put_in_order() {
+    let (features, mean) = table(1_000, 35);
+    let group = groups(1_000);
+    let target: Vec<f64> = mean.iter().map(|mean| (4.0 * mean).floor()).collect();
+    let train = Sample { group: Some(&group), ..sample(&features, &target) };
+    let settings = Settings { rounds: 30, leaves_max: 8, rows_share: 0.7, ..Settings::default() };
+    let booster = fit(&train, Some(&train), Loss::Pairwise, &settings).unwrap();
+    let (first, last) = first_and_last(&booster);
+    assert!(first > 0.2 && last < 0.02, "{first} to {last}");
+}
+
+/// Pushing scores along the derivatives by hand: of the loss where it is a sum over rows, numerically.
+#[test]
+fn derivatives_are_those_of_the_loss() {
+    let features = Columns::new(vec![vec![0.0]]).unwrap();
+    for (loss, target) in [
+        (Loss::Squared, 1.5),
+        (Loss::Log, 0.3),
+        (Loss::Poisson, 4.0),
+        (Loss::Tweedie { power: 1.3 }, 2.0),
+        (Loss::Tweedie { power: 1.8 }, 0.0),
+        (Loss::Quantile { level: 0.2 }, 1.0),
+    ] {
+        let target = [target];
+        let kept = data::Kept::default();
+        let data = data::data(&sample(&features, &target), &kept).unwrap();
+        for score in [-2.0, 0.1, 1.9] {
+            let (mut gradient, mut hessian) = ([0.0], [0.0]);
+            loss.derivatives(&data, &[score], &mut gradient, &mut hessian);
+            let at = |score: f64| loss.mean(&data, &[score]);
+            let step = 1e-4;
+            let slope = (at(score + step) - at(score - step)) / (2.0 * step);
+            let bend = (at(score + step) - 2.0 * at(score) + at(score - step)) / (step * step);
+            assert!((slope - gradient[0]).abs() < 1e-6, "{loss:?}: {slope}, {gradient:?}");
+            let expected = match loss {
+                Loss::Poisson => bend * libm::exp(0.7),
+                Loss::Quantile { .. } => 1.0,
+                _ => bend,
+            };
+            assert!((expected - hessian[0]).abs() < 1e-5, "{loss:?}: {expected}, {hessian:?}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_model_is_refused() {
+    let (features, mean) = table(200, 36);
+    let settings = Settings { rounds: 2, ..Settings::default() };
+    let booster = fit(&sample(&features, &mean), None, Loss::Squared, &settings).unwrap();
+    let whole = serde_json::to_value(&booster).unwrap();
+    let damages: [fn(&mut serde_json::Value); 7] = [
+        |model| model["trees"][0]["nodes"][0]["left"] = 60_000.into(),
+        |model| model["trees"][1]["nodes"][1]["left"] = 1.into(),
+        |model| model["trees"][0]["nodes"][0]["feature"] = 5.into(),
+        |model| model["trees"][0]["covers"][1] = 0.into(),
+        |model| model["trees"][0]["values"] = serde_json::json!([1.0]),
+        |model| model["bounds"][0][1] = (-1e9).into(),
+        |model| model["loss"] = serde_json::json!({ "Quantile": { "level": 7.0 } }),
+    ];
+    for damage in damages {
+        let mut model = whole.clone();
+        damage(&mut model);
+        assert!(serde_json::from_value::<Booster>(model).is_err());
+    }
+    assert_eq!(serde_json::from_value::<Booster>(whole).unwrap(), booster);
+}
+
+#[test]
+fn one_row_some_rows_and_many_rows_are_told_the_same() {
+    let (features, mean) = table(600, 37);
+    for leaves_max in [2, 31, 64, 65, 120] {
+        let settings = Settings { rounds: 6, leaves_max, rows_per_leaf_min: 3, ..Settings::default() };
+        let booster = fit(&sample(&features, &mean), None, Loss::Squared, &settings).unwrap();
+        assert!(booster.trees.iter().all(|tree| tree.nodes.len() == 2 * leaves_max - 1));
+        let many = booster.raw(&features).unwrap();
+        let some = booster.raw(&features.pick(&(0..100).collect::<Vec<_>>())).unwrap();
+        assert_eq!(many[..100], some);
+        for (i, told) in many.iter().enumerate() {
+            let row: Vec<f64> = (0..5).map(|j| features.column(j)[i]).collect();
+            assert_eq!(booster.raw_of(&row).unwrap(), *told);
+        }
+        assert_eq!(booster.raw_of(&[0.0; 4]), Err(BoostError::Width { expected: 5, found: 4 }));
+    }
+}

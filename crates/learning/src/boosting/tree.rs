@@ -56,6 +56,17 @@ impl Tree {
         }
     }
 
+    /// Levels below the root.
+    pub fn depth(&self) -> usize {
+        let mut depths = vec![0; self.nodes.len()];
+        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_leaf()) {
+            let left = node.left as usize;
+            depths[left] = depths[at] + 1;
+            depths[left + 1] = depths[at] + 1;
+        }
+        depths.into_iter().max().unwrap_or(0)
+    }
+
     /// Whether every walk ends and every number can be used, for models that come from a file.
     ///
     /// # Errors
@@ -64,6 +75,9 @@ impl Tree {
         let nodes = self.nodes.len();
         if nodes == 0 || [self.values.len(), self.covers.len(), self.gains.len()].iter().any(|&len| len != nodes) {
             return Err(BoostError::Stored("arrays of a tree"));
+        }
+        if self.covers.contains(&0) {
+            return Err(BoostError::Stored("a node of a tree that no row came by"));
         }
         let mut parents = vec![0_u8; nodes];
         for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_leaf()) {

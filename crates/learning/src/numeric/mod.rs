@@ -1,6 +1,7 @@
 //! What the estimators share.
 
 pub mod chance;
+pub mod cholesky;
 pub mod optimise;
 pub mod regression;
 pub mod special;

@@ -163,6 +163,23 @@ pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: T
     rows.iter().map(order).collect()
 }
 
+/// Marks an order with the moment at which it is sent, or sent again. False: it is not what `order` says any more, and
+/// must not be sent.
+pub(crate) async fn mark_sent(conn: &mut PgConnection, order: &Order, now: Timestamp, wall: Timestamp) -> Result<bool> {
+    let marked = sqlx::query(
+        "UPDATE trading.orders SET sent_at = $4, sent_wall = $5, sent_step = nextval('trading.step')
+         WHERE order_id = $1 AND state = $2 AND attempt = $3 AND resolved_at IS NULL",
+    )
+    .bind(order.id.0)
+    .bind(order.state.as_str())
+    .bind(order.attempt)
+    .bind(now.to_sqlx())
+    .bind(wall.to_sqlx())
+    .execute(conn)
+    .await?;
+    Ok(marked.rows_affected() == 1)
+}
+
 pub(crate) async fn mark_accepted(pool: &PgPool, order: &Order, report: &OrderReport, wall: Timestamp) -> Result<()> {
     sqlx::query(
         "UPDATE trading.orders SET state = 'accepted', exchange_order_id = $2, filled = $3, looks = 0, next_look_wall = $4

@@ -1,0 +1,204 @@
+//! Demand: the mean and seven quantiles of every series for every step after every origin.
+//!
+//! Reads `task.json` (`origins`, `horizon`, `season`, `unit`) and `history.csv` (`ts`, one column a series, an empty
+//! field for a missing count). Without `origins` the history is `series,values`, oldest first, on no known calendar.
+//! Rows at or after an origin are not looked at for that origin, and rows at or after the last origin not at all.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use hunch_learning::demand::{self, Expectation, Panel, Step};
+use jiff::civil::DateTime;
+
+use crate::EvaluateError;
+use crate::files::{self, Predictions, Table};
+use crate::tasks::{Run, Task};
+
+pub const TASK: Task =
+    Task { name: "demand", about: "counts per hour or day with quantiles, from their own history", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+    let ask: Ask = files::json(run.input, "task.json")?;
+    let mut timing = Timing::default();
+    match &ask.origins {
+        Some(origins) => by_origin(run, &ask, origins, &mut timing)?,
+        None => by_series(run, &ask, &mut timing)?,
+    }
+    let (fit, predict) = (timing.fit.as_secs_f64(), timing.predict.as_secs_f64());
+    run.say(format_args!("demand: fit {fit:.3} s, predict {predict:.4} s, {} threads", run.threads));
+    Ok(())
+}
+
+/// What is asked, as `task.json` says it.
+#[derive(serde::Deserialize)]
+struct Ask {
+    origins: Option<Vec<String>>,
+    horizon: usize,
+    unit: Option<Unit>,
+}
+
+#[derive(Clone, Copy, serde::Deserialize, PartialEq)]
+enum Unit {
+    #[serde(rename = "h")]
+    Hour,
+    #[serde(rename = "D")]
+    Day,
+}
+
+#[derive(Default)]
+struct Timing {
+    fit: Duration,
+    predict: Duration,
+}
+
+impl Timing {
+    fn forecast(
+        &mut self,
+        run: &Run<'_>,
+        panel: &Panel,
+        horizon: usize,
+    ) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
+        let start = Instant::now();
+        let model = demand::fit(panel, horizon, run.threads).map_err(|e| EvaluateError::Data(e.to_string()))?;
+        let fitted = Instant::now();
+        let forecast = model.predict();
+        self.fit += fitted - start;
+        self.predict += fitted.elapsed();
+        Ok(forecast)
+    }
+}
+
+const QUANTILES: [&str; 8] = ["mean", "q025", "q100", "q250", "q500", "q750", "q900", "q975"];
+
+fn by_origin(run: &Run<'_>, ask: &Ask, origins: &[String], timing: &mut Timing) -> Result<(), EvaluateError> {
+    let unit = ask.unit.unwrap_or(Unit::Hour);
+    let rows: Vec<i64> = origins
+        .iter()
+        .map(|origin| {
+            unit.row(origin).ok_or_else(|| EvaluateError::File {
+                file: run.input.join("task.json"),
+                problem: format!("origin {origin:?} is not a time on the grid"),
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let history = History::read(run.input, unit, rows.iter().copied().max().unwrap_or(i64::MIN))?;
+    let mut out = Predictions::create(run.out, &[&["origin", "series", "ts"], &QUANTILES[..]].concat())?;
+    for (origin, &row) in origins.iter().zip(&rows) {
+        let panel = history.before(row)?;
+        let forecast = timing.forecast(run, &panel, ask.horizon)?;
+        for (name, steps) in history.names.iter().zip(&forecast) {
+            for (ts, step) in (row..).zip(steps) {
+                write(&mut out, format_args!("{origin},{name},{}", unit.text(ts)), step)?;
+            }
+        }
+    }
+    out.finish()
+}
+
+fn by_series(run: &Run<'_>, ask: &Ask, timing: &mut Timing) -> Result<(), EvaluateError> {
+    let mut table = Table::open(run.input, "history.csv")?;
+    let (series, values) = (table.column("series")?, table.column("values")?);
+    let (mut names, mut panel) = (vec![], vec![]);
+    while table.next_row()? {
+        names.push(table.text(series).to_owned());
+        let number = |text: &str| text.parse().ok().filter(|y: &f64| y.is_finite());
+        let found: Option<Vec<f64>> = table.text(values).split_whitespace().map(number).collect();
+        panel.push(found.ok_or_else(|| table.wrong(values, "these are not all finite numbers"))?);
+    }
+    let step = if ask.unit == Some(Unit::Day) { Step::Day } else { Step::Hour };
+    let panel = Panel::new(step, None, panel).map_err(|e| EvaluateError::Data(e.to_string()))?;
+    let forecast = timing.forecast(run, &panel, ask.horizon)?;
+    let mut out = Predictions::create(run.out, &[&["series", "h"], &QUANTILES[..]].concat())?;
+    for (name, steps) in names.iter().zip(&forecast) {
+        for (h, step) in (1..).zip(steps) {
+            write(&mut out, format_args!("{name},{h}"), step)?;
+        }
+    }
+    out.finish()
+}
+
+fn write(out: &mut Predictions, key: std::fmt::Arguments<'_>, step: &Expectation) -> Result<(), EvaluateError> {
+    let [a, b, c, d, e, f, g] = step.quantiles;
+    out.row(format_args!("{key},{},{a},{b},{c},{d},{e},{f},{g}", step.mean))
+}
+
+impl Unit {
+    /// Hours or days since 1970-01-01; None for what is not a time on the grid.
+    fn row(self, text: &str) -> Option<i64> {
+        let time: DateTime = text.parse().or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into)).ok()?;
+        let since = time.since((jiff::Unit::Hour, DateTime::constant(1970, 1, 1, 0, 0, 0, 0))).ok()?;
+        let hours = i64::from(since.get_hours());
+        let whole = time.minute() == 0 && time.second() == 0 && time.subsec_nanosecond() == 0;
+        match self {
+            _ if !whole => None,
+            Unit::Hour => Some(hours),
+            Unit::Day => (hours % 24 == 0).then_some(hours / 24),
+        }
+    }
+
+    fn text(self, row: i64) -> String {
+        let hours = if self == Unit::Hour { row } else { row * 24 };
+        let start = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+        let time = start.saturating_add(jiff::SignedDuration::from_hours(hours));
+        time.strftime(if self == Unit::Hour { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d" }).to_string()
+    }
+
+    fn step(self) -> Step {
+        match self {
+            Unit::Hour => Step::Hour,
+            Unit::Day => Step::Day,
+        }
+    }
+}
+
+/// Counts on one calendar, all rows before the last origin.
+struct History {
+    unit: Unit,
+    names: Vec<String>,
+    start: i64,
+    series: Vec<Vec<f64>>,
+}
+
+impl History {
+    /// Rows that are not in the file are missing in all series.
+    fn read(folder: &Path, unit: Unit, end: i64) -> Result<History, EvaluateError> {
+        let mut table = Table::open(folder, "history.csv")?;
+        let ts = table.column("ts")?;
+        let names: Vec<String> = table.header().iter().filter(|name| *name != "ts").cloned().collect();
+        let columns = names.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut history = History { unit, names, start: 0, series: vec![vec![]; columns.len()] };
+        let mut next = None;
+        while table.next_row()? {
+            let row = unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
+            if row >= end {
+                continue;
+            }
+            let due = *next.get_or_insert(row);
+            if row < due {
+                return Err(table.wrong(ts, "this time stood before, or a later one did"));
+            }
+            if next == Some(row) && history.series.iter().all(Vec::is_empty) {
+                history.start = row;
+            }
+            next = Some(row + 1);
+            for (series, column) in history.series.iter_mut().zip(&columns) {
+                series.extend(std::iter::repeat_n(f64::NAN, usize::try_from(row - due).unwrap_or(0)));
+                series.push(table.number_if_any(*column)?.unwrap_or(f64::NAN));
+            }
+        }
+        Ok(history)
+    }
+
+    /// What was known at `origin`.
+    fn before(&self, origin: i64) -> Result<Panel, EvaluateError> {
+        let length = usize::try_from(origin - self.start).unwrap_or(0);
+        let cut = |series: &Vec<f64>| {
+            let mut cut = series[..length.min(series.len())].to_vec();
+            // A history that ends before its origin has a gap there.
+            cut.resize(length, f64::NAN);
+            cut
+        };
+        let series = self.series.iter().map(cut).collect();
+        Panel::new(self.unit.step(), Some(self.start), series).map_err(|e| EvaluateError::Data(e.to_string()))
+    }
+}

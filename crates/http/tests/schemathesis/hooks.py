@@ -1,0 +1,337 @@
+"""What schemathesis cannot read in the OpenAPI document: who asks, what exists, and which refusals are about the
+programme's state and not about the request.
+
+`cargo xtask contract` runs this and says in HUNCH_URL and HUNCH_FOLDER where a new, empty programme answers.
+"""
+
+import base64
+import hashlib
+import hmac
+import itertools
+import os
+import pathlib
+import time
+import uuid
+import zlib
+from urllib.parse import urlsplit
+
+import requests
+import schemathesis
+from requests.auth import AuthBase
+from schemathesis.core.failures import AcceptedNegativeData
+from schemathesis.openapi.checks import RejectedPositiveData
+
+URL = os.environ["HUNCH_URL"]
+FOLDER = pathlib.Path(os.environ["HUNCH_FOLDER"])
+
+# A member may ask twenty times a second, so many take turns.
+MEMBERS = 40
+# These routes change what a member may do: members of their own take them, so that the others can go on staking.
+PROTECTING = {"/v1/me/exclusion", "/v1/me/break", "/v1/me/limits", "/v1/me/limits/confirm", "/v1/me/prompts"}
+
+
+# --- Credentials ------------------------------------------------------------------------------------------------------
+
+
+class Bearer(AuthBase):
+    """An operator or a member."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def __call__(self, request):
+        request.headers["Authorization"] = f"Bearer {self.token}"
+        return request
+
+
+class Till(AuthBase):
+    """Signs what is really sent: it is called when the body is bytes."""
+
+    def __init__(self, session, key):
+        self.session, self.key = session, key
+
+    def __call__(self, request):
+        now, digest = str(int(time.time())), hashlib.sha256(body_of(request)).hexdigest()
+        text = "\n".join([now, request.method, urlsplit(request.url).path, digest])
+        request.headers["Hunch-Session"] = self.session
+        request.headers["Hunch-Timestamp"] = now
+        request.headers["Hunch-Signature"] = hmac.new(self.key, text.encode(), hashlib.sha256).hexdigest()
+        return request
+
+
+class Relay(AuthBase):
+    """Calls the webhook."""
+
+    secret = (FOLDER / "webhook-secret").read_bytes().strip()
+
+    def __call__(self, request):
+        now = str(int(time.time()))
+        signature = hmac.new(self.secret, now.encode() + b"." + body_of(request), hashlib.sha256).hexdigest()
+        request.headers["Hunch-Webhook-Signature"] = f"t={now},v1={signature}"
+        return request
+
+
+def body_of(request):
+    body = request.body or b""
+    return body.encode() if isinstance(body, str) else body
+
+
+# --- A small town -----------------------------------------------------------------------------------------------------
+
+
+def ask(method, path, auth, body=None):
+    answer = requests.request(method, URL + path, json=body, auth=auth, timeout=10)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def until(look):
+    """Waits for what the programme does by itself soon after."""
+    for _ in range(100):
+        if found := look():
+            return found
+        time.sleep(0.2)
+    raise TimeoutError(look)
+
+
+def sign_in(code):
+    return Bearer(ask("POST", "/v1/sign-in", None, {"code": code})["token"])
+
+
+OPERATOR = Bearer((FOLDER / "operator-token").read_text().strip())
+# Corrections need a second person.
+APPROVER = Bearer((FOLDER / "approver-token").read_text().strip())
+
+MERCHANT = {
+    "merchant": str(uuid.uuid4()), "name": "Rosa's Bakery", "category": "bakery", "zone": "America/New_York",
+    "currency": "USD", "points_per_unit": 10, "per_cents": 1, "points_max": 1_000_000,
+}
+ask("POST", "/v1/ops/merchants", OPERATOR, MERCHANT)
+TERMINAL = ask("POST", "/v1/ops/terminals", OPERATOR, {"merchant": MERCHANT["merchant"], "name": "front till"})
+session = ask("POST", "/v1/pos/sessions", None, TERMINAL)
+TILL = Till(session["session"], base64.b64decode(session["key"]))
+
+PERSON = {
+    "full_name": "Liam Bell", "email": "liam@example.com", "phone": "555-0100", "birth_date": "1980-01-01",
+    "home_zone": "America/New_York",
+}
+people = ask("POST", "/v1/ops/members", OPERATOR, {"members": 2 * MEMBERS * [PERSON], "reusable_codes": True})["members"]
+PURCHASE = {
+    "amount_cents": 100_000, "currency": "USD", "purchased_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60)),
+}
+purchases = [PURCHASE | {"receipt": str(uuid.uuid4()), "member_token": one["member_token"]} for one in people]
+sold = ask("POST", "/v1/pos/purchases/batch", TILL, {"purchases": purchases})["results"]
+
+phones = [sign_in(one["sign_in_code"]) for one in people]
+NEW_YORK = {"latitude": 40.7128, "longitude": -74.006, "accuracy_metres": 25.0}
+for phone in phones:
+    ask("PUT", "/v1/me/place", phone, NEW_YORK)
+STAKING, PROTECTED = itertools.cycle(phones[:MEMBERS]), itertools.cycle(phones[MEMBERS:])
+CODES = itertools.cycle(one["sign_in_code"] for one in people)
+TOKENS = itertools.cycle(one["member_token"] for one in people)
+# Taken back only from those who do not stake.
+SOLD = itertools.cycle(one["recorded"]["purchase"] for one in sold[MEMBERS:])
+
+# Whose a quote, an order, a notice or a subscription is: to everyone else it does not exist.
+OWNER = {}
+
+
+def owned(phone, id):
+    OWNER[id] = phone
+    return id
+
+
+def a_quote():
+    """Of the first market that somebody offers."""
+    phone = next(STAKING)
+    for market in ask("GET", "/v1/markets?status=open&limit=200", phone)["markets"]:
+        for side in ("yes", "no"):
+            wish = {"market": market["market"], "side": side, "stake_points": 10}
+            answer = requests.post(URL + "/v1/quotes", json=wish, auth=phone, timeout=10)
+            if answer.status_code == 201:
+                return owned(phone, answer.json()["quote"])
+
+
+def an_order():
+    quote = a_quote()
+    return quote and owned(OWNER[quote], ask("POST", "/v1/orders", OWNER[quote], {"quote": quote})["order"])
+
+
+def a_notice():
+    phone = phones[0]
+    notices = ask("GET", "/v1/me/inbox", phone)["notices"]
+    return notices and owned(phone, notices[0]["notice"])
+
+
+DEVICE = {
+    "device": str(uuid.uuid4()), "endpoint": "https://push.example.com/send/f3Gk", "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+}
+
+
+def a_subscription():
+    phone = next(STAKING)
+    return owned(phone, ask("POST", "/v1/me/push-subscriptions", phone, DEVICE)["subscription"])
+
+
+ORDER, NOTICE = until(an_order), until(a_notice)
+
+
+def open_market():
+    return ask("GET", "/v1/markets?status=open&limit=1", next(STAKING))["markets"][0]["market"]
+
+
+# Fields that tell of what exists. Half of the requests get them; the other half keep what schemathesis made.
+EXISTING = {
+    "/v1/sign-in": lambda: {"code": next(CODES)},
+    "/v1/pos/sessions": lambda: TERMINAL,
+    "/v1/pos/purchases": lambda: PURCHASE | {"member_token": next(TOKENS), "member_code": None},
+    "/v1/pos/purchases/batch": lambda: {"purchases": [PURCHASE | {"receipt": str(uuid.uuid4()), "member_token": next(TOKENS)}]},
+    "/v1/pos/returns": lambda: {"purchase": next(SOLD)},
+    "/v1/ops/merchants": lambda: {"zone": "America/New_York"},
+    "/v1/ops/members": lambda: {"members": [PERSON]},
+    "/v1/ops/terminals": lambda: {"merchant": MERCHANT["merchant"]},
+    "/v1/ops/offers": lambda: {"merchant": MERCHANT["merchant"], "valid_to": "9999-01-01T00:00:00Z"},
+    "/v1/me/place": lambda: NEW_YORK,
+    "/v1/me/push-subscriptions": lambda: DEVICE,
+    "/v1/me/push-subscriptions/{id}": lambda: {"id": a_subscription()},
+    "/v1/notices/{id}": lambda: {"id": NOTICE},
+    "/v1/orders/{id}": lambda: {"id": ORDER},
+    "/v1/markets/{market}": lambda: {"market": open_market()},
+    "/v1/quotes": lambda: {"market": open_market()},
+    "/v1/orders": lambda: {"quote": a_quote()},
+    "/webhooks/settlement": lambda: {"market_id": open_market()},
+}
+
+
+# --- Who asks for what ------------------------------------------------------------------------------------------------
+
+
+def scheme(operation):
+    """The kind of credentials that the document asks for."""
+    needed = operation.definition.raw.get("security") or [{}]
+    return next(iter(needed[0]), "anyone")
+
+
+def strings(value):
+    """Every text in a piece of JSON: what may be an id."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [value] if isinstance(value, str) else [text for part in inner for text in strings(part)]
+
+
+@schemathesis.auth(refresh_interval=None)
+class Credentials:
+    def get(self, case, context):
+        path = case.operation.path
+        match scheme(case.operation):
+            case "operator":
+                return APPROVER if path.endswith("/approval") else OPERATOR
+            case "terminal":
+                return TILL
+            case "webhook":
+                return Relay()
+            case "member" if path == "/v1/sign-out":
+                return sign_in(next(CODES))
+            case "member":
+                return next(PROTECTED if path in PROTECTING else STAKING)
+
+    def set(self, case, data, context):
+        # Not among the case's headers: a signature is made of the bytes that are sent.
+        case._auth = data
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    # Chosen by the request and not by chance: the same one is sent the same way when it is tried again.
+    if zlib.crc32(repr((case.body, case.path_parameters)).encode()) % 2:
+        fields = EXISTING.get(case.operation.path, dict)()
+        for place in (case.body, case.path_parameters):
+            if isinstance(place, dict):
+                # A field that is absent or of another type is what the case is about.
+                place |= {name: v for name, v in fields.items() if v is None or type(place.get(name)) is type(v)}
+    owner = next((OWNER[text] for text in strings([case.body, case.path_parameters]) if text in OWNER), None)
+    if owner and case._auth:
+        case._auth = owner
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if scheme(case.operation) == "member" and response.status_code < 300 and case._auth:
+        OWNER.update((text, case._auth) for text in strings(json_of(response)) if len(text) == 36)
+    if case.operation.path == "/v1/ops/staking":
+        ask("PUT", "/v1/ops/staking", OPERATOR, {"on": True, "reason": "the others go on"})
+
+
+# --- Judgement --------------------------------------------------------------------------------------------------------
+
+# Refusals of a good request that no schema can foretell: the problem's type, and words of its sentence.
+RIGHT_REFUSALS = [
+    # What does not exist, or is somebody else's.
+    ("not-found", ""),
+    ("unknown-", ""),
+    ("invalid", "there is no such merchant"),
+    ("sign-in-code", ""),
+    ("unauthenticated", "this terminal or its secret is not known"),
+    # What cannot be done now.
+    ("no-raise", ""),
+    ("protected", ""),
+    ("correction", ""),
+    ("receipt-reused", ""),
+    ("quote-used", ""),
+    ("quote-expired", ""),
+    ("place-unknown", ""),
+    ("stake-", ""),
+    # Texts with a meaning that patterns do not tell, and fields that depend on each other.
+    ("invalid", "send back the cursor"),
+    ("invalid", "time zone"),
+    ("invalid", "decimal number"),
+    ("invalid", "send either member_token or member_code"),
+    ("invalid", "an end after its start"),
+    ("invalid", "a yes pays 1, a no pays 0"),
+    ("invalid", "payout is what one contract pays"),
+    ("invalid", "Idempotency-Key"),
+    ("push-subscription", ""),
+    # To JSON Schema 52.0 is an integer, and U+0000 a character like others.
+    ("bad-json", "floating point"),
+    ("bad-json", "U+0000"),
+]
+
+
+def json_of(response):
+    return response.json() if "json" in response.headers.get("content-type", [""])[0] else {}
+
+
+@schemathesis.hook
+def filter_failure(context, failure, case, response):
+    """False: this is no failure."""
+    answer = json_of(response)
+    if isinstance(failure, RejectedPositiveData):
+        kind, detail = answer["type"].removeprefix("/problems/"), answer.get("detail", "")
+        # The unsigned or wrongly signed request is one of schemathesis's own.
+        if kind == "unauthenticated" and case.meta and "Hunch-Signature" in (case.headers or {}):
+            return False
+        return not any(kind.startswith(prefix) and words in detail for prefix, words in RIGHT_REFUSALS)
+    if isinstance(failure, AcceptedNegativeData) and case.operation.path == "/v1/pos/purchases/batch":
+        # Each purchase of a batch is answered by itself.
+        return not answer["refused"]
+    return True
+
+
+@schemathesis.check
+class EveryRouteWorks:
+    """A route that never answers with success was not tested."""
+
+    def __init__(self, never=()):
+        self.never, self.cases, self.tested, self.worked = set(never), {}, set(), set()
+
+    def after_response(self, ctx, response, case):
+        self.cases.setdefault(scheme(case.operation), set()).add(case.id)
+        self.tested.add(case.operation.label)
+        if response.status_code < 300:
+            self.worked.add(case.operation.label)
+
+    def after_run(self, ctx):
+        for kind, cases in sorted(self.cases.items()):
+            print(f"     {kind}: {len(cases)} cases")
+        if idle := self.tested - self.worked - self.never:
+            raise AssertionError("never answered with success: " + ", ".join(sorted(idle)))

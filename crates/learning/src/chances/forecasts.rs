@@ -1,0 +1,284 @@
+//! A stream of stated probabilities.
+
+use std::collections::HashMap;
+
+use super::crowd::{Crowd, Mark};
+use super::features::{self, LEAST, Sitting, View};
+use super::logistic::{Logistic, Rows};
+use super::people::Person;
+use super::{ChanceError, Estimate, log_odds};
+
+/// Somebody says how likely it is that a question ends YES.
+#[derive(Clone, Copy, Debug)]
+pub struct Forecast {
+    /// Days since any fixed moment; never less than that of the row before.
+    pub at_days: f64,
+    pub person: u64,
+    pub question: u64,
+    pub probability: f64,
+    /// When the question is to be decided, on the same scale, if that was announced.
+    pub closes_days: Option<f64>,
+}
+
+/// Learns from a stream of forecasts and resolutions, row by row.
+///
+/// Each forecast becomes a row of numbers (its author's words and record, the others' words and records, the
+/// question's opener, the clock). Two logistic models read it, one plain and one with products, and their log-odds
+/// are averaged; both are refitted to all resolved forecasts each time their number has grown by a twelfth. Before
+/// anything was resolved, the estimate is a mean of the author's and the crowd's log-odds, drawn in by 15 %.
+#[derive(Clone, Debug)]
+pub struct Forecasts {
+    people: HashMap<u64, Person>,
+    questions: HashMap<u64, Question>,
+    sittings: Vec<Sitting>,
+    /// The sitting that each person opened a question in last.
+    sitting_of: HashMap<u64, usize>,
+    rates: Rates,
+    rows: Rows,
+    plain: Logistic,
+    wide: Logistic,
+    fitted_rows: usize,
+    resolved_questions: u64,
+    now: f64,
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    opener: u64,
+    opened: f64,
+    first: f64,
+    closes: Option<f64>,
+    crowd: Crowd,
+    said: Vec<Said>,
+    sitting: usize,
+    sitting_before: f64,
+}
+
+/// A forecast whose outcome is awaited.
+#[derive(Clone, Debug)]
+struct Said {
+    person: u64,
+    p: f64,
+    crowd: f64,
+    columns: Vec<f64>,
+}
+
+/// Questions opened by one person with no longer pause than this belong to one sitting, in days.
+const SITTING_PAUSE: f64 = 30.0 / 1440.0;
+/// Weight of a question with n forecasts is n to the quarter: opinions on one question share its luck.
+const WEIGHT_POWER: f64 = -0.75;
+const PLAIN_STRENGTH: f64 = 60.0;
+const WIDE_STRENGTH: f64 = 200.0;
+/// Refitted from this many resolved forecasts on.
+const ROWS_MIN: usize = 100;
+
+impl Default for Forecasts {
+    fn default() -> Forecasts {
+        let prior = |width: usize| {
+            let mut prior = vec![0.0; width + 1];
+            prior[features::OWN_CALIBRATED] = 0.4;
+            prior[features::CROWD] = 0.5;
+            prior
+        };
+        Forecasts {
+            people: HashMap::new(),
+            questions: HashMap::new(),
+            sittings: Vec::new(),
+            sitting_of: HashMap::new(),
+            rates: Rates::default(),
+            rows: Rows::new(features::ALL),
+            plain: Logistic::new(prior(features::PLAIN), PLAIN_STRENGTH, 1.0),
+            wide: Logistic::new(prior(features::ALL), WIDE_STRENGTH, 1.0),
+            fitted_rows: 0,
+            resolved_questions: 0,
+            now: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl Forecasts {
+    /// The chance of YES, this forecast included, and what it teaches about the crowd.
+    ///
+    /// # Errors
+    /// `Probability`, `Time`, `Order`; then nothing is learned.
+    pub fn forecast(&mut self, forecast: &Forecast) -> Result<Estimate, ChanceError> {
+        let p = forecast.probability;
+        if !(0.0..=1.0).contains(&p) {
+            return Err(ChanceError::Probability(p));
+        }
+        if forecast.closes_days.is_some_and(|closes| !closes.is_finite()) {
+            return Err(ChanceError::Time);
+        }
+        self.go_to(forecast.at_days)?;
+        self.refit_when_due();
+        self.open_if_new(forecast);
+        let Some((said, mark)) = self.view(forecast) else {
+            return Ok(Estimate::from_logit(log_odds(p, LEAST), 1.0, self.resolved_questions));
+        };
+        let estimate = self.estimate(&said.columns);
+        if let Some(question) = self.questions.get_mut(&forecast.question) {
+            question.crowd.say(forecast.person, mark);
+            question.said.push(said);
+        }
+        self.people.entry(forecast.person).or_default().made += 1;
+        Ok(estimate)
+    }
+
+    /// The question was decided. One that nobody forecast, or that was decided before, teaches nothing.
+    ///
+    /// # Errors
+    /// `Time`, `Order`; then nothing is learned.
+    pub fn resolve(&mut self, at_days: f64, question: u64, yes: bool) -> Result<(), ChanceError> {
+        self.go_to(at_days)?;
+        let Some(question) = self.questions.get_mut(&question) else {
+            return Ok(());
+        };
+        let said = std::mem::take(&mut question.said);
+        if said.is_empty() {
+            return Ok(());
+        }
+        let outcome = f64::from(u8::from(yes));
+        self.rates.learn_question(outcome);
+        self.resolved_questions += 1;
+        if let Some(sitting) = self.sittings.get_mut(question.sitting) {
+            sitting.resolved += 1.0;
+            sitting.yes += outcome;
+        }
+        let first = super::sigmoid(question.first);
+        self.people.entry(question.opener).or_default().learn_own(first, outcome);
+        let count = said.len() as f64;
+        let (weight, rate_weight) = (count.powf(WEIGHT_POWER), 1.0 / count.sqrt());
+        for said in said {
+            self.rates.learn(said.p, outcome, rate_weight);
+            let person = self.people.entry(said.person).or_default();
+            person.learn(said.p, log_odds(said.p, LEAST), said.crowd, outcome);
+            self.rows.push(&said.columns, yes, weight);
+        }
+        Ok(())
+    }
+
+    fn go_to(&mut self, at: f64) -> Result<(), ChanceError> {
+        if !at.is_finite() {
+            return Err(ChanceError::Time);
+        }
+        if at < self.now {
+            return Err(ChanceError::Order(self.now - at));
+        }
+        self.now = at;
+        Ok(())
+    }
+
+    fn refit_when_due(&mut self) {
+        let rows = self.rows.len();
+        if rows >= ROWS_MIN && rows >= self.fitted_rows + self.fitted_rows / 12 + 1 {
+            // A young model has far to go; an old one moves little between refits.
+            let steps = if rows < 4_000 { 3 } else { 1 };
+            self.plain.refit(&self.rows, steps);
+            self.wide.refit(&self.rows, steps);
+            self.fitted_rows = rows;
+        }
+    }
+
+    fn open_if_new(&mut self, forecast: &Forecast) {
+        if self.questions.contains_key(&forecast.question) {
+            return;
+        }
+        let now = self.now;
+        let last = self.sitting_of.get(&forecast.person).copied();
+        let sitting = last.filter(|&i| now - self.sittings[i].last_at < SITTING_PAUSE).unwrap_or_else(|| {
+            self.sittings.push(Sitting::default());
+            self.sittings.len() - 1
+        });
+        self.sitting_of.insert(forecast.person, sitting);
+        let first = log_odds(forecast.probability, LEAST);
+        let question = Question {
+            opener: forecast.person,
+            opened: now,
+            first,
+            closes: forecast.closes_days,
+            crowd: Crowd::default(),
+            said: Vec::new(),
+            sitting,
+            sitting_before: self.sittings[sitting].count,
+        };
+        let sitting = &mut self.sittings[sitting];
+        sitting.last_at = now;
+        sitting.count += 1.0;
+        sitting.first_sum += forecast.probability;
+        self.questions.insert(forecast.question, question);
+        self.people.entry(forecast.person).or_default();
+    }
+
+    /// The forecast as a row of numbers and as a mark in the crowd; None if its question is unknown.
+    fn view(&self, forecast: &Forecast) -> Option<(Said, Mark)> {
+        let question = self.questions.get(&forecast.question)?;
+        let stranger = Person::default();
+        let person = |id: u64| self.people.get(&id).unwrap_or(&stranger);
+        let (p, logit) = (forecast.probability, log_odds(forecast.probability, LEAST));
+        let (author, now) = (person(forecast.person), self.now);
+        let view = View {
+            p,
+            logit,
+            author,
+            opener: person(question.opener),
+            author_is_opener: question.opener == forecast.person,
+            first: question.first,
+            others: question.crowd.without(forecast.person, now),
+            before: question.crowd.of(forecast.person).map(|mark| mark.logit),
+            common_rate: self.rates.when_saying(p),
+            yes_rate: self.rates.yes,
+            age_days: now - question.opened,
+            left_days: question.closes.map(|closes| closes - now),
+            span_days: question.closes.map(|closes| closes - question.opened),
+            said: question.said.len() as f64,
+            sitting: self.sittings[question.sitting],
+            sitting_before: question.sitting_before,
+        };
+        let weight = libm::exp((author.skill() * 20.0).clamp(-3.0, 3.0));
+        let mark = Mark { logit, calibrated: author.calibrated(logit), weight, at: now };
+        let crowd = features::crowd_before(&view);
+        Some((Said { person: forecast.person, p, crowd, columns: features::columns(&view) }, mark))
+    }
+
+    fn estimate(&self, columns: &[f64]) -> Estimate {
+        let plain = &columns[..features::PLAIN];
+        let logit = 0.5 * (self.plain.logit(plain) + self.wide.logit(columns));
+        Estimate::from_logit(logit, self.plain.variance(plain).sqrt(), self.resolved_questions)
+    }
+}
+
+/// How often it was YES: over all questions lately, and when people said about p.
+#[derive(Clone, Debug)]
+struct Rates {
+    yes: f64,
+    count: [f64; 21],
+    count_yes: [f64; 21],
+}
+
+impl Default for Rates {
+    fn default() -> Rates {
+        // Sites that let people ask see a little fewer YES than NO.
+        Rates { yes: 0.45, count: [0.0; 21], count_yes: [0.0; 21] }
+    }
+}
+
+impl Rates {
+    fn bucket(p: f64) -> usize {
+        ((p * 20.0).round() as usize).min(20)
+    }
+
+    fn when_saying(&self, p: f64) -> f64 {
+        let bucket = Rates::bucket(p);
+        (self.count_yes[bucket] + 6.0 * p) / (self.count[bucket] + 6.0)
+    }
+
+    fn learn(&mut self, p: f64, yes: f64, weight: f64) {
+        let bucket = Rates::bucket(p);
+        self.count[bucket] += weight;
+        self.count_yes[bucket] += weight * yes;
+    }
+
+    fn learn_question(&mut self, yes: f64) {
+        self.yes += 0.01 * (yes - self.yes);
+    }
+}

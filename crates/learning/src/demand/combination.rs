@@ -1,0 +1,184 @@
+//! Several models of one series, weighted by how they did on rolling origins inside the history.
+//!
+//! Every model forecasts from a number of earlier origins, each time from what was known then; its weight falls with the
+//! error it made, that of the series itself and that of the whole panel. Bates and Granger (1969): the mean of several
+//! fair forecasts beats the best of them more often than not.
+
+use super::profile::{Centre, Profile};
+use super::smoothing::{Scale, Smoothing, State};
+use super::theta::{Line, Theta};
+
+/// One model of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Member {
+    Profile(Profile),
+    Smoothing { day: usize, week: usize },
+    Theta(Theta),
+}
+
+/// What a model needs to go on from one origin.
+#[derive(Clone, Debug)]
+pub enum Ending {
+    Cycle(Vec<f64>),
+    Smoothed(Smoothing, State),
+    Line(Line),
+}
+
+impl Ending {
+    pub fn path(&self, horizon: usize) -> Vec<f64> {
+        match self {
+            Ending::Cycle(cycle) => (0..horizon).map(|h| cycle[h % cycle.len()]).collect(),
+            Ending::Smoothed(model, state) => model.path(state, horizon),
+            Ending::Line(line) => line.path(horizon),
+        }
+    }
+}
+
+/// The members for rows of which `day` make a day (1 if there is no shorter season) and `week` the whole cycle.
+pub fn members(day: usize, week: usize) -> Vec<Member> {
+    let profile =
+        |cycle, cycles, decay, centre, carried| Member::Profile(Profile { cycle, cycles, decay, centre, carried });
+    let mut members = vec![
+        profile(week, 4, 1e-3, Centre::Mean, 0.0),
+        profile(week, 8, 0.5, Centre::Mean, 0.8),
+        profile(week, 10, 0.9, Centre::Median, 0.9),
+        Member::Smoothing { day: if day > 1 { day } else { 0 }, week },
+    ];
+    if day > 1 {
+        members.push(profile(day, 10, 0.7, Centre::Mean, 0.5));
+    } else {
+        members.push(Member::Theta(Theta { cycle: week, cycles: 26, gain: 0.1 }));
+        members.push(Member::Theta(Theta { cycle: week, cycles: 26, gain: 0.3 }));
+    }
+    members
+}
+
+impl Member {
+    /// Where the model stands at each of `origins`, which ascend; None if it cannot start at one of them.
+    pub fn endings(&self, values: &[f64], origins: &[usize], scale: Scale) -> Option<Vec<Ending>> {
+        match *self {
+            Member::Profile(profile) => {
+                let cycle = |&o: &usize| profile.cycle_after(&values[..o], scale == Scale::Plain).map(Ending::Cycle);
+                origins.iter().map(cycle).collect()
+            }
+            Member::Theta(theta) => {
+                origins.iter().map(|&o| theta.after(&values[..o], scale).map(Ending::Line)).collect()
+            }
+            Member::Smoothing { day, week } => {
+                let model = Smoothing::fit(values, day, week, if day > 0 { 16 * week } else { 60 * week })?;
+                let states = model.states(values, origins);
+                Some(states.into_iter().map(|state| Ending::Smoothed(model.clone(), state)).collect())
+            }
+        }
+    }
+}
+
+/// Up to `times` origins, `step` rows apart and the last one a step before the end, with `least` rows before the first.
+pub fn rolling(rows: usize, step: usize, times: usize, least: usize) -> Vec<usize> {
+    let earlier = (1..=times).map_while(|r| rows.checked_sub(r * step).filter(|&origin| origin >= least));
+    let mut origins: Vec<usize> = earlier.collect();
+    origins.reverse();
+    origins
+}
+
+/// How one series' members did at the rolling origins.
+#[derive(Clone, Debug)]
+pub struct Rehearsal {
+    /// Members that could be used, as positions in the list of members.
+    pub used: Vec<usize>,
+    /// Where each used member stands at the end.
+    pub endings: Vec<Ending>,
+    /// `paths[m][r]` is what used member m forecast at rolling origin r, the latest first.
+    pub paths: Vec<Vec<Vec<f64>>>,
+    /// `truth[r]` is what came, NaN where it is missing or not yet known at the end.
+    pub truth: Vec<Vec<f64>>,
+}
+
+impl Rehearsal {
+    /// Rehearses `members` on `values` at the origins `step` rows apart, up to `times` of them, with `least` values before.
+    pub fn run(
+        values: &[f64],
+        members: &[Member],
+        horizon: usize,
+        (step, times, least): (usize, usize, usize),
+    ) -> Rehearsal {
+        let mut origins = rolling(values.len(), step, times, least);
+        origins.push(values.len());
+        let scale = Scale::of(values);
+        let mut rehearsal = Rehearsal { used: vec![], endings: vec![], paths: vec![], truth: vec![] };
+        for (m, member) in members.iter().enumerate() {
+            if (super::knob("MASK", 255.0) as u32) & (1 << m) == 0 {
+                continue;
+            }
+            let Some(mut endings) = member.endings(values, &origins, scale) else { continue };
+            let Some(last) = endings.pop() else { continue };
+            rehearsal.used.push(m);
+            rehearsal.endings.push(last);
+            rehearsal.paths.push(endings.iter().rev().map(|ending| ending.path(horizon)).collect());
+        }
+        origins.pop();
+        let value = |t: usize| values.get(t).copied().unwrap_or(f64::NAN);
+        rehearsal.truth = origins.iter().rev().map(|&o| (0..horizon).map(|h| value(o + h)).collect()).collect();
+        rehearsal
+    }
+
+    /// Each used member's mean absolute error, later origins weighing more; None where nothing can be compared.
+    pub fn errors(&self) -> Vec<Option<f64>> {
+        let error = |paths: &Vec<Vec<f64>>| {
+            let (mut sum, mut weight) = (0.0, 0.0);
+            for (r, (path, truth)) in paths.iter().zip(&self.truth).enumerate() {
+                let recent = libm::pow(super::knob("WRECENT", 0.97), r as f64);
+                for (f, y) in path.iter().zip(truth).filter(|(_, y)| !y.is_nan()) {
+                    sum += recent * (f - y).abs();
+                    weight += recent;
+                }
+            }
+            (weight > 0.0).then(|| sum / weight)
+        };
+        self.paths.iter().map(error).collect()
+    }
+
+    /// The combination's own rehearsal: `[r][h]`.
+    pub fn combined(&self, weights: &[f64], horizon: usize) -> Vec<Vec<f64>> {
+        let at = |r: usize, h: usize| self.paths.iter().zip(weights).map(|(paths, w)| w * paths[r][h]).sum();
+        (0..self.truth.len()).map(|r| (0..horizon).map(|h| at(r, h)).collect()).collect()
+    }
+}
+
+/// Weight of a rolling origin relative to the one after it.
+
+/// Rolling origins after which a series' own errors weigh as much as the panel's.
+
+/// How fast a weight falls with the error.
+
+/// Weights of each series' used members, summing to 1.
+pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
+    let ratios: Vec<Vec<Option<f64>>> = rehearsals.iter().map(|r| relative(&r.errors())).collect();
+    let mut panel = vec![(0.0, 0.0); members];
+    for (rehearsal, ratios) in rehearsals.iter().zip(&ratios) {
+        for (m, ratio) in rehearsal.used.iter().zip(ratios) {
+            if let Some(ratio) = ratio {
+                panel[*m] = (panel[*m].0 + libm::log(*ratio), panel[*m].1 + 1.0);
+            }
+        }
+    }
+    let panel: Vec<f64> = panel.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 }).collect();
+    let one = |(rehearsal, ratios): (&Rehearsal, &Vec<Option<f64>>)| {
+        let own = rehearsal.truth.len() as f64 / (rehearsal.truth.len() as f64 + super::knob("OWN", 10.0));
+        let score =
+            |(m, ratio): (&usize, &Option<f64>)| own * ratio.map_or(panel[*m], libm::log) + (1.0 - own) * panel[*m];
+        let scores: Vec<f64> = rehearsal.used.iter().zip(ratios).map(score).collect();
+        let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
+        let raw: Vec<f64> = scores.iter().map(|s| libm::exp(super::knob("SHARP", 5.0) * (best - s))).collect();
+        let sum: f64 = raw.iter().sum();
+        raw.iter().map(|w| w / sum).collect()
+    };
+    rehearsals.iter().zip(&ratios).map(one).collect()
+}
+
+/// Errors over their mean.
+fn relative(errors: &[Option<f64>]) -> Vec<Option<f64>> {
+    let there: Vec<f64> = errors.iter().flatten().copied().collect();
+    let mean = there.iter().sum::<f64>() / there.len().max(1) as f64;
+    errors.iter().map(|e| e.filter(|_| mean > 0.0).map(|e| (e / mean).max(1e-3))).collect()
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask contract`: schemathesis asks a running programme everything that the OpenAPI document allows, and much
+//! that it does not.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+use std::{fs, process, thread};
+
+use anyhow::{Context, bail};
+
+use crate::{
+    setup::{self, Extent},
+    shell::{cargo, run},
+    workspace,
+};
+
+const SUITE: &str = "crates/http/tests/schemathesis";
+/// Cases for each operation and phase.
+const LONG: u32 = 200;
+const SHORT: u32 = 8;
+const START_MAX: Duration = Duration::from_secs(60);
+
+pub fn command(arguments: &[String]) -> anyhow::Result<()> {
+    let (mut examples, mut seed) = (LONG, process::id());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let number = || rest.as_slice().first().and_then(|text| text.parse::<u32>().ok());
+        match (argument.as_str(), number()) {
+            ("--examples", Some(n)) => examples = n,
+            ("--seed", Some(n)) => seed = n,
+            (other, _) => bail!("contract does not know {other:?}; it takes --examples N and --seed S"),
+        }
+        rest.next();
+    }
+    setup::bring(Extent::Test)?;
+    run(cargo().args(["build", "--release", "--locked", "--package", "hunch"]))?;
+    ask(&workspace::target_folder()?.join("release/hunch"), examples, seed)
+}
+
+/// For every test run: few cases, always the same ones, with the build that the tests made.
+pub fn short() -> anyhow::Result<()> {
+    run(cargo().args(["build", "--locked", "--package", "hunch"]))?;
+    ask(&workspace::target_folder()?.join("debug/hunch"), SHORT, 1)
+}
+
+fn ask(hunch: &Path, examples: u32, seed: u32) -> anyhow::Result<()> {
+    let served = Served::start(hunch)?;
+    let root = workspace::root();
+    let suite = root.join(SUITE);
+    let report = root.join(".hunch/schemathesis");
+    fs::create_dir_all(&report).with_context(|| format!("making {}", report.display()))?;
+    let mut schemathesis = Command::new(setup::schemathesis());
+    schemathesis
+        // It leaves a folder with what it learnt where it runs.
+        .current_dir(&report)
+        .arg("--config-file")
+        .arg(suite.join("schemathesis.toml"))
+        .arg("run")
+        .arg(root.join("docs/openapi.json"))
+        .args(["--url", &served.url, "--phases", "examples,coverage,fuzzing", "--continue-on-failure"])
+        .args(["--max-examples", &examples.to_string(), "--seed", &seed.to_string()])
+        .env("SCHEMATHESIS_HOOKS", suite.join("hooks.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("HUNCH_URL", &served.url)
+        .env("HUNCH_FOLDER", &served.folder);
+    run(&mut schemathesis)
+}
+
+/// A new, empty programme, for as long as this value lives.
+struct Served {
+    process: Child,
+    url: String,
+    folder: PathBuf,
+}
+
+impl Served {
+    fn start(hunch: &Path) -> anyhow::Result<Served> {
+        let folder = workspace::root().join(format!(".hunch/contract-{}", process::id()));
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let process = Command::new(hunch)
+            .arg("serve")
+            .env("HUNCH_SERVER__LISTEN", &address)
+            .env("HUNCH_DATABASE__FOLDER", &folder)
+            .env("HUNCH_LOG__FILTER", "warn")
+            .spawn()
+            .with_context(|| format!("starting {}", hunch.display()))?;
+        let mut served = Served { process, url: format!("http://{address}"), folder };
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(&address).is_err() {
+            if let Some(status) = served.process.try_wait()? {
+                bail!("the programme ended before it answered: {status}");
+            }
+            anyhow::ensure!(begun.elapsed() < START_MAX, "the programme does not answer");
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(served)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Asked to end, it stops its database; whatever goes wrong here, the test's own result counts.
+        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
+        let _ = self.process.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
