@@ -22,7 +22,7 @@ pub enum EvaluateError {
     #[error("{0}")]
     Data(String),
     #[error("the model cannot be kept")]
-    Model(#[source] hunch_learning::life::ArtifactError),
+    Model(#[from] hunch_learning::life::ArtifactError),
     #[error("{file} cannot be written")]
     Unwritable {
         file: PathBuf,

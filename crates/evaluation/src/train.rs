@@ -5,6 +5,11 @@
 //! read is what `hunch evaluate` of the same task reads, so nothing past a cut takes part. The same directory, seed
 //! and version give the same file.
 
+mod fraud;
+mod nba;
+mod next_action;
+mod value;
+
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,6 +18,7 @@ use hunch_learning::life::{Artifact, Purpose, card, sha256_hex};
 
 use crate::EvaluateError;
 use crate::files::find;
+use crate::tasks::Run;
 
 /// What a trainer is given.
 pub struct TrainRun<'a> {
@@ -27,6 +33,12 @@ impl TrainRun<'_> {
     pub fn say(&self, what: std::fmt::Arguments<'_>) {
         // A closed standard error is no reason to stop.
         let _ = writeln!(io::stderr(), "{what}");
+    }
+
+    /// The same question to what reads the directory for `hunch evaluate`; it writes nothing.
+    pub(crate) fn as_run(&self) -> Run<'_> {
+        let (seed, threads) = (self.seed, self.threads);
+        Run { input: self.input, train: &[], out: Path::new(""), protocol: false, seed, threads, cost: 0.0 }
     }
 
     /// SHA-256 over the bytes of those of `names` that are there, in the order given.
@@ -48,7 +60,17 @@ pub struct Trainer {
 }
 
 /// In the order of `--list`.
-pub const TRAINERS: &[Trainer] = &[];
+pub const TRAINERS: &[Trainer] = &[
+    Trainer { name: "ltv", about: "purchase days and spend of each customer in the days ahead", train: value::ltv },
+    Trainer { name: "churn", about: "probability that a customer buys nothing in the days ahead", train: value::churn },
+    Trainer { name: "nba", about: "weights to start the next best action from", train: nba::nba },
+    Trainer { name: "fraud", about: "how likely a purchase of a stream is a fraud", train: fraud::fraud },
+    Trainer {
+        name: "next-action",
+        about: "what to say after a purchase, from a programme's own decisions (hunch models export)",
+        train: next_action::next_action,
+    },
+];
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -88,7 +110,7 @@ pub fn run(args: &Args) -> Result<(), EvaluateError> {
     let (input, out) = (needed(&args.input, "--in DIR")?, needed(&args.out, "--out FILE")?);
     let run = TrainRun { input: &input, seed: args.seed, threads: usize::from(args.threads) };
     let model = (trainer.train)(&run)?;
-    write_whole(&out, &model.to_bytes().map_err(EvaluateError::Model)?)?;
+    write_whole(&out, &model.to_bytes()?)?;
     print!("{}", card(&model));
     if !model.beaten_by_baseline().is_empty() {
         run.say(format_args!("This model does not beat its baseline everywhere, so it will not be promoted."));

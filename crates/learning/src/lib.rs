@@ -4,6 +4,7 @@ pub mod anomaly;
 pub mod bandit;
 pub mod boosting;
 pub mod chances;
+pub mod choice;
 pub mod churn;
 pub mod demand;
 pub mod life;
