@@ -25,23 +25,23 @@ pub const TASK: Task =
 const REFIT_DAYS: i64 = 7;
 
 #[derive(Debug, Deserialize)]
-struct Instructions {
-    first_day: Date,
+pub(crate) struct Instructions {
+    pub first_day: Date,
     /// Without it there is no model, only the score without labels.
     test_first: Option<Date>,
-    label_delay_days: i64,
+    pub label_delay_days: i64,
 }
 
 /// A purchase and what came to light about it; None is unknown.
-struct Labelled {
-    purchase: Purchase,
-    fraud: Option<bool>,
+pub(crate) struct Labelled {
+    pub purchase: Purchase,
+    pub fraud: Option<bool>,
 }
 
 /// A replayed stream: a row of features for each purchase.
-struct Replayed {
-    events: Vec<Labelled>,
-    features: Columns,
+pub(crate) struct Replayed {
+    pub events: Vec<Labelled>,
+    pub features: Columns,
 }
 
 fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
@@ -108,7 +108,7 @@ fn seconds(day: Date) -> i64 {
     day.duration_since(Date::constant(1970, 1, 1)).as_secs()
 }
 
-fn read(folder: &Path, first_day: Date) -> Result<Vec<Labelled>, EvaluateError> {
+pub(crate) fn read(folder: &Path, first_day: Date) -> Result<Vec<Labelled>, EvaluateError> {
     let mut table = Table::open(folder, "stream.csv")?;
     let gap = table.column("ds")?;
     let (customer, terminal) = (table.column("customer")?, table.column("terminal")?);
@@ -162,7 +162,7 @@ fn trained(run: &Run<'_>, events: &[Labelled]) -> Result<(Vec<Labelled>, Vec<Vec
 }
 
 /// Pushes every purchase, each after the labels that were old enough when it happened.
-fn replay(events: Vec<Labelled>, delay: i64) -> Result<Replayed, EvaluateError> {
+pub(crate) fn replay(events: Vec<Labelled>, delay: i64) -> Result<Replayed, EvaluateError> {
     let mut stream = Stream::new(streams::Settings { label_delay_seconds: delay });
     let mut columns = vec![Vec::with_capacity(events.len()); streams::FEATURES];
     let mut told = 0;
@@ -181,7 +181,7 @@ fn replay(events: Vec<Labelled>, delay: i64) -> Result<Replayed, EvaluateError> 
     Ok(Replayed { features: Columns::new(columns).map_err(internal)?, events })
 }
 
-fn without_labels(here: &Replayed, before: usize) -> Vec<f64> {
+pub(crate) fn without_labels(here: &Replayed, before: usize) -> Vec<f64> {
     let features = |row: usize| std::array::from_fn(|feature| here.features.column(feature)[row]);
     (before..here.events.len()).map(|row| label_free(&features(row))).collect()
 }
@@ -194,7 +194,7 @@ fn rows_of_week(here: &Replayed, before: usize, from: i64) -> Option<Vec<usize>>
 }
 
 /// A model of the purchases up to `known`, the last moment whose labels are known.
-fn fitted(
+pub(crate) fn fitted(
     here: &Replayed,
     others: &[Replayed],
     known: i64,

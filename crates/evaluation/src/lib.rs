@@ -1,4 +1,5 @@
 //! `hunch evaluate`: predictions for a directory of data, in the file formats in which models are judged.
+//! `hunch train`: model files from the same directories.
 
 mod churn;
 pub mod cli;
@@ -14,11 +15,12 @@ mod obd;
 mod offer;
 mod ope;
 mod opinions;
+mod policy;
 mod purchases;
 mod recs;
 mod table_anomaly;
-mod policy;
 mod tasks;
+pub mod train;
 mod winprob;
 
 pub use error::EvaluateError;

@@ -57,7 +57,8 @@ pub struct Kernel(Vec<Vec<(usize, f64)>>);
 
 impl Kernel {
     pub fn new(likeness: Likeness, horizon: usize) -> Kernel {
-        let near = |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
+        let near =
+            |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
         Kernel((0..horizon).map(near).collect())
     }
 }
