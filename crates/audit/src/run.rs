@@ -5,7 +5,7 @@ use jiff_sqlx::ToSqlx;
 use sqlx::{PgPool, Row};
 use std::path::PathBuf;
 
-use crate::anchors::{Anchor, AnchorError};
+use crate::anchors::{Anchor, AnchorError, read_anchor_file};
 use crate::checks::CHECKS;
 use crate::report::{AuditReport, CheckReport};
 
@@ -17,6 +17,17 @@ pub struct AuditOptions {
     pub anchors: Vec<Anchor>,
     /// Where they were read from: an older copy of that file is found out.
     pub anchor_file: Option<PathBuf>,
+}
+
+impl AuditOptions {
+    /// With the anchors of `file`, if one is given.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no file of anchors.
+    pub fn with_anchors(full: bool, file: Option<PathBuf>) -> Result<AuditOptions, AnchorError> {
+        let anchors = file.as_deref().map(read_anchor_file).transpose()?.unwrap_or_default();
+        Ok(AuditOptions { full, anchors, anchor_file: file })
+    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -329,7 +329,8 @@ async fn who_asks_too_fast_is_told_to_wait() {
     assert!(statuses[100..].iter().all(|s| *s == 429), "the clock stands still");
     let told = service.get(&token, "/v1/me/balance").await;
     assert_eq!(kind(&told), (429, "/problems/too-many-requests"));
-    assert_eq!((&told.headers["retry-after"], &told.headers["content-type"]), (&"1", &"application/problem+json"));
+    assert_eq!(told.headers["retry-after"], "1");
+    assert_eq!(told.headers["content-type"], "application/problem+json");
     assert!(told.body["detail"].as_str().unwrap().contains("wait a second"), "{}", told.body);
     service.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(service.get(&token, "/v1/me/balance").await.status, 200, "a second later it goes on");

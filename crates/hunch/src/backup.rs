@@ -4,7 +4,7 @@
 //! changed since, and with any later anchor that the copy is older.
 
 use anyhow::{Context, ensure};
-use hunch_audit::{AuditOptions, read_anchor_file};
+use hunch_audit::AuditOptions;
 use hunch_db::PoolSizes;
 use hunch_db::cluster;
 use std::fs;
@@ -71,7 +71,7 @@ pub async fn restore(folder: &Path, settings: &Settings) -> anyhow::Result<bool>
 /// When the database does not come up.
 pub async fn audit(settings: &Settings, anchor: &Path) -> anyhow::Result<bool> {
     let home = Home::visit(settings, PoolSizes::default()).await?;
-    let options = AuditOptions { full: true, anchors: read_anchor_file(anchor)?, anchor_file: Some(anchor.to_owned()) };
+    let options = AuditOptions::with_anchors(true, Some(anchor.to_owned()))?;
     let report = hunch_audit::run(home.database.auditor(), &options, clocks(1, None).wall.now()).await?;
     home.close().await?;
     if !report.holds {

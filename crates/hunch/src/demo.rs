@@ -332,13 +332,8 @@ async fn close(
 async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Result<AuditReport> {
     let now = crate::clock::clocks(1, None).wall.now();
     let file = settings.folder().join("anchors.jsonl");
-    let anchors = if file.is_file() { hunch_audit::read_anchor_file(&file)? } else { Vec::new() };
-    let report = hunch_audit::run(
-        database.auditor(),
-        &AuditOptions { full: true, anchors, anchor_file: file.is_file().then(|| file.clone()) },
-        now,
-    )
-    .await?;
+    let options = AuditOptions::with_anchors(true, file.is_file().then(|| file.clone()))?;
+    let report = hunch_audit::run(database.auditor(), &options, now).await?;
     if report.holds {
         hunch_audit::write_anchor_file(database.auditor(), &file, now).await?;
     }

@@ -1,6 +1,6 @@
 //! `hunch doctor`: what this machine lacks, and the exact command that brings it. Changes nothing.
 
-use std::{env, path::PathBuf, process::ExitCode};
+use std::{env, ffi::OsString, path::PathBuf, process::ExitCode};
 
 use hunch_db::{
     Database, DatabaseConfig,
@@ -34,6 +34,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
         Ok(()) => Finding::well("settings", "they fit together"),
         Err(error) => Finding::ill("settings", format!("{error:#}"), "hunch config check"),
     });
+    findings.push(look_for_compiler(env::var_os("PATH")));
     findings.push(look_for_data(env::var_os("HUNCH_DATA_DIR").map(PathBuf::from)));
     findings
 }
@@ -51,6 +52,17 @@ async fn look_at_server(url: &str) -> Finding {
         Err(error) => {
             Finding::ill(SUBJECT, format!("{error:#}"), "psql \"$HUNCH_DATABASE__URL\" -U hunch_owner -c 'SELECT 1'")
         }
+    }
+}
+
+/// `hunch drill neighbours` breaks clock and disk with a small library that it compiles itself. Only that needs it, so
+/// its absence does not keep Hunch from running.
+fn look_for_compiler(path: Option<OsString>) -> Finding {
+    const SUBJECT: &str = "C compiler (cc)";
+    let found = path.iter().flat_map(env::split_paths).map(|folder| folder.join("cc")).find(|file| file.is_file());
+    match found {
+        Some(file) => Finding::well(SUBJECT, file.display().to_string()),
+        None => Finding::well(SUBJECT, "none; only `hunch drill neighbours` needs it: apt-get install gcc libc6-dev"),
     }
 }
 
@@ -103,6 +115,15 @@ mod tests {
         let text = as_text(std::slice::from_ref(&ill), false);
         assert!(text.contains("MISSING  PostgreSQL: there is none\n           run: apt-get install postgresql\n"));
         assert_eq!(as_json(&[ill], false)["findings"][0]["remedy"], "apt-get install postgresql");
+    }
+
+    #[test]
+    fn the_compiler_of_a_drill_is_named_and_not_required() {
+        let found = look_for_compiler(Some("/nowhere/at/all".into()));
+        assert!(
+            found.is_well && found.found.contains("drill neighbours") && found.found.contains("apt-get"),
+            "{found:?}"
+        );
     }
 
     #[test]

@@ -161,9 +161,8 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         }
         Command::Audit { full, anchor, write_anchor, json } => {
             let home = home::Home::visit(settings, PoolSizes::default()).await?;
-            let anchors = anchor.as_deref().map(hunch_audit::read_anchor_file).transpose()?.unwrap_or_default();
             let now = clock::clocks(1, None).wall.now();
-            let options = hunch_audit::AuditOptions { full, anchors, anchor_file: anchor };
+            let options = hunch_audit::AuditOptions::with_anchors(full, anchor)?;
             let report = hunch_audit::run(home.database.auditor(), &options, now).await?;
             if json {
                 println!("{}", serde_json::to_string(&report)?)
@@ -207,8 +206,8 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Bench(bench) => {
-            bench::run(&bench, settings).await?;
-            Ok(ExitCode::SUCCESS)
+            let held = bench::run(&bench, settings).await?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
 }

@@ -5,7 +5,6 @@ use hunch_kernel::Clocks;
 use hunch_markets::{Listener, Markets};
 use hunch_trading::Trading;
 use sqlx::PgPool;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -116,17 +115,13 @@ impl TradingLoops {
 }
 
 /// Calls `step` until told to stop. A step that is stopped half-way leaves what it owns to the next start.
-async fn repeat(
-    failing: &'static str,
-    stop: CancellationToken,
-    mut step: impl AsyncFnMut() -> Result<(), Box<dyn Error + Send + Sync>>,
-) {
+async fn repeat(failing: &'static str, stop: CancellationToken, mut step: impl AsyncFnMut() -> anyhow::Result<()>) {
     loop {
         match stop.run_until_cancelled(step()).await {
             None => return,
             Some(Ok(())) => {}
             Some(Err(error)) => {
-                tracing::error!(error = chain(error.as_ref()), "{failing}");
+                tracing::error!(error = format!("{error:#}"), "{failing}");
                 if stop.run_until_cancelled(tokio::time::sleep(PAUSE_AFTER_ERROR)).await.is_none() {
                     return;
                 }
@@ -143,23 +138,15 @@ async fn listen(markets: Arc<Markets>, trading: Arc<Trading>, stop: Cancellation
             Some(heard) => heard,
         };
         let kept = match heard {
-            Ok(Some(fill)) => trading.keep_fills(&[fill]).await.map_err(|e| chain(&e)),
+            Ok(Some(fill)) => trading.keep_fills(&[fill]).await.map_err(anyhow::Error::from),
             Ok(None) => Ok(()),
-            Err(error) => Err(chain(&error)),
+            Err(error) => Err(error.into()),
         };
         if let Err(error) = kept {
-            tracing::error!(error, "what the exchange's socket said was not kept; reads will bring it");
+            tracing::error!(
+                error = format!("{error:#}"),
+                "what the exchange's socket said was not kept; reads will bring it"
+            );
         }
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

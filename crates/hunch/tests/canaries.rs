@@ -22,7 +22,7 @@ struct Programme {
 }
 
 impl Programme {
-    async fn start(db: &TestDb) -> Programme {
+    async fn start(db: &TestDb, log_format: &str) -> Programme {
         let folder = tempfile::tempdir().unwrap();
         let out = |name: &str| std::fs::File::create(folder.path().join(name)).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_hunch"))
@@ -32,6 +32,7 @@ impl Programme {
             .env("HUNCH_DATABASE__URL", db.url())
             .env("HUNCH_DATABASE__FOLDER", folder.path().join("home"))
             .env("HUNCH_PUSH__ALLOW_LOOPBACK_HTTP", "true")
+            .env("HUNCH_LOG__FORMAT", log_format)
             .env("HUNCH_LOG__FILTER", "debug,hunch=trace,sqlx=debug")
             .stdout(out("out"))
             .stderr(out("err"))
@@ -66,6 +67,20 @@ impl Programme {
         let (status, text) = (answer.status(), answer.text().await.unwrap());
         assert!(status.is_success(), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// The session of a new shop's till.
+    async fn till(&self) -> Value {
+        let merchant = "7b3f9a52-64f1-4a8e-9d0c-000000000001";
+        let shop = json!({
+            "merchant": merchant, "name": "Rosa's Bakery", "category": "bakery", "zone": "America/New_York",
+            "currency": "USD", "points_per_unit": 10, "per_cents": 100, "points_max": 5000
+        });
+        self.ask(Method::POST, "/v1/ops/merchants", &self.operator, shop).await;
+        let till = json!({"merchant": merchant, "name": "front"});
+        let till = self.ask(Method::POST, "/v1/ops/terminals", &self.operator, till).await;
+        let opened = json!({"terminal": till["terminal"], "secret": till["secret"]});
+        self.ask(Method::POST, "/v1/pos/sessions", "none", opened).await
     }
 
     async fn signed(&self, session: &Value, path: &str, body: &Value) -> Value {
@@ -104,19 +119,9 @@ fn wall_seconds() -> i64 {
 #[tokio::test]
 async fn planted_personal_data_is_found_in_the_vault_only() {
     let db = TestDb::new().await;
-    let programme = Programme::start(&db).await;
+    let programme = Programme::start(&db, "text").await;
     let operator = programme.operator.clone();
-    let merchant = "7b3f9a52-64f1-4a8e-9d0c-000000000001";
-    let shop = json!({
-        "merchant": merchant, "name": "Rosa's Bakery", "category": "bakery", "zone": "America/New_York", "currency": "USD",
-        "points_per_unit": 10, "per_cents": 100, "points_max": 5000
-    });
-    programme.ask(Method::POST, "/v1/ops/merchants", &operator, shop).await;
-    let till = programme
-        .ask(Method::POST, "/v1/ops/terminals", &operator, json!({"merchant": merchant, "name": "front"}))
-        .await;
-    let opened = json!({"terminal": till["terminal"], "secret": till["secret"]});
-    let session = programme.ask(Method::POST, "/v1/pos/sessions", "none", opened).await;
+    let session = programme.till().await;
     let [name, email, phone, birth_date] = CANARIES;
     let person = json!({"full_name": name, "email": email, "phone": phone, "birth_date": birth_date, "home_zone": "America/New_York"});
     let added = programme.ask(Method::POST, "/v1/ops/members", &operator, json!({"members": [person]})).await;
@@ -189,6 +194,60 @@ async fn planted_personal_data_is_found_in_the_vault_only() {
     let planted: bool =
         sqlx::query_scalar("SELECT count(*) = 1 FROM vault.person").fetch_one(db.vault()).await.unwrap();
     assert!(planted, "the vault holds the person");
+}
+
+/// `docs/metrics.md` names whatever is published, and each line of the log is an object when that is asked for.
+#[tokio::test]
+async fn what_is_measured_and_logged_can_be_read_by_programs() {
+    let db = TestDb::new().await;
+    let programme = Programme::start(&db, "json").await;
+    let session = programme.till().await;
+    let person = json!({"full_name": "Ann Example", "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
+    let added = programme.ask(Method::POST, "/v1/ops/members", &programme.operator, json!({"members": [person]})).await;
+    let purchase = json!({
+        "receipt": "R1", "member_token": added["members"][0]["member_token"], "amount_cents": 2_500, "currency": "USD",
+        "purchased_at": jiff::Timestamp::from_second(wall_seconds()).unwrap()
+    });
+    programme.signed(&session, "/v1/pos/purchases", &purchase).await;
+    let begun = Instant::now();
+    let published = loop {
+        let text =
+            programme.http.get(format!("{}/metrics", programme.base)).send().await.unwrap().text().await.unwrap();
+        if text.contains("\nhunch_decisions_total 1") {
+            break text;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{text}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let documented = include_str!("../../../docs/metrics.md");
+    let names: Vec<&str> = published
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    for name in ["hunch_http_requests_total", "hunch_http_request_seconds", "hunch_decisions_total"] {
+        assert!(names.contains(&name), "{name} in {names:?}");
+    }
+    for name in names {
+        assert!(documented.contains(&format!("| `{name}` |")), "docs/metrics.md lacks {name}");
+    }
+    let counted = |line: &&str| {
+        line.starts_with("hunch_http_requests_total{")
+            && line.contains(r#"route="/v1/pos/purchases""#)
+            && line.ends_with("} 1")
+    };
+    assert!(published.lines().find(counted).is_some_and(|line| line.contains(r#"status="200""#)), "{published}");
+
+    let log = std::fs::read_to_string(programme.folder.path().join("err")).unwrap();
+    let whole = &log[..log.rfind('\n').unwrap()];
+    assert!(whole.lines().count() > 20, "the process was asked to tell everything");
+    // Beside the log it tells a person where it answers.
+    let (log, told): (Vec<&str>, Vec<&str>) = whole.lines().partition(|line| line.starts_with('{'));
+    assert!(told.len() < 5, "{told:?}");
+    for line in log {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        assert!(line["timestamp"].is_string() && line["level"].is_string() && line["target"].is_string(), "{line}");
+    }
 }
 
 /// An open market of the simulator's day.

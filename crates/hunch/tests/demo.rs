@@ -50,6 +50,69 @@ fn a_pulled_plug_loses_nothing() {
         assert!(check["checked"].as_i64().unwrap() > 0, "{check} looked at nothing");
         assert_eq!(check["violations"], 0);
     }
+    told_in_full(&line);
+
+    let audited = Command::new(env!("CARGO_BIN_EXE_hunch"))
+        .current_dir(folder.path())
+        .args(["audit", "--full", "--json"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let audited = last_line(&audited);
+    assert_eq!(shape(&audited), shape(&line["audit"]), "the same object, printed alone");
+    let ids = |audit: &Value| audit["checks"].as_array().unwrap().iter().map(|c| c["id"].clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&audited), ids(&line["audit"]));
+}
+
+/// Every field that somebody who reads the line by program may lean on, and among them all that a town of a minute
+/// has to have met.
+fn told_in_full(line: &Value) {
+    for path in [
+        "/members",
+        "/merchants",
+        "/purchases",
+        "/points_issued",
+        "/returns",
+        "/decisions",
+        "/pushes_sent",
+        "/stakes",
+        "/orders/filled",
+        "/orders/partial",
+        "/orders/killed",
+        "/orders/unknown_resolved",
+        "/markets_settled",
+        "/positions_paid",
+        "/points_paid",
+        "/data/rows",
+    ] {
+        assert!(number(line, path) > 0, "{path} in {line}");
+    }
+    for code in ["limit", "excluded", "under-age", "place"] {
+        let refused = line["stakes_refused"].as_object().unwrap().iter().filter(|(said, _)| said.contains(code));
+        assert!(refused.map(|(_, n)| n.as_i64().unwrap()).sum::<i64>() > 0, "{code} in {}", line["stakes_refused"]);
+    }
+    let withheld = line["pushes_withheld"].as_object().unwrap();
+    assert!(!withheld.is_empty() && withheld.values().all(|n| n.as_i64().unwrap() > 0), "{withheld:?}");
+    for measured in ["request_answer", "purchase_push", "final_credited"] {
+        for figure in ["p50", "p95", "p99"] {
+            let path = format!("/latency_ms/{measured}/{figure}");
+            assert!(line.pointer(&path).is_some_and(Value::is_number), "{path} in {line}");
+        }
+        assert!(number(line, &format!("/latency_ms/{measured}/n")) > 0);
+    }
+    assert!(line["data"]["source"].as_str().is_some_and(|source| !source.is_empty()), "{}", line["data"]);
+}
+
+/// An object's names and kinds of value, without the values.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
+        Value::Array(items) => items.first().map_or(Value::Null, shape),
+        Value::String(_) => "text".into(),
+        Value::Number(_) => "number".into(),
+        Value::Bool(_) => "bool".into(),
+        Value::Null => Value::Null,
+    }
 }
 
 /// The number of stakes in the newest line of the town's own account.

@@ -123,8 +123,10 @@ async fn what_was_changed_is_named() {
     ];
     for (what, statements, check, words) in cases {
         let town = Town::open().await;
+        let file = town.anchors();
+        assert!(town.audit(&["--write-anchor", file.to_str().unwrap()]).0);
         town.tamper(&statements).await;
-        let (holds, found) = town.audit(&[]);
+        let (holds, found) = town.audit_with(&file);
         assert!(!holds && said(&found, check, words), "{what}: {found:#?}");
     }
 }

@@ -40,7 +40,7 @@ pub struct SenderLimits {
 
 impl Default for SenderLimits {
     fn default() -> SenderLimits {
-        SenderLimits { concurrent_max: 64, lease: Duration::from_secs(60), patience: Duration::from_millis(200) }
+        SenderLimits { concurrent_max: 64, lease: Duration::from_secs(30), patience: Duration::from_millis(200) }
     }
 }
 

@@ -27,8 +27,11 @@ pub struct Life {
     pub requests: u64,
     pub checks: u64,
     pub by_outcome: BTreeMap<String, u64>,
-    /// Of everything that was answered: equal seeds give equal digests.
+    /// Of everything that was answered. Two runs of a seed may differ in when the exchange's socket was heard.
     pub digest: String,
+    /// Of what the programme holds at the end: balances, entries, orders, what members were told. Equal seeds give
+    /// equal books.
+    pub books: String,
 }
 
 /// A history that did not.
@@ -81,8 +84,27 @@ pub async fn live(ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result
     if !wrong.is_empty() {
         return Ok(Err(Failure { at: ops.len(), what: wrong }));
     }
+    life.books = books(&world).await?;
     life.digest = digest.finish().as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect();
     Ok(Ok(life))
+}
+
+/// Each table in an order that does not hang on who came first within one moment.
+const BOOKS: [&str; 4] = [
+    "SELECT concat_ws('|', member, available, held, provisional, debt, credited, consumed) FROM ledger.member_account",
+    "SELECT concat_ws('|', member, debit, credit, house, amount, reason, source) FROM ledger.entry",
+    "SELECT concat_ws('|', order_id, market, side, state, filled, cost_micros, captured_points, reason) FROM trading.orders",
+    "SELECT concat_ws('|', member, cause_kind, cause, wanted, prompt_state, reason) FROM messaging.notice",
+];
+
+async fn books(world: &World) -> anyhow::Result<String> {
+    let mut digest = Context::new(&SHA256);
+    for table in BOOKS {
+        let mut lines: Vec<String> = sqlx::query_scalar(table).fetch_all(world.db.auditor()).await?;
+        lines.sort_unstable();
+        digest.update(lines.join("\n").as_bytes());
+    }
+    Ok(digest.finish().as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect())
 }
 
 fn kind(op: &Op, words: &str) -> String {

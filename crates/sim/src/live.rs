@@ -147,7 +147,7 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
             ];
             protect(world, model, *member, Change::Exclude(TERMS[usize::from(*term) % 5])).await?
         }
-        Op::StopInTheMiddle { member, market, points } => {
+        Op::StopInTheMiddle { member, market, points, exclude } => {
             let id = world.members[usize::from(*member)];
             let request = model.receipt(id, world.tills[0], 5_000, now);
             let bought = report(world, model, vec![request], Touched::default()).await;
@@ -155,7 +155,9 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
             let wish = Wish { member: *member, market: *market, no: false, points: *points };
             let staked = stake(world, model, wish, 0, 1).await?;
             world.seconds(1);
-            let mut stopped = protect(world, model, *member, Change::Break(BreakTerm::Day)).await?;
+            let change =
+                if *exclude { Change::Exclude(ExclusionTerm::SixMonths) } else { Change::Break(BreakTerm::Day) };
+            let mut stopped = protect(world, model, *member, change).await?;
             world.seconds(1);
             let sent = jobs::run(world, Job::Dispatch, None).await?;
             let pushed = jobs::run(world, Job::Send, None).await?;

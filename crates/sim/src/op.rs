@@ -116,11 +116,12 @@ pub enum Op {
         member: u8,
         on: bool,
     },
-    /// A purchase and a stake, and before anything of them goes out the member takes a break.
+    /// A purchase and a stake, and before anything of them goes out the member takes a break or is excluded.
     StopInTheMiddle {
         member: u8,
         market: u8,
         points: i64,
+        exclude: bool,
     },
     /// The phone says where it is.
     Place {
@@ -245,7 +246,8 @@ fn draw(dice: &mut Dice) -> Op {
         917..=922 => Op::ConfirmRaise { member },
         923..=926 => Op::Break { member, term: dice.below(5) as u8 },
         927 => Op::Exclude { member, term: dice.below(5) as u8 },
-        928..=934 => Op::StopInTheMiddle { member, market, points },
+        // An exclusion lasts for the rest of most histories, so few of them end that way.
+        928..=934 => Op::StopInTheMiddle { member, market, points, exclude: points % 16 == 0 },
         935..=937 => Op::Prompts { member, on: dice.chance(2, 3) },
         938..=942 => {
             let place = dice.pick(&[Place::NewYork, Place::NewYork, Place::NewYork, Place::Boston, Place::Nowhere]);

@@ -1,6 +1,6 @@
 //! Histories that once broke something, and proofs that the simulation itself can be trusted.
 
-use hunch_sim::op::{Fault, Job, history};
+use hunch_sim::op::{Fault, JOBS, Job, history};
 use hunch_sim::{Op, live};
 
 async fn holds(ops: Vec<Op>) {
@@ -67,30 +67,51 @@ async fn a_job_killed_while_its_transaction_begins_blocks_nobody() {
     holds(ops).await;
 }
 
-/// Each job dies at each of its first waits, with a stake under way that the exchange took without saying so.
+/// Each job dies at each of its first 24 waits, with a stake under way that the exchange took without saying so. Three
+/// of the waits share a world, each with a market of its own.
 #[tokio::test]
 async fn every_job_may_die_at_every_wait() {
-    for waits in (0..24).step_by(3) {
-        let mut ops = vec![Op::Batch { seed: u64::from(waits), size: 100 }];
-        for (n, work) in [Job::Dispatch, Job::Resolve, Job::Consume, Job::Send].into_iter().enumerate() {
-            ops.push(Op::Fault(Fault::TimeoutAfterAccept));
-            ops.push(Op::Stake { member: 4 + n as u8, market: 1, no: n % 2 == 0, points: 100 });
-            ops.push(Op::Job { job: work, crash: Some(waits) });
-            ops.push(job(work));
-        }
-        ops.extend([Op::Close { market: 1 }, Op::Determine { market: 1, cents: 100 }, Op::Finalize { market: 1 }]);
-        for work in [Job::Poll, Job::Settle, Job::Reconcile] {
-            ops.push(Op::Job { job: work, crash: Some(waits) });
-            ops.push(job(work));
+    for first in 0..8 {
+        let mut ops = vec![Op::Batch { seed: u64::from(first), size: 100 }];
+        for (market, waits) in [first, first + 8, first + 16].into_iter().enumerate() {
+            let market = market as u8 + 1;
+            for (n, work) in [Job::Dispatch, Job::Resolve, Job::Consume, Job::Send].into_iter().enumerate() {
+                ops.push(Op::Fault(Fault::TimeoutAfterAccept));
+                ops.push(Op::Stake { member: 4 + n as u8, market, no: n % 2 == 0, points: 100 });
+                ops.extend([Op::Job { job: work, crash: Some(waits) }, job(work)]);
+            }
+            ops.extend([Op::Close { market }, Op::Determine { market, cents: 100 }, Op::Finalize { market }]);
+            ops.push(Op::Hint { market, twice: false });
+            for work in JOBS {
+                ops.extend([Op::Job { job: work, crash: Some(waits) }, job(work)]);
+            }
         }
         holds(ops).await;
     }
 }
 
+/// Nothing goes out to somebody who took a break or was excluded after it was decided.
 #[tokio::test]
-async fn a_seed_gives_the_same_history() {
+async fn a_stop_in_the_middle_stops_what_is_under_way() {
+    let stop = |member, exclude| Op::StopInTheMiddle { member, market: 1, points: 100, exclude };
+    holds(vec![Op::Batch { seed: 5, size: 120 }, stop(4, false), stop(5, true), stop(6, true)]).await;
+}
+
+#[tokio::test]
+async fn a_seed_gives_the_same_operations() {
     assert_eq!(history(11, 200), history(11, 200));
     assert_ne!(history(11, 200), history(12, 200));
+}
+
+#[tokio::test]
+async fn a_seed_gives_the_same_books() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ops = history(11, 120);
+    let mut lives = Vec::new();
+    for _ in 0..2 {
+        lives.push(live(&ops, |_| ()).await.unwrap().unwrap_or_else(|failure| panic!("{failure:?}")));
+    }
+    assert_eq!((lives[0].requests, &lives[0].books), (lives[1].requests, &lives[1].books));
 }
 
 /// The table in the README is the list in the code.

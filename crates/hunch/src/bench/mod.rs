@@ -61,23 +61,25 @@ pub struct Measured {
     pub machine: String,
 }
 
-pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
+/// False when a benchmark has a bound of its own and it was not kept.
+pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<bool> {
     let measured = match bench {
         Bench::Stages(options) => {
             print!("{}", stages::run(options, settings).await?);
-            return Ok(());
+            return Ok(true);
         }
         Bench::Overload(options) => {
-            println!("{}", serde_json::to_string(&overload::run(options, settings).await?)?);
-            return Ok(());
+            let overload = overload::run(options, settings).await?;
+            println!("{}", serde_json::to_string(&overload)?);
+            return Ok(overload.holds);
         }
         Bench::Growth(options) => {
             println!("{}", serde_json::to_string(&growth::run(options, settings).await?)?);
-            return Ok(());
+            return Ok(true);
         }
         Bench::Idle(options) => {
             println!("{}", serde_json::to_string(&idle::run(options, settings).await?)?);
-            return Ok(());
+            return Ok(true);
         }
         Bench::Ledger(options) => ledger::run(options, settings).await?,
         Bench::EarnHttp(options) => earn_http::run(options, settings).await?,
@@ -87,7 +89,7 @@ pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<()> {
         Bench::Decide(options) => decide::run(options),
     };
     println!("{}", serde_json::to_string(&measured)?);
-    Ok(())
+    Ok(true)
 }
 
 /// What a run gave, before it is put into words.

@@ -27,6 +27,12 @@ pub struct OverloadBench {
     /// The rush, as a multiple of what it can do.
     #[arg(long, default_value_t = 3.0)]
     times: f64,
+    /// How much slower an accepted purchase may be in the rush, 99 of 100, than on an ordinary day.
+    #[arg(long, default_value_t = 2.0)]
+    slower_max: f64,
+    /// How soon it has to be well again.
+    #[arg(long, default_value_t = 5)]
+    recovery_seconds_max: u64,
 }
 
 #[derive(Serialize)]
@@ -42,8 +48,13 @@ pub struct Overload {
     rush_shed: BTreeMap<String, u64>,
     rush_p99_ms: f64,
     rush_p99_over_normal: f64,
+    /// Refusals that did not say when to try again.
+    rush_without_retry_after: u64,
     /// From the end of the rush until everything is accepted within a second and as quickly as before.
     recovered_seconds: u64,
+    /// The rest stayed quick, whoever was turned away was told when to come back, and it was soon over. Any other
+    /// answer than 200, 201, 429 and 503 ends the benchmark with an error.
+    pub holds: bool,
     machine: String,
 }
 
@@ -80,16 +91,20 @@ async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overlo
     let normal = crowd.offer("normal", sustained * ORDINARY, part).await?;
     let rush = crowd.offer("rush", sustained * options.times, part).await?;
     let (normal_p99, rush_p99) = (normal.p99(), rush.p99());
-    let mut recovered_seconds = 0;
-    while recovered_seconds < part.as_secs() * 4 {
+    let (mut recovered_seconds, mut well) = (0, false);
+    while !well && recovered_seconds < options.recovery_seconds_max.max(part.as_secs() * 4) {
         let name = format!("after-{recovered_seconds}");
         let second = crowd.offer(&name, sustained * ORDINARY, Duration::from_secs(1)).await?;
-        if second.shed.is_empty() && second.p99() <= normal_p99 * 2.0 {
-            break;
-        }
-        recovered_seconds += 1;
+        well = second.shed.is_empty() && second.p99() <= normal_p99 * options.slower_max;
+        recovered_seconds += u64::from(!well);
     }
     let rounded = |value: f64| (value * 100.0).round() / 100.0;
+    let slower = rush_p99 / normal_p99;
+    let holds = !rush.accepted.is_empty()
+        && slower <= options.slower_max
+        && rush.without_retry_after == 0
+        && well
+        && recovered_seconds <= options.recovery_seconds_max;
     Ok(Overload {
         bench: "overload",
         sustained_per_second: sustained as u64,
@@ -97,9 +112,11 @@ async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overlo
         rush_offered_per_second: rush.per_second(rush.offered),
         rush_accepted_per_second: rush.per_second(rush.accepted.len()),
         rush_p99_ms: rounded(rush_p99),
-        rush_p99_over_normal: rounded(rush_p99 / normal_p99),
+        rush_p99_over_normal: rounded(slower),
+        rush_without_retry_after: rush.without_retry_after,
         rush_shed: rush.shed,
         recovered_seconds,
+        holds,
         machine: machine(),
     })
 }
@@ -120,6 +137,7 @@ struct Offered {
     offered: usize,
     accepted: Vec<Duration>,
     shed: BTreeMap<String, u64>,
+    without_retry_after: u64,
     took: Duration,
 }
 
@@ -137,6 +155,7 @@ impl Offered {
     fn add(&mut self, other: Offered) {
         self.offered += other.offered;
         self.accepted.extend(other.accepted);
+        self.without_retry_after += other.without_retry_after;
         for (kind, count) in other.shed {
             *self.shed.entry(kind).or_default() += count;
         }
@@ -145,14 +164,15 @@ impl Offered {
     async fn ask(&mut self, line: &mut Line, request: &[u8]) -> anyhow::Result<()> {
         self.offered += 1;
         let sent = Instant::now();
-        let (status, body) = line.ask(request).await?;
-        match status {
+        let answer = line.ask(request).await?;
+        match answer.status {
             200 | 201 => self.accepted.push(sent.elapsed()),
             429 | 503 => {
-                let problem: Problem = serde_json::from_slice(body)?;
-                *self.shed.entry(format!("{status} {}", problem.kind)).or_default() += 1;
+                let problem: Problem = serde_json::from_slice(answer.body)?;
+                *self.shed.entry(format!("{} {}", answer.status, problem.kind)).or_default() += 1;
+                self.without_retry_after += u64::from(!answer.says_when);
             }
-            other => bail!("{other}: {}", String::from_utf8_lossy(body)),
+            other => bail!("{other}: {}", String::from_utf8_lossy(answer.body)),
         }
         Ok(())
     }
@@ -255,27 +275,34 @@ struct Line {
 }
 
 impl Line {
-    /// Sends one request; gives the answer's status and body.
-    async fn ask(&mut self, request: &[u8]) -> anyhow::Result<(u16, &[u8])> {
+    async fn ask(&mut self, request: &[u8]) -> anyhow::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.read.clear();
-        let (status, body) = loop {
+        let (status, says_when, body) = loop {
             ensure!(self.stream.read_buf(&mut self.read).await? > 0, "the programme hung up");
             if let Some(whole) = whole_answer(&self.read)? {
                 break whole;
             }
         };
-        Ok((status, &self.read[body]))
+        Ok(Answer { status, says_when, body: &self.read[body] })
     }
 }
 
-/// Status and place of the body, once all of it is there.
-fn whole_answer(bytes: &[u8]) -> anyhow::Result<Option<(u16, Range<usize>)>> {
+struct Answer<'a> {
+    status: u16,
+    /// It has a Retry-After.
+    says_when: bool,
+    body: &'a [u8],
+}
+
+/// Status, whether it says when to try again, and place of the body, once all of it is there.
+fn whole_answer(bytes: &[u8]) -> anyhow::Result<Option<(u16, bool, Range<usize>)>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut answer = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(head) = answer.parse(bytes)? else { return Ok(None) };
-    let length = answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
+    let header = |name: &str| answer.headers.iter().find(|h| h.name.eq_ignore_ascii_case(name));
+    let (length, says_when) = (header("content-length"), header("retry-after").is_some());
     let length: usize = std::str::from_utf8(length.context("an answer without a length")?.value)?.parse()?;
     let status = answer.code.context("an answer without a status")?;
-    Ok((bytes.len() >= head + length).then_some((status, head..head + length)))
+    Ok((bytes.len() >= head + length).then_some((status, says_when, head..head + length)))
 }

@@ -62,6 +62,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Quotes have nothing to do with it.
+    fn lets_quote(self) -> bool {
+        matches!(self, Fault::Calm | Fault::PushSlow | Fault::PushFails | Fault::PushGone)
+    }
+
+    /// Pushes have nothing to do with it, or are late only.
+    fn lets_push(self) -> bool {
+        matches!(self, Fault::Calm | Fault::ExchangeSlow | Fault::ExchangeDown | Fault::PushSlow)
+    }
+
     /// Purchases are answered all the while.
     fn lets_earn(self) -> bool {
         !matches!(self, Fault::DatabaseRefuses | Fault::DiskFull)
@@ -152,7 +162,7 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
         }
         let pushes = push.counts().accepted - pushed;
         let recovered_ms = probe.well_again(Instant::now(), &push).await.with_context(|| format!("after {fault:?}"))?;
-        let one = Told { held: held(fault, &seen), fault, seen, pushes, recovered_ms };
+        let one = Told { held: held(fault, &seen, pushes), fault, seen, pushes, recovered_ms };
         eprintln!("   {}", serde_json::to_string(&one)?);
         told.push(one);
     }
@@ -162,7 +172,9 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
     drain.abort();
     let proof = prove(&mut victim, &token, &clocks).await?;
     let receipts = load.told.receipts.load(Ordering::Relaxed) as i64 + owed;
-    let holds = proof.holds(receipts) && told.iter().all(|one| one.held);
+    // A push that we wrote down as accepted was seen by the service.
+    let seen_by_service = push.counts().accepted >= u64::try_from(proof.pushes_accepted)?;
+    let holds = proof.holds(receipts) && seen_by_service && told.iter().all(|one| one.held);
     let line = json!({
         "drill": "neighbours", "seconds": options.seconds, "faults": told, "receipts": receipts,
         "stakes": load.told.stakes.load(Ordering::Relaxed), "found": proof, "holds": holds,
@@ -173,7 +185,7 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
 }
 
 /// Whether people were treated well while it lasted.
-fn held(fault: Fault, seen: &Seen) -> bool {
+fn held(fault: Fault, seen: &Seen, pushes: u64) -> bool {
     let answered = |what: &BTreeMap<String, u64>, answer: &str| what.get(answer).copied().unwrap_or(0);
     let refused = seen.tills.keys().filter(|answer| answer.as_str() != "answered").count();
     let broken = [&seen.tills, &seen.ready, &seen.quotes].iter().any(|what| what.keys().any(|a| a.starts_with("500")));
@@ -184,7 +196,10 @@ fn held(fault: Fault, seen: &Seen) -> bool {
             && seen.tills.keys().all(|answer| answer == "answered" || answer.starts_with("503"))
             && answered(&seen.ready, "503") > 0
     };
-    honest && !broken && seen.without_retry_after == 0
+    let asked: u64 = seen.quotes.values().sum();
+    let quoted = !fault.lets_quote() || answered(&seen.quotes, "answered") * 2 > asked;
+    let pushed = !fault.lets_push() || pushes > 0;
+    honest && quoted && pushed && !broken && seen.without_retry_after == 0
 }
 
 async fn subscribe(phones: &[Phone], push: &PushService, entropy: &SharedEntropy) -> anyhow::Result<()> {

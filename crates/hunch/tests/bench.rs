@@ -1,0 +1,24 @@
+//! The benchmarks that have a bound of their own, in short.
+
+use serde_json::Value;
+use std::process::{Command, Stdio};
+
+/// A rush of three times what it can do. The bounds are ratios, and wide: others use this machine too.
+#[test]
+fn a_rush_is_turned_away_in_good_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = Command::new(env!("CARGO_BIN_EXE_hunch"))
+        .args(["bench", "overload", "--seconds", "2", "--slower-max", "25", "--recovery-seconds-max", "20"])
+        .current_dir(folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let told = format!("{}{}", String::from_utf8_lossy(&out.stderr), String::from_utf8_lossy(&out.stdout));
+    assert!(out.status.success(), "{told}");
+    let line: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {told}"));
+    assert_eq!((&line["holds"], &line["rush_without_retry_after"]), (&Value::from(true), &Value::from(0)), "{line}");
+    for answer in line["rush_shed"].as_object().unwrap().keys() {
+        assert!(answer.starts_with("429 /problems/") || answer.starts_with("503 /problems/"), "{line}");
+    }
+    assert!(line["rush_accepted_per_second"].as_u64().unwrap() > 0, "{line}");
+}
