@@ -4,27 +4,27 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hunch_evaluation::EvaluateError;
-use hunch_evaluation::cli::{self, Args};
+use clap::Parser as _;
+use hunch_evaluation::{EvaluateError, cli};
 
-fn evaluated(task: &str, input: &Path, threads: u16) -> Result<String, EvaluateError> {
-    evaluated_after(task, input, Vec::new(), threads)
+#[derive(clap::Parser)]
+struct Program {
+    #[command(flatten)]
+    args: cli::Args,
 }
 
-fn evaluated_after(task: &str, input: &Path, train: Vec<PathBuf>, threads: u16) -> Result<String, EvaluateError> {
+fn evaluated(task: &str, input: &Path, threads: u16) -> Result<String, EvaluateError> {
+    evaluated_after(task, input, &[], threads)
+}
+
+fn evaluated_after(task: &str, input: &Path, train: &[PathBuf], threads: u16) -> Result<String, EvaluateError> {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.csv");
-    let args = Args {
-        task: Some(task.to_owned()),
-        list: false,
-        input: Some(input.to_owned()),
-        train,
-        out: Some(out.clone()),
-        seed: 3,
-        threads,
-        cost: 0.0,
-    };
-    cli::run(&args)?;
+    let (threads, out_path) = (threads.to_string(), out.display().to_string());
+    let mut words = vec!["evaluate", task, "--in", input.to_str().unwrap(), "--out", &out_path];
+    words.extend(["--seed", "3", "--threads", &threads]);
+    words.extend(train.iter().flat_map(|folder| ["--train", folder.to_str().unwrap()]));
+    cli::run(&Program::parse_from(words).args)?;
     Ok(fs::read_to_string(out).unwrap())
 }
 
@@ -162,7 +162,7 @@ fn an_earlier_stream_is_the_past_of_a_later_one() {
     let mut later = rows[cut - 1..].to_vec();
     later[0].0 = 0;
     write_stream(late.path(), &later, "2026-03-21", "2026-03-21");
-    let joined = evaluated_after("fraud", late.path(), vec![early.path().to_owned()], 1).unwrap();
+    let joined = evaluated_after("fraud", late.path(), &[early.path().to_owned()], 1).unwrap();
     let whole = evaluated("fraud", whole.path(), 1).unwrap();
     let scores = |text: &str, from: usize| -> Vec<String> {
         text.lines().skip(1 + from).map(|line| line.split(',').nth(1).unwrap().to_owned()).collect()
