@@ -39,11 +39,15 @@ pub struct Task {
 
 /// In the order of `--list`.
 pub const TASKS: &[Task] = &[
+    Task {
+        name: "nba",
+        about: "next best action, decision by decision; --protocol: on standard input and output",
+        evaluate: crate::nba::evaluate,
+    },
+    Task { name: "ope", about: "what other policies would have earned, from a log", evaluate: crate::ope::evaluate },
+    Task { name: "obd", about: "the same, from a log of clicks by item and position", evaluate: crate::obd::evaluate },
     crate::demand::TASK,
     crate::winprob::TASK,
     crate::recs::TASK,
     crate::lmsr::TASK,
-    crate::nba::evaluate,
-    crate::ope::evaluate,
-    crate::obd::evaluate,
 ];

@@ -49,7 +49,7 @@ const RECENT: f64 = 0.92;
 const UNIT: (f64, f64) = (0.3, 0.8);
 
 fn recent(r: usize) -> f64 {
-    libm::pow(super::knob("BRECENT", RECENT), r as f64)
+    libm::pow(RECENT, r as f64)
 }
 
 /// The like places of each step of the horizon with how much they say.
@@ -57,7 +57,8 @@ pub struct Kernel(Vec<Vec<(usize, f64)>>);
 
 impl Kernel {
     pub fn new(likeness: Likeness, horizon: usize) -> Kernel {
-        let near = |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
+        let near =
+            |h| (0..horizon).map(|other| (other, likeness.weight(h, other))).filter(|near| near.1 > 0.04).collect();
         Kernel((0..horizon).map(near).collect())
     }
 }
@@ -126,6 +127,8 @@ pub struct Stretch {
     pub outer: f64,
 }
 
+/// The same for judging the bands, which follow calmer and wilder weeks by it.
+const JUDGED_RECENT: f64 = 0.85;
 /// Bounds of a stretch: past them the errors themselves are to blame.
 const STRETCH: (f64, f64) = (0.5, 3.0);
 
@@ -149,7 +152,7 @@ pub fn stretch(pasts: &[Past<'_>], kernel: &Kernel, overlap: usize) -> Stretch {
                 let q = quantiles(&left, [0.025, 0.1, 0.5, 0.9, 0.975]);
                 for (needed, (low, high)) in needed.iter_mut().zip([(q[1], q[3]), (q[0], q[4])]) {
                     let half = if u < q[2] { q[2] - low } else { high - q[2] };
-                    needed.push(((u - q[2]).abs() / half.max(1e-9), libm::pow(super::knob("SRECENT", 0.92), r as f64)));
+                    needed.push(((u - q[2]).abs() / half.max(1e-9), libm::pow(JUDGED_RECENT, r as f64)));
                 }
             }
         }

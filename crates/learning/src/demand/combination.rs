@@ -36,9 +36,8 @@ impl Ending {
 
 /// The members for rows of which `day` make a day (1 if there is no shorter season) and `week` the whole cycle.
 pub fn members(day: usize, week: usize) -> Vec<Member> {
-    let profile = |cycle, cycles, decay, centre, carried| {
-        Member::Profile(Profile { cycle, cycles, decay, centre, carried })
-    };
+    let profile =
+        |cycle, cycles, decay, centre, carried| Member::Profile(Profile { cycle, cycles, decay, centre, carried });
     let mut members = vec![
         profile(week, 4, 1e-3, Centre::Mean, 0.0),
         profile(week, 8, 0.5, Centre::Mean, 0.8),
@@ -157,7 +156,6 @@ const OWN: f64 = 10.0;
 /// How fast a weight falls with the error.
 const SHARPNESS: f64 = 10.0;
 
-
 /// Weights of each series' used members, summing to 1.
 pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
     let ratios: Vec<Vec<Option<f64>>> = rehearsals.iter().map(|r| relative(&r.errors())).collect();
@@ -172,9 +170,8 @@ pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
     let panel: Vec<f64> = panel.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 }).collect();
     let one = |(rehearsal, ratios): (&Rehearsal, &Vec<Option<f64>>)| {
         let own = rehearsal.truth.len() as f64 / (rehearsal.truth.len() as f64 + OWN);
-        let score = |(m, ratio): (&usize, &Option<f64>)| {
-            own * ratio.map_or(panel[*m], libm::log) + (1.0 - own) * panel[*m]
-        };
+        let score =
+            |(m, ratio): (&usize, &Option<f64>)| own * ratio.map_or(panel[*m], libm::log) + (1.0 - own) * panel[*m];
         let scores: Vec<f64> = rehearsal.used.iter().zip(ratios).map(score).collect();
         let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
         let raw: Vec<f64> = scores.iter().map(|s| libm::exp(SHARPNESS * (best - s))).collect();

@@ -45,8 +45,7 @@ const SHARE_WEEKS: f64 = 16.0;
 /// `panel[i]` are the counts of series i, NaN where missing, all ending at the origin.
 pub fn fit(panel: &[&[f64]], grid: Grid) -> Counts {
     let origins = rolling(panel.first().map_or(0, |values| values.len()), grid.week, 16, 6 * grid.week);
-    let rehearsed: Vec<(usize, Shares)> =
-        origins.iter().map(|&o| (o, Shares::learn(&cut(panel, o), grid))).collect();
+    let rehearsed: Vec<(usize, Shares)> = origins.iter().map(|&o| (o, Shares::learn(&cut(panel, o), grid))).collect();
     let memory = choose(panel, &rehearsed, grid);
     let dispersions = dispersions(panel, &rehearsed, memory, grid);
     let shares = Shares::learn(panel, grid);
@@ -68,7 +67,9 @@ fn choose(panel: &[&[f64]], rehearsed: &[(usize, Shares)], grid: Grid) -> Memory
                 for (origin, shares) in rehearsed {
                     let means = shares.means(&cut(panel, *origin), memory, grid);
                     for (values, means) in panel.iter().zip(&means) {
-                        for (h, y) in values[*origin..].iter().take(grid.horizon).enumerate().filter(|(_, y)| !y.is_nan()) {
+                        for (h, y) in
+                            values[*origin..].iter().take(grid.horizon).enumerate().filter(|(_, y)| !y.is_nan())
+                        {
                             let mean = means[h % grid.week].max(1e-9);
                             loss += mean - y * libm::log(mean);
                         }

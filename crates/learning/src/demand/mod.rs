@@ -117,7 +117,10 @@ pub fn fit(panel: &Panel, ask: &Ask<'_>) -> Result<Model, DemandError> {
 impl Model {
     /// The `horizon` rows after the panel's end, for each of its series.
     pub fn predict(&self) -> Vec<Result<Vec<Expectation>, Thin>> {
-        self.series.iter().map(|series| series.as_ref().map(|fitted| self.steps(fitted)).map_err(|thin| *thin)).collect()
+        self.series
+            .iter()
+            .map(|series| series.as_ref().map(|fitted| self.steps(fitted)).map_err(|thin| *thin))
+            .collect()
     }
 
     fn steps(&self, fitted: &Fitted) -> Vec<Expectation> {
@@ -266,10 +269,3 @@ fn shared<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R 
 
 #[cfg(test)]
 mod tests;
-
-// research
-pub fn knob(name: &str, default: f64) -> f64 {
-    use std::collections::HashMap;
-    static K: std::sync::OnceLock<HashMap<String, f64>> = std::sync::OnceLock::new();
-    *K.get_or_init(|| std::env::vars().filter_map(|(k, v)| k.strip_prefix("K_").map(|k| (k.to_owned(), v.parse().unwrap()))).collect()).get(name).unwrap_or(&default)
-}

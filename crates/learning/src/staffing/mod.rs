@@ -112,7 +112,15 @@ fn missing(people: u32, arrivals: f64, minutes: f64, costs: Costs) -> f64 {
 
 /// How much of the demand each of the seven quantiles stands for: half way to its neighbours.
 fn shares() -> [f64; 7] {
-    let edge = |i: usize| if i == 0 { 0.0 } else if i == 7 { 1.0 } else { (LEVELS[i - 1] + LEVELS[i]) / 2.0 };
+    let edge = |i: usize| {
+        if i == 0 {
+            0.0
+        } else if i == 7 {
+            1.0
+        } else {
+            (LEVELS[i - 1] + LEVELS[i]) / 2.0
+        }
+    };
     std::array::from_fn(|i| edge(i + 1) - edge(i))
 }
 
@@ -141,8 +149,7 @@ fn outside(name: &'static str, value: f64, must: &'static str) -> StaffingError 
 mod tests {
     use super::*;
 
-    const HOUR: Expectation =
-        Expectation { mean: 60.0, quantiles: [35.0, 45.0, 52.0, 60.0, 68.0, 76.0, 90.0] };
+    const HOUR: Expectation = Expectation { mean: 60.0, quantiles: [35.0, 45.0, 52.0, 60.0, 68.0, 76.0, 90.0] };
     const TILL: Service = Service { minutes: 4.0, promised: 0.8, patience_minutes: 20.0 / 60.0 };
 
     /// 100 calls in half an hour of 3 minutes each, 80 % within 20 seconds: 14 agents, as worked examples of Erlang C say.
