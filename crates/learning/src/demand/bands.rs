@@ -174,20 +174,19 @@ pub struct Band {
     quantiles: [f64; 7],
 }
 
-/// The bands of each step of the horizon, around a forecast that stays the median: moving it by the median error of the
-/// rehearsal made it worse wherever it was tried, as what was missed in one direction is rarely missed so again.
-pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch) -> Vec<Band> {
+/// The bands of each step of the horizon. `moved` is how much of the median error of the rehearsal moves the forecast.
+pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> Vec<Band> {
     let relative = past.relative();
     let band = |h: usize| {
         let errors = alike(&relative, kernel, h, 0..0);
         let mut quantiles = quantiles(&errors, LEVELS);
-        let middle = quantiles[3];
+        let (middle, centre) = (quantiles[3], moved * quantiles[3]);
         for (i, q) in quantiles.iter_mut().enumerate() {
-            *q = (*q - middle) * if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
+            *q = centre + (*q - middle) * if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
         }
-        let inside = errors.iter().map(|e| ((e.0 - middle).clamp(quantiles[0], quantiles[6]), e.1));
+        let inside = errors.iter().map(|e| ((e.0 - middle + centre).clamp(quantiles[0], quantiles[6]), e.1));
         let (sum, weight) = inside.fold((0.0, 0.0), |(s, n), (u, w)| (s + u * w, n + w));
-        Band { mean: if weight > 0.0 { sum / weight } else { 0.0 }, quantiles }
+        Band { mean: if weight > 0.0 { sum / weight } else { centre }, quantiles }
     };
     (0..kernel.0.len()).map(band).collect()
 }

@@ -234,7 +234,10 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
         .collect();
     let kernel = Kernel::new(Likeness { day, week }, ask.horizon);
     let stretch = stretch(&pasts, &kernel, (ask.horizon - 1) / step);
-    let bands = shared(&pasts, ask.threads, |past| bands(past, &kernel, stretch));
+    // Moving a forecast by its median error at earlier origins helps where a few weeks are all there is, and harms where
+    // errors of half a year are averaged that have long turned.
+    let moved = if step < week { 1.0 } else { 0.0 };
+    let bands = shared(&pasts, ask.threads, |past| bands(past, &kernel, stretch, moved));
     let sizes: Vec<f64> = pasts.iter().map(|past| past.size).collect();
     let parts = rehearsals.into_iter().zip(weights).zip(bands).zip(sizes).zip(series);
     parts

@@ -3,3 +3,5 @@
 pub mod chance;
 pub mod cholesky;
 pub mod optimise;
+pub mod regression;
+pub mod special;

@@ -1,0 +1,37 @@
+//! Churn: probability that a customer buys nothing in the days after the cut-off.
+
+use hunch_learning::churn::{Churn, churn};
+
+use crate::EvaluateError;
+use crate::files::Predictions;
+use crate::ltv::moment;
+use crate::purchases::{Asked, Customers};
+use crate::tasks::{Run, Task};
+
+/// Where there is not enough data to judge anybody, every row needs a number all the same: nothing known, an even one.
+const UNKNOWN: f64 = 0.5;
+
+pub(crate) const TASK: Task =
+    Task { name: "churn", about: "probability that a customer buys nothing in the days ahead", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+    let asked = Asked::read(run.input)?;
+    let (customers, own) = Customers::read(run, &asked)?;
+    let now = moment(&customers, &asked, asked.active_days.unwrap_or(asked.horizon_days), run)?;
+    let judged = churn(&customers.histories, now).map_err(|e| EvaluateError::Data(e.to_string()))?;
+    let mut out = Predictions::create(run.out, &["customer_id", "p_churn"])?;
+    match judged {
+        Churn::Judged(risks) => {
+            for risk in risks.iter().filter(|risk| risk.who < own) {
+                out.row(format_args!("{},{:.6}", customers.ids[risk.who], risk.none))?;
+            }
+        }
+        Churn::NotEnoughData { customers: few, needed } => {
+            run.say(format_args!("{few} customers are not enough to judge churn, {needed} are needed"));
+            for id in &customers.ids[..own] {
+                out.row(format_args!("{id},{UNKNOWN}"))?;
+            }
+        }
+    }
+    out.finish()
+}
