@@ -49,7 +49,7 @@ const RECENT: f64 = 0.92;
 const UNIT: (f64, f64) = (0.3, 0.8);
 
 fn recent(r: usize) -> f64 {
-    libm::pow(super::knob("BRECENT", RECENT), r as f64)
+    libm::pow(RECENT, r as f64)
 }
 
 /// The like places of each step of the horizon with how much they say.
@@ -127,6 +127,8 @@ pub struct Stretch {
     pub outer: f64,
 }
 
+/// The same for judging the bands, which follow calmer and wilder weeks by it.
+const JUDGED_RECENT: f64 = 0.85;
 /// Bounds of a stretch: past them the errors themselves are to blame.
 const STRETCH: (f64, f64) = (0.5, 3.0);
 
@@ -150,7 +152,7 @@ pub fn stretch(pasts: &[Past<'_>], kernel: &Kernel, overlap: usize) -> Stretch {
                 let q = quantiles(&left, [0.025, 0.1, 0.5, 0.9, 0.975]);
                 for (needed, (low, high)) in needed.iter_mut().zip([(q[1], q[3]), (q[0], q[4])]) {
                     let half = if u < q[2] { q[2] - low } else { high - q[2] };
-                    needed.push(((u - q[2]).abs() / half.max(1e-9), libm::pow(super::knob("SRECENT", 0.92), r as f64)));
+                    needed.push(((u - q[2]).abs() / half.max(1e-9), libm::pow(JUDGED_RECENT, r as f64)));
                 }
             }
         }
@@ -172,20 +174,19 @@ pub struct Band {
     quantiles: [f64; 7],
 }
 
-/// The bands of each step of the horizon, around a forecast that stays the median: moving it by the median error of the
-/// rehearsal made it worse wherever it was tried, as what was missed in one direction is rarely missed so again.
-pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch) -> Vec<Band> {
+/// The bands of each step of the horizon. `moved` is how much of the median error of the rehearsal moves the forecast.
+pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> Vec<Band> {
     let relative = past.relative();
     let band = |h: usize| {
         let errors = alike(&relative, kernel, h, 0..0);
         let mut quantiles = quantiles(&errors, LEVELS);
-        let middle = quantiles[3];
+        let (middle, centre) = (quantiles[3], moved * quantiles[3]);
         for (i, q) in quantiles.iter_mut().enumerate() {
-            *q = (*q - middle) * if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
+            *q = centre + (*q - middle) * if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
         }
-        let inside = errors.iter().map(|e| ((e.0 - middle).clamp(quantiles[0], quantiles[6]), e.1));
+        let inside = errors.iter().map(|e| ((e.0 - middle + centre).clamp(quantiles[0], quantiles[6]), e.1));
         let (sum, weight) = inside.fold((0.0, 0.0), |(s, n), (u, w)| (s + u * w, n + w));
-        Band { mean: if weight > 0.0 { sum / weight } else { 0.0 }, quantiles }
+        Band { mean: if weight > 0.0 { sum / weight } else { centre }, quantiles }
     };
     (0..kernel.0.len()).map(band).collect()
 }

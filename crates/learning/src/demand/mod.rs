@@ -234,7 +234,10 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
         .collect();
     let kernel = Kernel::new(Likeness { day, week }, ask.horizon);
     let stretch = stretch(&pasts, &kernel, (ask.horizon - 1) / step);
-    let bands = shared(&pasts, ask.threads, |past| bands(past, &kernel, stretch));
+    // Moving a forecast by its median error at earlier origins helps where a few weeks are all there is, and harms where
+    // errors of half a year are averaged that have long turned.
+    let moved = if step < week { 1.0 } else { 0.0 };
+    let bands = shared(&pasts, ask.threads, |past| bands(past, &kernel, stretch, moved));
     let sizes: Vec<f64> = pasts.iter().map(|past| past.size).collect();
     let parts = rehearsals.into_iter().zip(weights).zip(bands).zip(sizes).zip(series);
     parts
@@ -269,14 +272,3 @@ fn shared<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R 
 
 #[cfg(test)]
 mod tests;
-
-// research
-pub fn knob(name: &str, default: f64) -> f64 {
-    use std::collections::HashMap;
-    static K: std::sync::OnceLock<HashMap<String, f64>> = std::sync::OnceLock::new();
-    *K.get_or_init(|| {
-        std::env::vars().filter_map(|(k, v)| k.strip_prefix("K_").map(|k| (k.to_owned(), v.parse().unwrap()))).collect()
-    })
-    .get(name)
-    .unwrap_or(&default)
-}
