@@ -9,7 +9,8 @@ use crate::files::{self, Column, Predictions, Table};
 use crate::opinions::{self, Event, Register, Row, Stream};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task = Task { name: "recs", about: "ranking of open questions for a person, in stream order", evaluate };
+pub const TASK: Task =
+    Task { name: "recs", about: "ranking of open questions for a person, in stream order", evaluate };
 
 /// Rows of the stream are read up to the one above each choice, then the choice is scored. Choices may come in any
 /// order in their file and are written in the order of their rows.

@@ -46,8 +46,7 @@ impl Choices {
         let target: Vec<f64> = self.kept.iter().flat_map(chosen).collect();
         let weights = |choice: &Choice| std::iter::repeat_n(weight(choice), choice.rows.len());
         let weight: Vec<f64> = self.kept.iter().flat_map(weights).collect();
-        let sample =
-            Sample { features: &features, target: &target, weight: Some(&weight), offset: None, group: None };
+        let sample = Sample { features: &features, target: &target, weight: Some(&weight), offset: None, group: None };
         let settings = Settings {
             rounds: 150,
             learning_rate: 0.06,

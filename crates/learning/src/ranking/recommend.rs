@@ -87,9 +87,10 @@ pub fn recommend(open: &[Open], choices: u64, settings: &Settings) -> Result<Vec
     let mut left: Vec<(f64, &Open, Recommended)> = sound.into_iter().filter_map(|open| weigh(open, settings)).collect();
     let mut shown = Vec::new();
     while shown.len() < settings.count {
-        let best = left.iter().enumerate().max_by(|(_, a), (_, b)| {
-            a.0.total_cmp(&b.0).then_with(|| b.1.question.cmp(&a.1.question))
-        });
+        let best = left
+            .iter()
+            .enumerate()
+            .max_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then_with(|| b.1.question.cmp(&a.1.question)));
         let Some((place, _)) = best else { break };
         let (_, picked, recommended) = left.swap_remove(place);
         shown.push(recommended);
@@ -105,7 +106,8 @@ fn weigh<'a>(open: &'a Open, settings: &Settings) -> Option<(f64, &'a Open, Reco
     if !(open.fit.is_finite() && open.price > 0.0 && open.price < 1.0) {
         return None;
     }
-    let against = Estimate { p: 1.0 - open.chance.p, lo: 1.0 - open.chance.hi, hi: 1.0 - open.chance.lo, ..open.chance };
+    let against =
+        Estimate { p: 1.0 - open.chance.p, lo: 1.0 - open.chance.hi, hi: 1.0 - open.chance.lo, ..open.chance };
     let sides = [(true, open.chance, open.price), (false, against, 1.0 - open.price)];
     let (yes, chance, price) = sides.into_iter().max_by(|a, b| (a.1.p / a.2).total_cmp(&(b.1.p / b.2)))?;
     if price > settings.price_max {
