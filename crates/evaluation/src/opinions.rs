@@ -12,8 +12,6 @@ use crate::files::{Column, Table};
 pub struct Row {
     /// Its number, as the file writes it.
     pub number: u64,
-    /// Where it stands in the file, for errors.
-    pub line: u64,
     pub event: Event,
 }
 
@@ -21,16 +19,6 @@ pub enum Event {
     Forecast(Forecast),
     Order(Order),
     Resolution { at_days: f64, of: u64, yes: bool },
-}
-
-impl Event {
-    pub fn at_days(&self) -> f64 {
-        match self {
-            Event::Forecast(forecast) => forecast.at_days,
-            Event::Order(order) => order.at_days,
-            Event::Resolution { at_days, .. } => *at_days,
-        }
-    }
 }
 
 /// Numbers for names, in the order in which they turn up, kept over several files.
@@ -144,7 +132,7 @@ impl Stream {
                 (table.whole(columns.row)?, event)
             }
         };
-        Ok(Some(Row { number, line: table.line(), event }))
+        Ok(Some(Row { number, event }))
     }
 
     /// An error about the row last read.

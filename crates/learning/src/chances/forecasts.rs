@@ -282,3 +282,98 @@ impl Rates {
         self.yes += 0.01 * (yes - self.yes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::numeric::chance::chance;
+    use proptest::prelude::*;
+    use rand::RngExt;
+
+    fn forecast(at_days: f64, person: u64, question: u64, probability: f64) -> Forecast {
+        Forecast { at_days, person, question, probability, closes_days: Some(at_days + 10.0) }
+    }
+
+    /// Questions with a chance of their own. Person 0 knows it, person 1 says the opposite, each first half the time.
+    fn site(questions: u64) -> (Forecasts, Vec<(f64, f64, f64)>) {
+        let (mut model, mut random) = (Forecasts::default(), chance(5, 1));
+        let mut last = Vec::new();
+        for question in 0..questions {
+            let truth = if random.random::<bool>() { 0.85 } else { 0.15 };
+            let at = question as f64;
+            let good = model.forecast(&forecast(at, question % 2, question, said(question % 2, truth))).unwrap();
+            let other = 1 - question % 2;
+            let both = model.forecast(&forecast(at + 0.5, other, question, said(other, truth))).unwrap();
+            model.resolve(at + 0.9, question, random.random::<f64>() < truth).unwrap();
+            last.push((truth, good.p, both.p));
+        }
+        (model, last)
+    }
+
+    fn said(person: u64, truth: f64) -> f64 {
+        if person == 0 { truth } else { 1.0 - truth }
+    }
+
+    #[test]
+    fn who_is_right_and_who_is_wrong_is_learned() {
+        let (_, told) = site(500);
+        let late = &told[400..];
+        let wrong: f64 = late.iter().map(|(truth, _, both)| (truth - both).abs()).sum::<f64>() / late.len() as f64;
+        let alone: f64 = late.iter().map(|(truth, one, _)| (truth - one).abs()).sum::<f64>() / late.len() as f64;
+        // Before anything is learned the opposite opinions cancel: 0.35 away from the truth.
+        assert!(wrong < 0.12 && alone < 0.12, "{wrong} {alone}");
+        let early = told[..20].iter().map(|(truth, _, both)| (truth - both).abs()).sum::<f64>() / 20.0;
+        assert!(early > 0.2, "{early}");
+    }
+
+    /// C2: what is not resolved teaches nothing.
+    #[test]
+    fn an_outcome_teaches_when_it_arrives() {
+        let (mut model, _) = site(200);
+        let mut other = model.clone();
+        let n = model.forecast(&forecast(300.0, 7, 900, 0.9)).unwrap().n;
+        assert_eq!(n, 200);
+        let before = other.forecast(&forecast(300.0, 7, 900, 0.9)).unwrap();
+        model.resolve(300.5, 900, false).unwrap();
+        assert_eq!(model.forecast(&forecast(301.0, 7, 901, 0.9)).unwrap().n, 201);
+        assert_eq!(other.forecast(&forecast(301.0, 7, 901, 0.9)).unwrap().n, before.n);
+        // Decided twice teaches once.
+        model.resolve(302.0, 900, true).unwrap();
+        assert_eq!(model.forecast(&forecast(303.0, 7, 902, 0.9)).unwrap().n, 201);
+    }
+
+    #[test]
+    fn a_bad_row_is_refused_and_changes_nothing() {
+        let (mut model, _) = site(120);
+        let mut clean = model.clone();
+        assert_eq!(model.forecast(&forecast(200.0, 0, 999, 1.5)), Err(ChanceError::Probability(1.5)));
+        assert!(matches!(model.forecast(&forecast(f64::NAN, 0, 999, 0.5)), Err(ChanceError::Time)));
+        assert!(matches!(model.forecast(&forecast(1.0, 0, 999, 0.5)), Err(ChanceError::Order(_))));
+        assert!(model.resolve(1.0, 5, true).is_err());
+        let row = forecast(201.0, 0, 1_000, 0.7);
+        assert_eq!(model.forecast(&row), clean.forecast(&row));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// C4, over any stream.
+        #[test]
+        fn estimates_are_probabilities(
+            rows in proptest::collection::vec((0u64..4, 0u64..30, 0.0..=1.0f64, 0.0..400.0f64, 0u8..5), 1..300)
+        ) {
+            let (mut model, mut now) = (Forecasts::default(), 0.0);
+            for (person, question, p, gap, kind) in rows {
+                now += gap;
+                if kind == 0 {
+                    model.resolve(now, question, p > 0.5).unwrap();
+                    continue;
+                }
+                let closes_days = (kind > 1).then_some(now + (p - 0.5) * 1e5);
+                let row = Forecast { at_days: now, person, question, probability: p, closes_days };
+                let told = model.forecast(&row).unwrap();
+                prop_assert!(0.0 < told.lo && told.lo <= told.p && told.p <= told.hi && told.hi < 1.0, "{:?}", told);
+            }
+        }
+    }
+}

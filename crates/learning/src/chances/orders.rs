@@ -202,3 +202,77 @@ impl Contract {
         [belief, pressure, drift, says, many, many * belief]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(at_days: f64, contract: u64, side: Side, price: f64, filled: f64) -> Order {
+        Order {
+            at_days,
+            venue: contract % 3,
+            person: 1,
+            market: contract,
+            contract,
+            side,
+            price,
+            quantity: 10.0,
+            filled,
+        }
+    }
+
+    #[test]
+    fn trades_say_more_than_a_low_bid_and_buyers_raise_the_chance() {
+        let mut model = Orders::default();
+        for i in 0..20 {
+            model.order(&order(f64::from(i), 1, Side::Buy, 0.8, 10.0)).unwrap();
+            model.order(&order(f64::from(i), 1, Side::Sell, 0.8, 10.0)).unwrap();
+        }
+        let told = model.order(&order(20.0, 1, Side::Buy, 0.05, 0.0)).unwrap();
+        assert!(told.p > 0.6 && told.lo < told.p && told.p < told.hi, "{told:?}");
+        let before = told.p;
+        let after = (0..30).map(|i| model.order(&order(21.0 + f64::from(i), 1, Side::Buy, 0.6, 0.0)).unwrap().p).last();
+        assert!(after.unwrap() > before + 0.05);
+    }
+
+    #[test]
+    fn rivals_lower_the_chance() {
+        let mut alone = Orders::default();
+        let mut many = Orders::default();
+        for contract in 0..4 {
+            many.order(&Order { market: 9, ..order(0.0, contract, Side::Buy, 0.5, 10.0) }).unwrap();
+        }
+        alone.order(&Order { market: 9, ..order(0.0, 2, Side::Buy, 0.5, 10.0) }).unwrap();
+        let row = Order { market: 9, ..order(1.0, 2, Side::Sell, 0.5, 10.0) };
+        assert!(many.order(&row).unwrap().p < alone.order(&row).unwrap().p - 0.05);
+    }
+
+    #[test]
+    fn a_site_where_trades_mislead_is_learned() {
+        let mut model = Orders::default();
+        let mut at = 0.0;
+        let mut run = |contract: u64, price: f64| {
+            let mut p = 0.0;
+            for side in [Side::Buy, Side::Sell, Side::Buy, Side::Sell] {
+                at += 0.01;
+                p = model.order(&order(at, contract, side, price, 5.0)).unwrap().p;
+            }
+            model.resolve(at, contract, price < 0.5).unwrap();
+            p
+        };
+        let first = run(0, 0.9);
+        for contract in 1..600 {
+            run(contract, if contract % 2 == 0 { 0.9 } else { 0.1 });
+        }
+        assert!(first > 0.7 && run(600, 0.9) < 0.4);
+    }
+
+    #[test]
+    fn a_bad_order_is_refused() {
+        let mut model = Orders::default();
+        assert_eq!(model.order(&order(0.0, 1, Side::Buy, 1.2, 0.0)), Err(ChanceError::Probability(1.2)));
+        assert_eq!(model.order(&order(0.0, 1, Side::Buy, 0.2, -1.0)), Err(ChanceError::Amount(-1.0)));
+        model.order(&order(5.0, 1, Side::Buy, 0.2, 0.0)).unwrap();
+        assert_eq!(model.order(&order(4.0, 1, Side::Buy, 0.2, 0.0)), Err(ChanceError::Order(1.0)));
+    }
+}

@@ -74,20 +74,26 @@ impl MarketMaker {
             return Err(MarketMakerError::Amount(shares));
         }
         let price = self.price(outcome)?;
-        let b = self.liquidity;
-        // ln(1 - p + p e^x): from the side on which the exponential cannot overflow.
-        let x = shares / b;
-        Ok(if x <= 0.0 {
-            b * libm::log1p(price * libm::expm1(x))
-        } else {
-            shares + b * libm::log1p(self.rest(outcome)? * libm::expm1(-x))
-        })
+        let x = shares / self.liquidity;
+        // ln(1 - p + p e^x) keeps the digits of small purchases; it would lose those of large sales near a price of 1.
+        if x.abs() <= 1.0 {
+            return Ok(self.liquidity * libm::log1p(price * libm::expm1(x)));
+        }
+        Ok(self.level(outcome, shares) - self.level(outcome, 0.0))
+    }
+
+    /// Hanson's cost function, with `shares` more of `outcome` sold.
+    fn level(&self, outcome: usize, shares: f64) -> f64 {
+        let sold = |i: usize| if i == outcome { self.sold[i] + shares } else { self.sold[i] };
+        let top = (0..self.sold.len()).map(sold).fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = (0..self.sold.len()).map(|i| libm::exp((sold(i) - top) / self.liquidity)).sum();
+        top + self.liquidity * libm::log(sum)
     }
 
     /// How many shares of `outcome` cost exactly `cost`; the inverse of [`MarketMaker::cost`].
     ///
     /// # Errors
-    /// `Outcome`, `Amount`; `OutOfReach` when `-cost` is more than selling could bring, or the price too near 0.
+    /// `Outcome`, `Amount`; `OutOfReach` when `-cost` is more than selling could bring, or the price too near 0 or 1 to tell.
     pub fn shares_for(&self, outcome: usize, cost: f64) -> Result<f64, MarketMakerError> {
         if !cost.is_finite() {
             return Err(MarketMakerError::Amount(cost));
@@ -173,7 +179,8 @@ mod tests {
                 let before = maker.clone();
                 let cost = maker.trade(outcome, shares).unwrap();
                 paid += cost;
-                if before.price(outcome).unwrap() > 1e-6 && maker.price(outcome).unwrap() > 1e-6 {
+                let inside = |p: f64| p > 1e-4 && p < 1.0 - 1e-4;
+                if inside(before.price(outcome).unwrap()) && inside(maker.price(outcome).unwrap()) {
                     let again = before.shares_for(outcome, cost).unwrap();
                     prop_assert!((again - shares).abs() < 1e-6 * (1.0 + shares.abs()), "{} {}", again, shares);
                 }

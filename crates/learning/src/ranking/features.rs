@@ -8,6 +8,8 @@ pub(super) const WIDTH: usize = 36;
 /// Half-lives of the counters of forecasts on a question, in days.
 const HALF_LIVES: [f64; 3] = [0.5, 4.0, 30.0];
 
+const FIRST_PEOPLE_MAX: usize = 100;
+
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     /// In the order of opening.
@@ -21,6 +23,8 @@ pub(super) struct Question {
     pub last_by: u64,
     pub last_turn: f64,
     pub people: HashSet<u64>,
+    /// The first of them, so that a crowd costs no more than a few.
+    first_people: Vec<u64>,
     pub said: f64,
     pub logit_sum: f64,
     counters: [f64; 3],
@@ -41,6 +45,7 @@ impl Question {
             last_by: opener,
             last_turn: 0.0,
             people: HashSet::new(),
+            first_people: Vec::new(),
             said: 0.0,
             logit_sum: 0.0,
             counters: [0.0; 3],
@@ -56,7 +61,9 @@ impl Question {
         self.last_turn = turn;
         self.said += 1.0;
         self.logit_sum += logit;
-        self.people.insert(person);
+        if self.people.insert(person) && self.first_people.len() < FIRST_PEOPLE_MAX {
+            self.first_people.push(person);
+        }
     }
 
     fn counters_at(&self, now: f64) -> [f64; 3] {
@@ -171,18 +178,17 @@ pub(super) fn columns(question: &Question, taste: &Taste, site: &Site<'_>) -> [f
         signed_log((question.last_at - visit) * 24.0),
         signed_log((question.opened - visit) * 24.0),
     ]);
-    out[21..27].copy_from_slice(&taste.nearness(question, site));
+    out[21..27].copy_from_slice(&taste.nearness(question));
     out[27..31].copy_from_slice(&taste.habits([turns, age, left, said]));
     out[31..34].copy_from_slice(&taste.likeness(question, site));
-    out[34] = site.last_people.map_or(0.0, |people| log(shared(people, &question.people)));
+    out[34] = site.last_people.map_or(0.0, |people| log(shared(people, question)));
     out[35] = age - log(question.closes.map_or(365.0, |closes| closes - question.opened) * 24.0);
     out
 }
 
-/// How many of the smaller set are in the other; of large sets the first few hundred stand for all.
-fn shared(a: &HashSet<u64>, b: &HashSet<u64>) -> f64 {
-    let (small, large) = if a.len() <= b.len() { (a, b) } else { (b, a) };
-    small.iter().filter(|person| large.contains(person)).count() as f64
+/// How many of those who spoke first on `question` are among `people`.
+fn shared(people: &HashSet<u64>, question: &Question) -> f64 {
+    question.first_people.iter().filter(|person| people.contains(person)).count() as f64
 }
 
 fn signed_log(x: f64) -> f64 {
@@ -200,8 +206,9 @@ impl Taste {
     }
 
     /// Distance from the question that they spoke on last, which matters while they go down a list: in the order of
-    /// opening, in time of opening, in the order of activity; same opener; all of it fading with the time since.
-    fn nearness(&self, question: &Question, _site: &Site<'_>) -> [f64; 6] {
+    /// opening, in the order of activity, and in minutes of opening; and whether the opener is the same. Missing for
+    /// somebody who never spoke.
+    fn nearness(&self, question: &Question) -> [f64; 6] {
         let Some(last) = self.last else {
             return [f64::NAN; 6];
         };

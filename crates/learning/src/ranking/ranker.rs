@@ -256,3 +256,65 @@ impl Ranker {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Opener 0 asks about one subject, opener 1 about another; person 10 follows the first, 11 the second. The
+    /// newest question is always the wrong one for person 10.
+    fn site(rounds: u64) -> Ranker {
+        let mut ranker = Ranker::new(1);
+        for round in 0..rounds {
+            let at = round as f64;
+            for opener in 0..2 {
+                let question = round * 2 + opener;
+                ranker.describe(question, &[1.0 - opener as f64, opener as f64]).unwrap();
+                ranker.forecast(at, opener, question, 0.5, Some(at + 30.0)).unwrap();
+            }
+            for person in 0..2 {
+                ranker.forecast(at + 0.5, 10 + person, round * 2 + person, 0.7, None).unwrap();
+            }
+            if round >= 12 {
+                ranker.resolve(at + 0.6, (round - 12) * 2, true).unwrap();
+                ranker.resolve(at + 0.6, (round - 12) * 2 + 1, false).unwrap();
+            }
+        }
+        ranker
+    }
+
+    #[test]
+    fn what_people_choose_is_learned() {
+        let mut ranker = site(120);
+        assert_eq!(ranker.choices(), 240);
+        for (question, opener) in [(1_000, 0), (1_001, 1)] {
+            ranker.describe(question, &[1.0 - opener as f64, opener as f64]).unwrap();
+            ranker.forecast(120.0, opener, question, 0.5, None).unwrap();
+        }
+        for person in 0..2 {
+            let scores = ranker.scores(120.4, 10 + person, &[1_000, 1_001, 7_777]).unwrap();
+            let (fits, other) = (scores[person as usize], scores[1 - person as usize]);
+            assert!(fits > other && scores[2] == UNKNOWN, "{person}: {scores:?}");
+        }
+    }
+
+    #[test]
+    fn little_is_ordered_by_latest_activity() {
+        let mut ranker = Ranker::new(1);
+        for question in 0..5 {
+            ranker.forecast(question as f64, 1, question, 0.5, None).unwrap();
+        }
+        ranker.forecast(9.0, 2, 1, 0.5, None).unwrap();
+        let scores = ranker.scores(9.0, 3, &[0, 1, 4]).unwrap();
+        assert!(scores[1] > scores[2] && scores[2] > scores[0]);
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_scores_and_a_bad_row_changes_nothing() {
+        let (mut one, mut two) = (site(60), site(60));
+        assert!(matches!(one.forecast(70.0, 1, 2, f64::NAN, None), Err(RankError::Probability(_))));
+        assert!(matches!(one.forecast(1.0, 1, 2, 0.5, None), Err(RankError::Order(_))));
+        assert!(matches!(one.describe(3, &[f64::INFINITY]), Err(RankError::Vector)));
+        assert_eq!(one.scores(70.0, 10, &[110, 111]).unwrap(), two.scores(70.0, 10, &[110, 111]).unwrap());
+    }
+}
