@@ -17,4 +17,7 @@ mod recs;
 mod tasks;
 mod winprob;
 
+#[cfg(test)]
+mod customers_tests;
+
 pub use error::EvaluateError;
