@@ -26,7 +26,7 @@ macro_rules! check {
     };
 }
 
-/// All of them, in the order of the plan's list of invariants.
+/// All of them, in the order of `ARCHITECTURE.md`, "What always holds".
 pub const CHECKS: &[Check] = &[
     check!(
         "L1",
@@ -200,6 +200,11 @@ pub const CHECKS: &[Check] = &[
         "the dollar ledger sums to zero and tells of the same points as the points ledger",
         "SELECT coalesce(sum(amount), 0) = 0, 'the sum of all dollar accounts is ' || sum(amount) || ' micros', 0::float8
          FROM (SELECT debit AS account, amount FROM treasury.entry UNION ALL SELECT credit, -amount FROM treasury.entry) moves
+         UNION ALL
+         SELECT coalesce(c.micros, 0) = coalesce(e.micros, 0), 'cash on exchange shard ' || exchange_shard || ' is ' || coalesce(e.micros, 0) || ' micros by its entries, ' || coalesce(c.micros, 0) || ' as summed up', 0
+         FROM (SELECT exchange_shard, sum(CASE WHEN debit = 1 THEN amount ELSE -amount END) AS micros
+               FROM treasury.entry WHERE exchange_shard IS NOT NULL GROUP BY 1) e
+         FULL JOIN (SELECT exchange_shard, sum(micros) AS micros FROM treasury.cash_part GROUP BY 1) c USING (exchange_shard)
          UNION ALL
          SELECT coalesce(t.given, 0) = o.captured_points * o.rate_micros AND coalesce(t.cost, 0) = o.cost_micros AND coalesce(t.fees, 0) = o.fees_micros,
                 'order ' || o.order_id || ': captured, cost, fees are ' || concat_ws('/', o.captured_points * o.rate_micros, o.cost_micros, o.fees_micros) ||

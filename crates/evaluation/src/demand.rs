@@ -4,10 +4,11 @@
 //! field for a missing count). Without `origins` the history is `series,values`, oldest first, on no known calendar.
 //! Rows at or after an origin are not looked at for that origin, and rows at or after the last origin not at all.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hunch_learning::demand::{self, Expectation, Panel, Step};
+use hunch_learning::demand::{self, Ask, Expectation, Panel, Step};
 use jiff::civil::DateTime;
 
 use crate::EvaluateError;
@@ -18,7 +19,7 @@ pub const TASK: Task =
     Task { name: "demand", about: "counts per hour or day with quantiles, from their own history", evaluate };
 
 fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
-    let ask: Ask = files::json(run.input, "task.json")?;
+    let ask: Asked = files::json(run.input, "task.json")?;
     let mut timing = Timing::default();
     match &ask.origins {
         Some(origins) => by_origin(run, &ask, origins, &mut timing)?,
@@ -26,12 +27,15 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     }
     let (fit, predict) = (timing.fit.as_secs_f64(), timing.predict.as_secs_f64());
     run.say(format_args!("demand: fit {fit:.3} s, predict {predict:.4} s, {} threads", run.threads));
+    if timing.thin > 0 {
+        run.say(format_args!("demand: {} forecasts are guesses, their series being too thin", timing.thin));
+    }
     Ok(())
 }
 
 /// What is asked, as `task.json` says it.
 #[derive(serde::Deserialize)]
-struct Ask {
+struct Asked {
     origins: Option<Vec<String>>,
     horizon: usize,
     unit: Option<Unit>,
@@ -49,28 +53,38 @@ enum Unit {
 struct Timing {
     fit: Duration,
     predict: Duration,
+    thin: usize,
 }
 
 impl Timing {
+    /// A series too thin for a model gets the guess of `demand::guess`, and is counted.
     fn forecast(
         &mut self,
         run: &Run<'_>,
         panel: &Panel,
         horizon: usize,
+        events: &[Vec<f64>],
     ) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
         let start = Instant::now();
-        let model = demand::fit(panel, horizon, run.threads).map_err(|e| EvaluateError::Data(e.to_string()))?;
+        let ask = Ask { horizon, events, threads: run.threads };
+        let model = demand::fit(panel, &ask).map_err(|e| EvaluateError::Data(e.to_string()))?;
         let fitted = Instant::now();
         let forecast = model.predict();
         self.fit += fitted - start;
         self.predict += fitted.elapsed();
-        Ok(forecast)
+        let filled = forecast.into_iter().zip(panel.series()).map(|(steps, values)| {
+            steps.unwrap_or_else(|_| {
+                self.thin += 1;
+                demand::guess(values, horizon)
+            })
+        });
+        Ok(filled.collect())
     }
 }
 
 const QUANTILES: [&str; 8] = ["mean", "q025", "q100", "q250", "q500", "q750", "q900", "q975"];
 
-fn by_origin(run: &Run<'_>, ask: &Ask, origins: &[String], timing: &mut Timing) -> Result<(), EvaluateError> {
+fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing) -> Result<(), EvaluateError> {
     let unit = ask.unit.unwrap_or(Unit::Hour);
     let rows: Vec<i64> = origins
         .iter()
@@ -85,7 +99,7 @@ fn by_origin(run: &Run<'_>, ask: &Ask, origins: &[String], timing: &mut Timing) 
     let mut out = Predictions::create(run.out, &[&["origin", "series", "ts"], &QUANTILES[..]].concat())?;
     for (origin, &row) in origins.iter().zip(&rows) {
         let panel = history.before(row)?;
-        let forecast = timing.forecast(run, &panel, ask.horizon)?;
+        let forecast = timing.forecast(run, &panel, ask.horizon, &history.events)?;
         for (name, steps) in history.names.iter().zip(&forecast) {
             for (ts, step) in (row..).zip(steps) {
                 write(&mut out, format_args!("{origin},{name},{}", unit.text(ts)), step)?;
@@ -95,7 +109,7 @@ fn by_origin(run: &Run<'_>, ask: &Ask, origins: &[String], timing: &mut Timing) 
     out.finish()
 }
 
-fn by_series(run: &Run<'_>, ask: &Ask, timing: &mut Timing) -> Result<(), EvaluateError> {
+fn by_series(run: &Run<'_>, ask: &Asked, timing: &mut Timing) -> Result<(), EvaluateError> {
     let mut table = Table::open(run.input, "history.csv")?;
     let (series, values) = (table.column("series")?, table.column("values")?);
     let (mut names, mut panel) = (vec![], vec![]);
@@ -107,7 +121,7 @@ fn by_series(run: &Run<'_>, ask: &Ask, timing: &mut Timing) -> Result<(), Evalua
     }
     let step = if ask.unit == Some(Unit::Day) { Step::Day } else { Step::Hour };
     let panel = Panel::new(step, None, panel).map_err(|e| EvaluateError::Data(e.to_string()))?;
-    let forecast = timing.forecast(run, &panel, ask.horizon)?;
+    let forecast = timing.forecast(run, &panel, ask.horizon, &[])?;
     let mut out = Predictions::create(run.out, &[&["series", "h"], &QUANTILES[..]].concat())?;
     for (name, steps) in names.iter().zip(&forecast) {
         for (h, step) in (1..).zip(steps) {
@@ -151,12 +165,17 @@ impl Unit {
     }
 }
 
+/// Rows after the start of the history past which events are left out: forty years of hours.
+const EVENT_ROWS_MAX: usize = 350_000;
+
 /// Counts on one calendar, all rows before the last origin.
 struct History {
     unit: Unit,
     names: Vec<String>,
     start: i64,
     series: Vec<Vec<f64>>,
+    /// Columns of events on the rows of the history and on after its end.
+    events: Vec<Vec<f64>>,
 }
 
 impl History {
@@ -166,7 +185,7 @@ impl History {
         let ts = table.column("ts")?;
         let names: Vec<String> = table.header().iter().filter(|name| *name != "ts").cloned().collect();
         let columns = names.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut history = History { unit, names, start: 0, series: vec![vec![]; columns.len()] };
+        let mut history = History { unit, names, start: 0, series: vec![vec![]; columns.len()], events: vec![] };
         let mut next = None;
         while table.next_row()? {
             let row = unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
@@ -186,7 +205,41 @@ impl History {
                 series.push(table.number_if_any(*column)?.unwrap_or(f64::NAN));
             }
         }
+        history.events = history.read_events(folder)?;
         Ok(history)
+    }
+
+    /// `events.csv`, if it is there: `ts` and a column for every kind of event, 0 or empty for none. A column `name`
+    /// stands for a kind of event for each name. Times off the grid, or before the history, are left out.
+    fn read_events(&self, folder: &Path) -> Result<Vec<Vec<f64>>, EvaluateError> {
+        if files::find(folder, "events.csv").is_none() {
+            return Ok(vec![]);
+        }
+        let mut table = Table::open(folder, "events.csv")?;
+        let ts = table.column("ts")?;
+        let name = table.column_if_any("name");
+        let kinds: Vec<String> = table.header().iter().filter(|n| *n != "ts" && *n != "name").cloned().collect();
+        let columns = kinds.iter().map(|kind| table.column(kind)).collect::<Result<Vec<_>, _>>()?;
+        let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        while table.next_row()? {
+            let row = self.unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
+            // No calendar reaches further than this; a wrong year would ask for all the memory there is.
+            let Some(at) = usize::try_from(row - self.start).ok().filter(|at| *at < EVENT_ROWS_MAX) else { continue };
+            let mut put = |kind: String, value: f64| {
+                let values = found.entry(kind).or_default();
+                values.resize(values.len().max(at + 1), 0.0);
+                values[at] = value;
+            };
+            for (kind, column) in kinds.iter().zip(&columns) {
+                if let Some(value) = table.number_if_any(*column)? {
+                    put(format!("column {kind}"), value);
+                }
+            }
+            if let Some(name) = name.map(|name| table.text(name)).filter(|name| !name.is_empty()) {
+                put(format!("name {name}"), 1.0);
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// What was known at `origin`.

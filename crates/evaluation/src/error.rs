@@ -21,6 +21,8 @@ pub enum EvaluateError {
     File { file: PathBuf, problem: String },
     #[error("{0}")]
     Data(String),
+    #[error("the model cannot be kept")]
+    Model(#[from] hunch_learning::life::ArtifactError),
     #[error("{file} cannot be written")]
     Unwritable {
         file: PathBuf,

@@ -14,6 +14,28 @@ pub fn find(folder: &Path, name: &str) -> Option<PathBuf> {
     [name.to_owned(), format!("{name}.gz")].into_iter().map(|name| folder.join(name)).find(|path| path.is_file())
 }
 
+/// The names of the files in `folder` that end in `.extension` or `.extension.gz`, without the `.gz`, sorted.
+///
+/// # Errors
+/// `Unreadable` for the folder, `Data` for a file that is there plain and packed.
+pub fn names(folder: &Path, extension: &str) -> Result<Vec<String>, EvaluateError> {
+    let unreadable = |source| EvaluateError::Unreadable { file: folder.to_owned(), source };
+    let ending = format!(".{extension}");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        let name = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
+        if name.ends_with(&ending) && find(folder, &name).is_some() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(twice) => Err(EvaluateError::Data(format!("{} is there plain and with .gz", twice[0]))),
+        None => Ok(names),
+    }
+}
+
 /// A JSON file, such as `task.json`.
 ///
 /// # Errors

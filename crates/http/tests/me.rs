@@ -78,4 +78,14 @@ async fn a_session_ends_when_the_member_says_so() {
     let wrong = Request::post("/v1/sign-in").header("content-type", "application/json");
     let wrong = service.ask(wrong.body(Body::from("{\"code\":\"nope\"}")).unwrap()).await;
     assert_eq!((wrong.status, wrong.body["type"].as_str()), (401, Some("/problems/sign-in-code")));
+    for tries in 0.. {
+        assert!(tries < 1_000, "guessing is not slowed down");
+        let wrong = Request::post("/v1/sign-in").header("content-type", "application/json");
+        let wrong = service.ask(wrong.body(Body::from("{\"code\":\"nope\"}")).unwrap()).await;
+        if wrong.status != 401 {
+            assert_eq!((wrong.status, wrong.body["type"].as_str()), (429, Some("/problems/too-many-tries")));
+            assert_eq!(wrong.headers["retry-after"], "60");
+            break;
+        }
+    }
 }

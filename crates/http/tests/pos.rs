@@ -2,8 +2,10 @@
 
 mod support;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{Service, purchase};
+use uuid::Uuid;
 
 #[tokio::test]
 async fn a_purchase_is_answered_the_same_for_ever() {
@@ -43,7 +45,7 @@ async fn a_batch_answers_each_item() {
     assert_eq!(results[4]["recorded"]["earned_points"], 20);
 }
 
-/// Everything the issue of bad input names, with its type; nothing is stored by any of it.
+/// Each way in which a till's request can be wrong, with its type; nothing is stored by any of it.
 #[tokio::test]
 async fn bad_input_gets_a_problem_that_can_be_acted_on() {
     let service = Service::start().await;
@@ -99,4 +101,55 @@ async fn a_return_belongs_to_the_merchant_that_sold() {
     let unknown = json!({"purchase": "00000000-0000-0000-0000-000000000001"}).to_string();
     let answer = service.signed(&till, "/v1/pos/returns", &unknown).await;
     assert_eq!((answer.status, answer.body["type"].as_str()), (404, Some("/problems/unknown-purchase")));
+    let sold = service.signed(&till, "/v1/pos/purchases", &purchase("1", 500).to_string()).await;
+    let other = service.till_of(Uuid::from_u128(10), "Sam's Books").await;
+    let back = json!({"purchase": sold.body["purchase"]}).to_string();
+    let answer = service.signed(&other, "/v1/pos/returns", &back).await;
+    assert_eq!((answer.status, answer.body["type"].as_str()), (403, Some("/problems/other-merchant")));
+    assert_eq!(service.signed(&till, "/v1/pos/returns", &back).await.status, 200, "nothing was taken yet");
+}
+
+#[tokio::test]
+async fn a_closed_till_reports_nothing() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    sqlx::query("UPDATE loyalty.terminal SET active = false WHERE terminal = $1")
+        .bind(till.terminal)
+        .execute(service.db.app())
+        .await
+        .unwrap();
+    service.clock.advance(SignedDuration::from_secs(61)); // what is known of tills may be a minute old
+    let answer = service.signed(&till, "/v1/pos/purchases", &purchase("1", 500).to_string()).await;
+    assert_eq!((answer.status, answer.body["type"].as_str()), (422, Some("/problems/unknown-terminal")));
+    assert!(answer.body["detail"].as_str().unwrap().contains(&till.terminal.to_string()), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_code_that_is_used_old_or_foreign_is_told_apart() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let (token, _) = service.member().await;
+    let with = |receipt: &str, code: &Value| {
+        let mut body = purchase(receipt, 500);
+        body.as_object_mut().unwrap().remove("member_token");
+        body["member_code"] = code.clone();
+        body.to_string()
+    };
+    let code = service.get(&token, "/v1/me/code").await.body["text"].clone();
+    assert_eq!(service.signed(&till, "/v1/pos/purchases", &purchase("0", 100).to_string()).await.status, 200);
+    let refused = service.signed(&till, "/v1/pos/purchases", &with("0", &code)).await;
+    assert_eq!((refused.status, refused.body["type"].as_str()), (409, Some("/problems/receipt-reused")));
+    let taken = service.signed(&till, "/v1/pos/purchases", &with("1", &code)).await;
+    assert_eq!(taken.status, 200, "a refused receipt leaves the code good: {}", taken.body);
+    let old = service.get(&token, "/v1/me/code").await.body["text"].clone();
+    service.clock.advance(SignedDuration::from_secs(61));
+    for (receipt, code, status, kind) in [
+        ("2", &code, 409, "/problems/code-used"),
+        ("3", &old, 422, "/problems/code-expired"),
+        ("4", &json!("H1.nonsense"), 422, "/problems/code-foreign"),
+    ] {
+        let answer = service.signed(&till, "/v1/pos/purchases", &with(receipt, code)).await;
+        assert_eq!((answer.status, answer.body["type"].as_str()), (status, Some(kind)), "{}", answer.body);
+        assert!(answer.body["detail"].as_str().is_some_and(|d| d.contains("member code")), "{}", answer.body);
+    }
 }

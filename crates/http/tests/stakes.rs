@@ -327,9 +327,62 @@ async fn who_asks_too_fast_is_told_to_wait() {
     }
     assert!(statuses[..100].iter().all(|s| *s == 200));
     assert!(statuses[100..].iter().all(|s| *s == 429), "the clock stands still");
+    let told = service.get(&token, "/v1/me/balance").await;
+    assert_eq!(kind(&told), (429, "/problems/too-many-requests"));
+    assert_eq!((&told.headers["retry-after"], &told.headers["content-type"]), (&"1", &"application/problem+json"));
+    assert!(told.body["detail"].as_str().unwrap().contains("wait a second"), "{}", told.body);
     service.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(service.get(&token, "/v1/me/balance").await.status, 200, "a second later it goes on");
     assert_eq!(service.get(&other, "/v1/me/balance").await.status, 200, "nobody else notices");
+}
+
+#[tokio::test]
+async fn a_week_an_age_and_an_empty_book_are_refused_each_in_its_own_way() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (careful, _) = service.staker(&till, 500).await;
+    let limits = service.send(&careful, "PUT", "/v1/me/limits", json!({"week_points": 120})).await;
+    assert_eq!(limits.status, 200, "{}", limits.body);
+    assert_eq!(stake(&service, &careful, "yes", 100).await.status, 201);
+    let over = stake(&service, &careful, "yes", 50).await;
+    assert_eq!(kind(&over), (403, "/problems/week-limit"));
+    // The vault lost somebody: nobody can say how old he is.
+    let (lost, member) = service.staker(&till, 500).await;
+    sqlx::query("DELETE FROM vault.person WHERE member = $1")
+        .bind(member.parse::<Uuid>().unwrap())
+        .execute(&mut service.db.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(kind(&quote(&service, &lost, "yes", 50).await), (403, "/problems/age-unproven"));
+    // Nobody sells YES.
+    let (eager, _) = service.staker(&till, 500).await;
+    service.sim.set_book(RAIN, &[(Px::cents(33), Qty::whole(200))], &[]).unwrap();
+    service.clock.advance(SignedDuration::from_secs(2));
+    service.markets.sync_step().await.unwrap();
+    let none = quote(&service, &eager, "yes", 50).await;
+    assert_eq!(kind(&none), (409, "/problems/no-price"));
+    assert_eq!(none.headers["retry-after"], "5");
+}
+
+#[tokio::test]
+async fn a_funding_reference_stands_for_one_movement() {
+    let service = Service::start().await;
+    let fund = |reference: &str, shard: i16, dollars: &str| json!({"reference": reference, "exchange_shard": shard, "dollars": dollars});
+    for _ in 0..2 {
+        assert_eq!(service.operator("/v1/ops/fundings", fund("wire 7", 0, "2500.00")).await.status, 204);
+    }
+    for other in [fund("wire 7", 0, "2500.01"), fund("wire 7", 1, "2500.00"), fund("wire 7", 0, "-2500.00")] {
+        let refused = service.operator("/v1/ops/fundings", other).await;
+        assert_eq!(kind(&refused), (409, "/problems/funding-reused"));
+        assert!(refused.body["detail"].as_str().unwrap().contains("wire 7"), "{}", refused.body);
+    }
+    assert_eq!(service.operator("/v1/ops/fundings", fund("wire 8", 0, "-100.00")).await.status, 204);
+    let booked: i64 = sqlx::query_scalar("SELECT sum(micros)::bigint FROM treasury.cash_part")
+        .fetch_one(service.db.app())
+        .await
+        .unwrap();
+    assert_eq!(booked, 2_400_000_000);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod doctor;
 mod drill;
 mod exchange;
 mod home;
+mod models;
 mod programme;
 mod secrets;
 mod serve;
@@ -79,6 +80,13 @@ enum Command {
         /// As `hunch backup` left it.
         folder: PathBuf,
     },
+    /// Predict what a directory of data asks for, and write the predictions as CSV.
+    Evaluate(hunch_evaluation::cli::Args),
+    /// Learn from a directory of data, write the model's file and print its card.
+    Train(hunch_evaluation::train::Args),
+    /// Which models wait, stand in the shadow, serve and have retired.
+    #[command(subcommand)]
+    Models(models::Models),
     /// Say what this machine lacks and the exact command that brings it.
     Doctor {
         /// One JSON object instead of text.
@@ -175,6 +183,18 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         Command::Restore { folder } => {
             let held = backup::restore(&folder, settings).await?;
             Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Evaluate(args) => {
+            hunch_evaluation::cli::run(&args)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Train(args) => {
+            hunch_evaluation::train::run(&args)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Models(models) => {
+            models::run(&models, settings)?;
+            Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { json } => doctor::run(settings, json).await,
         Command::Config(ConfigCommand::Check) => {

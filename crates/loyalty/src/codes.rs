@@ -1,11 +1,12 @@
 //! The code a member shows at the till: a random pseudonym signed by the server, good once, for a minute.
 //!
 //! It says nothing about the member. A photographed code is worthless after its first use; the same receipt may
-//! present it again, so that a till can repeat a request whose answer it lost.
+//! present it again, so that a till can repeat a request whose answer it lost. It is used up in the transaction
+//! that records the purchase, so a refused receipt leaves it good for the next one.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hunch_kernel::{MemberId, SharedEntropy};
+use hunch_kernel::{MemberId, PurchaseId, SharedEntropy};
 use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use sqlx::PgPool;
@@ -69,6 +70,25 @@ impl CodeError {
             CodeError::Foreign => "foreign",
             CodeError::Expired => "expired",
             CodeError::Used => "used",
+        }
+    }
+}
+
+/// A code as it is stored.
+pub(crate) struct CodeRow {
+    pub member: MemberId,
+    /// Wall time.
+    pub expires_at: Timestamp,
+    pub used_for: Option<PurchaseId>,
+}
+
+impl CodeRow {
+    /// Whose code it is, if it may be presented for `purchase` now.
+    pub(crate) fn presented(&self, purchase: PurchaseId, now: Timestamp) -> Result<MemberId, CodeError> {
+        match self.used_for {
+            Some(other) if other != purchase => Err(CodeError::Used),
+            None if self.expires_at <= now => Err(CodeError::Expired),
+            Some(_) | None => Ok(self.member),
         }
     }
 }

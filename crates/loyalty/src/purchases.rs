@@ -12,6 +12,8 @@ use hunch_log::ShardTx;
 use hunch_messages::{Message, PurchaseRecorded};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
+use std::collections::{HashMap, HashSet};
+use uuid::Uuid;
 
 use crate::codes::{CodeError, CodeKey};
 use crate::directory::Directory;
@@ -148,15 +150,16 @@ impl Purchases {
             return Err(PurchaseRefusal::Future { ahead_seconds: ahead.as_secs() });
         }
         let id = purchase_id(request.terminal, &request.receipt);
-        let member = match &request.member {
-            MemberRef::Token(member) => *member,
-            MemberRef::Code(text) => self.redeem_code(text, request.terminal, id).await?,
+        let (member, code) = match &request.member {
+            MemberRef::Token(member) => (*member, None),
+            MemberRef::Code(text) => self.read_code(text, request.terminal, id).await?,
         };
         let points = earn_rule::in_force(&merchant.rules, request.purchased_at)
             .map_or(Points::ZERO, |rule| rule.points(request.amount_cents));
         let purchase = Purchase {
             id,
             member,
+            code,
             merchant: merchant.id,
             merchant_category: merchant.category,
             terminal: request.terminal,
@@ -170,26 +173,36 @@ impl Purchases {
         Ok((shard_of(member, self.shards), purchase))
     }
 
-    async fn redeem_code(&self, text: &str, terminal: TerminalId, id: PurchaseId) -> Result<MemberId, PurchaseRefusal> {
+    /// Whose code it is. It is used up in the shard, where the purchase is accepted.
+    async fn read_code(
+        &self,
+        text: &str,
+        terminal: TerminalId,
+        id: PurchaseId,
+    ) -> Result<(MemberId, Option<Uuid>), PurchaseRefusal> {
+        let unavailable = |_| PurchaseRefusal::Unavailable;
         // A code's minute is the wall clock's, as a signature's is: it must be scannable in a sped-up day too.
         let now = self.clocks.wall.now();
-        let redeemed = match self.codes.read(text) {
-            Err(error) => Err((error, None)),
-            Ok(code) => store::redeem_code(&self.pool, code, terminal, id, now)
-                .await
-                .map_err(|_| PurchaseRefusal::Unavailable)?
-                .map_err(|error| (error, Some(code))),
+        let code = self.codes.read(text);
+        let stored = match code {
+            Ok(code) => store::code(&self.pool, code).await.map_err(unavailable)?,
+            Err(_) => None,
         };
-        match redeemed {
-            Ok(member) => Ok(member),
-            Err((error, code)) => {
-                tracing::warn!(%terminal, reason = error.word(), "member code refused");
-                let logged = store::log_refused_code(&self.pool, terminal, error.word(), code, now).await;
-                logged.map_err(|_| PurchaseRefusal::Unavailable)?;
+        match stored.ok_or(CodeError::Foreign).and_then(|stored| stored.presented(id, now)) {
+            Ok(member) => Ok((member, code.ok())),
+            Err(error) => {
+                warn_refused(terminal, error);
+                store::log_refused_code(&self.pool, terminal, error.word(), code.ok(), now)
+                    .await
+                    .map_err(unavailable)?;
                 Err(PurchaseRefusal::Code(error))
             }
         }
     }
+}
+
+fn warn_refused(terminal: TerminalId, error: CodeError) {
+    tracing::warn!(%terminal, reason = error.word(), "member code refused");
 }
 
 fn refused(error: &DoorError) -> PurchaseRefusal {
@@ -204,6 +217,8 @@ fn refused(error: &DoorError) -> PurchaseRefusal {
 pub struct Purchase {
     pub id: PurchaseId,
     pub member: MemberId,
+    /// The member code that was shown for it.
+    pub code: Option<Uuid>,
     pub merchant: MerchantId,
     pub merchant_category: String,
     pub terminal: TerminalId,
@@ -280,27 +295,66 @@ impl ShardHandler for PurchaseHandler {
     const NAME: &'static str = "purchases";
 
     async fn handle(&self, tx: &mut ShardTx, purchases: &[Purchase]) -> Result<Vec<Self::Answer>, BatchError> {
-        let commands: Vec<Command> = purchases.iter().map(Purchase::command).collect();
-        let outcomes = hunch_ledger::apply(tx, &commands).await?;
-        let recorded_at = tx.now();
-        let mut fresh = Vec::with_capacity(purchases.len());
-        let mut answers = Vec::with_capacity(purchases.len());
-        for (purchase, outcome) in purchases.iter().zip(&outcomes) {
-            answers.push(match outcome {
-                Outcome::Done(done) => {
-                    if !(purchase.amount_cents % 7 == 0 && seeded_bug("message-lost")) {
-                        tx.announce_at(done.seq, purchase.message(recorded_at));
+        let codes: Vec<Uuid> = purchases.iter().filter_map(|purchase| purchase.code).collect();
+        let mut uses = if codes.is_empty() { HashMap::new() } else { store::code_uses(tx, &codes).await? };
+        let mut answers: Vec<Option<Self::Answer>> = vec![None; purchases.len()];
+        let (mut fresh, mut used) = (Vec::with_capacity(purchases.len()), Vec::new());
+        let mut left: Vec<usize> = (0..purchases.len()).collect();
+        // One round, but for purchases that share a code: the next of them waits to see whether it was used up.
+        while !left.is_empty() {
+            let mut shown = HashSet::new();
+            let (mut round, mut next) = (Vec::with_capacity(left.len()), Vec::new());
+            for n in left {
+                let purchase = &purchases[n];
+                match purchase.code.map(|code| (code, uses.get(&code))) {
+                    Some((code, Some(other))) if *other != purchase.id => {
+                        answers[n] = Some(Err(refuse_used(tx, purchase, code).await?));
                     }
-                    fresh.push((done.seq, purchase));
-                    Ok(purchase.answer(done, true))
+                    Some((code, None)) if !shown.insert(code) => next.push(n),
+                    Some(_) | None => round.push(n),
                 }
-                Outcome::Repeated(done) => Ok(purchase.answer(done, false)),
-                Outcome::Refused(refusal) => Err(refusal_of(purchase, refusal)),
-            });
+            }
+            let commands: Vec<Command> = round.iter().map(|n| purchases[*n].command()).collect();
+            for (n, outcome) in round.into_iter().zip(hunch_ledger::apply(tx, &commands).await?) {
+                let purchase = &purchases[n];
+                let answer = answered(tx, purchase, &outcome);
+                if let (Ok(_), Some(code)) = (&answer, purchase.code) {
+                    uses.insert(code, purchase.id);
+                    used.push((code, purchase));
+                }
+                if let Outcome::Done(done) = outcome {
+                    fresh.push((done.seq, purchase));
+                }
+                answers[n] = Some(answer);
+            }
+            left = next;
         }
         store::insert_purchases(tx, &fresh).await?;
-        Ok(answers)
+        store::use_codes(tx, &used).await?;
+        Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(PurchaseRefusal::Unavailable))).collect())
     }
+}
+
+/// Announces what was done and says what the till is told.
+fn answered(tx: &mut ShardTx, purchase: &Purchase, outcome: &Outcome) -> Result<PurchaseAnswer, PurchaseRefusal> {
+    match outcome {
+        Outcome::Done(done) => {
+            if !(purchase.amount_cents % 7 == 0 && seeded_bug("message-lost")) {
+                let message = purchase.message(tx.now());
+                tx.announce_at(done.seq, message);
+            }
+            Ok(purchase.answer(done, true))
+        }
+        Outcome::Repeated(done) => Ok(purchase.answer(done, false)),
+        Outcome::Refused(refusal) => Err(refusal_of(purchase, refusal)),
+    }
+}
+
+async fn refuse_used(tx: &mut ShardTx, purchase: &Purchase, code: Uuid) -> Result<PurchaseRefusal, BatchError> {
+    let at = Timestamp::from_microsecond(purchase.received_wall_us).unwrap_or(tx.now());
+    warn_refused(purchase.terminal, CodeError::Used);
+    store::log_refused_code(tx.conn(), purchase.terminal, CodeError::Used.word(), Some(code), at).await?;
+    Ok(PurchaseRefusal::Code(CodeError::Used))
 }
 
 fn refusal_of(purchase: &Purchase, refusal: &Refusal) -> PurchaseRefusal {

@@ -6,11 +6,11 @@ use hunch_log::ShardTx;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgPool, Row};
+use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use crate::codes::CodeError;
+use crate::codes::CodeRow;
 use crate::directory::{Known, Merchant, NewMerchant, Terminal};
 use crate::earn_rule::EarnRule;
 use crate::offers::Offer;
@@ -172,40 +172,52 @@ pub(crate) async fn insert_code(pool: &PgPool, code: Uuid, member: MemberId, exp
     Ok(())
 }
 
-/// Uses a code for a purchase. One statement, so two tills cannot both win.
-pub(crate) async fn redeem_code(
-    pool: &PgPool,
-    code: Uuid,
-    terminal: TerminalId,
-    purchase: PurchaseId,
-    now: Timestamp,
-) -> Result<std::result::Result<MemberId, CodeError>> {
-    let used = sqlx::query(
-        "UPDATE loyalty.member_code SET used_at = coalesce(used_at, $4), used_by = $2, used_for = $3
-         WHERE code = $1 AND (used_at IS NULL AND expires_at > $4 OR used_for = $3) RETURNING member",
-    )
-    .bind(code)
-    .bind(terminal.0)
-    .bind(purchase.0)
-    .bind(now.to_sqlx())
-    .fetch_optional(pool)
-    .await?;
-    if let Some(row) = used {
-        return Ok(Ok(MemberId(row.try_get(0)?)));
-    }
-    let used: Option<bool> = sqlx::query_scalar("SELECT used_at IS NOT NULL FROM loyalty.member_code WHERE code = $1")
+pub(crate) async fn code(pool: &PgPool, code: Uuid) -> Result<Option<CodeRow>> {
+    let row = sqlx::query("SELECT member, expires_at, used_for FROM loyalty.member_code WHERE code = $1")
         .bind(code)
         .fetch_optional(pool)
         .await?;
-    Ok(Err(match used {
-        Some(true) => CodeError::Used,
-        Some(false) => CodeError::Expired,
-        None => CodeError::Foreign,
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(CodeRow {
+        member: MemberId(row.try_get("member")?),
+        expires_at: row.try_get::<jiff_sqlx::Timestamp, _>("expires_at")?.to_jiff(),
+        used_for: row.try_get::<Option<Uuid>, _>("used_for")?.map(PurchaseId),
     }))
 }
 
+/// What codes were used for. Codes of one member change under his shard's lock only, so the answer stands until
+/// the transaction ends.
+pub(crate) async fn code_uses(tx: &mut ShardTx, codes: &[Uuid]) -> Result<HashMap<Uuid, PurchaseId>> {
+    let rows: Vec<(Uuid, Uuid)> =
+        sqlx::query_as("SELECT code, used_for FROM loyalty.member_code WHERE code = ANY($1) AND used_for IS NOT NULL")
+            .bind(codes)
+            .fetch_all(tx.conn())
+            .await?;
+    Ok(rows.into_iter().map(|(code, purchase)| (code, PurchaseId(purchase))).collect())
+}
+
+/// Marks codes as used for the purchases that were accepted with them; a repeat changes nothing.
+pub(crate) async fn use_codes(tx: &mut ShardTx, used: &[(Uuid, &Purchase)]) -> Result<()> {
+    if used.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE loyalty.member_code c SET used_at = to_timestamp(0) + u.at * interval '1 microsecond', used_by = u.terminal,
+             used_for = u.purchase
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[]) AS u (code, terminal, purchase, at)
+         WHERE c.code = u.code AND c.used_for IS NULL",
+    )
+    .bind(used.iter().map(|(code, _)| *code).collect::<Vec<_>>())
+    .bind(used.iter().map(|(_, p)| p.terminal.0).collect::<Vec<_>>())
+    .bind(used.iter().map(|(_, p)| p.id.0).collect::<Vec<_>>())
+    .bind(used.iter().map(|(_, p)| p.received_wall_us).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 pub(crate) async fn log_refused_code(
-    pool: &PgPool,
+    to: impl PgExecutor<'_>,
     terminal: TerminalId,
     reason: &str,
     code: Option<Uuid>,
@@ -216,7 +228,7 @@ pub(crate) async fn log_refused_code(
         .bind(reason)
         .bind(code)
         .bind(at.to_sqlx())
-        .execute(pool)
+        .execute(to)
         .await?;
     Ok(())
 }

@@ -185,6 +185,41 @@ async fn a_member_code_works_once() {
 }
 
 #[tokio::test]
+async fn a_refused_receipt_leaves_the_code_good() {
+    let shop = Shop::open().await;
+    let now = || shop.purchases.clocks.business.now();
+    let key = &shop.purchases.codes;
+    shop.buy(shop.receipt("1", 500)).await.unwrap();
+    let code = issue_code(shop.db.app(), key, &shop.entropy, shop.member, now()).await.unwrap();
+    let with =
+        |receipt: &str| PurchaseRequest { member: MemberRef::Code(code.text.clone()), ..shop.receipt(receipt, 100) };
+    let reused = Err(PurchaseRefusal::ReceiptReused("1".to_owned()));
+    assert_eq!(shop.buy(with("1")).await, reused);
+    // One batch: refused, accepted with the same code, and too late.
+    let answers = shop.purchases.record(vec![with("1"), with("2"), with("3"), with("2")]).await;
+    assert_eq!(answers[0], reused);
+    assert!(answers[1].as_ref().unwrap().first);
+    assert_eq!(answers[2], Err(PurchaseRefusal::Code(CodeError::Used)));
+    assert!(!answers[3].as_ref().unwrap().first);
+    assert_eq!(shop.available().await, 60);
+}
+
+#[tokio::test]
+async fn of_many_tills_that_scan_one_code_at_once_one_earns() {
+    let shop = Shop::open().await;
+    let now = shop.purchases.clocks.business.now();
+    let code = issue_code(shop.db.app(), &shop.purchases.codes, &shop.entropy, shop.member, now).await.unwrap();
+    let tills = (0..20).map(|n| {
+        shop.buy(PurchaseRequest { member: MemberRef::Code(code.text.clone()), ..shop.receipt(&n.to_string(), 100) })
+    });
+    let answers = futures_util::future::join_all(tills).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    let used = Err(PurchaseRefusal::Code(CodeError::Used));
+    assert_eq!(answers.iter().filter(|answer| **answer == used).count(), 19);
+    assert_eq!(shop.available().await, 10);
+}
+
+#[tokio::test]
 async fn only_a_signed_request_of_a_known_till_is_believed() {
     let shop = Shop::open().await;
     let clocks = shop.purchases.clocks.clone();

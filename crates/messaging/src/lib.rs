@@ -3,7 +3,7 @@
 //! Invariants
 //! - Every notice stands in the inbox, whether or not a push was wanted, possible or allowed.
 //! - A push carries the receipt sentence and the notice's id, never a token, a balance or a prompt. The
-//!   prompt is fetched, and judged again then (decision 18).
+//!   prompt is fetched, and judged again then, because between push and opening a standing may change.
 //! - No prompt leaves without a permit of the gate, re-read just before the socket (S1, S4).
 //! - A delivery is marked before the socket and resolved after it; a repeat replaces the first by topic.
 //! - Whatever was withheld has a row that says why.

@@ -1,39 +1,50 @@
 //! Hands due notices over to push services.
 //!
-//! A step claims deliveries (marked and leased, committed), asks the gate about each prompt, sends a
-//! bounded number at a time, and writes all outcomes in one transaction. Whoever dies in between is
-//! followed by another step after the lease; the repeat has the same topic and replaces the first.
+//! A step claims deliveries (marked and leased, committed), never more than may be on their way at once, asks
+//! the gate about each prompt, sends, and writes outcomes as they come. Whoever dies in between is followed by
+//! another step after the lease; the repeat has the same topic and replaces the first. A host that keeps us
+//! waiting holds up its own deliveries only: they are put off, and what is open there outlasts the step.
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId};
 use hunch_safeguards::PromptPermit;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::PgPool;
+use std::collections::VecDeque;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::push::{
-    Delivery, Endpoint, Outgoing, PushTransport, RETRY_DEFAULT, Urgency, UserAgentKeys, back_off, seal, topic,
-    ttl_seconds,
+    Delivery, Endpoint, Outgoing, Passage, PushTransport, RETRY_DEFAULT, Room, Urgency, UserAgentKeys, back_off, seal,
+    topic, ttl_seconds,
 };
-
 use crate::{MessagingError, PromptGate, store};
+
+/// Outcomes stored in one transaction at most.
+const STORE_TOGETHER: usize = 64;
+/// While answers are awaited, how often what has become due meanwhile is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug)]
 pub struct SenderLimits {
-    /// Requests open at once.
+    /// Requests open at once, and deliveries claimed at once.
     pub concurrent_max: usize,
-    /// How long a step may take before another one repeats it. Above the transport's own limit.
+    /// How long a delivery may take before another step repeats it. Well above the transport's own limit.
     pub lease: Duration,
+    /// How long a step with nothing else to do waits for an answer before it leaves it to the next one.
+    pub patience: Duration,
 }
 
 impl Default for SenderLimits {
     fn default() -> SenderLimits {
-        SenderLimits { concurrent_max: 64, lease: Duration::from_secs(60) }
+        SenderLimits { concurrent_max: 64, lease: Duration::from_secs(60), patience: Duration::from_millis(200) }
     }
 }
 
-/// What one step did.
+/// What one step saw the end of; `claimed` is what it began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendReport {
     pub claimed: usize,
@@ -46,7 +57,14 @@ pub struct SendReport {
     pub withheld: usize,
 }
 
+/// Why a claimed delivery is not sent at once.
+enum Wait {
+    Soon,
+    Later,
+}
+
 /// Hands notices over. `G` is the gate; only permits it made let a prompt out.
+#[derive(Clone)]
 pub struct Sender<G: PromptGate> {
     pub pool: PgPool,
     pub transport: PushTransport,
@@ -146,29 +164,99 @@ pub(crate) fn payload(notice: NoticeId, body: &str, content: Content) -> Vec<u8>
     serde_json::to_vec(&Payload { v: 1, notice: notice.to_string(), text: body, more }).unwrap_or_default()
 }
 
-impl<G: PromptGate> Sender<G> {
+/// Sends on their way.
+pub(crate) type Underway = FuturesUnordered<BoxFuture<'static, Resolved>>;
+
+/// What is being done, and what waits in memory for room at a host that answers promptly.
+struct Work {
+    underway: Underway,
+    waiting: VecDeque<(Timestamp, Claimed)>,
+}
+
+impl<G: PromptGate + Clone> Sender<G> {
     /// Sends up to `batch` due deliveries. Several steps may run at once, also in several processes.
     ///
     /// # Errors
     /// When the database fails: what was claimed is claimed again after the lease.
     pub async fn send_step(&self, batch: usize) -> Result<SendReport, MessagingError> {
+        let outlasting = || self.transport.outlasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut work = Work { underway: std::mem::take(&mut *outlasting()), waiting: VecDeque::new() };
+        let report = self.work_off(batch, &mut work).await;
+        outlasting().extend(work.underway);
+        report
+    }
+
+    async fn work_off(&self, batch: usize, work: &mut Work) -> Result<SendReport, MessagingError> {
+        let mut report = SendReport::default();
+        let (mut taken, mut quiet) = (0, Duration::ZERO);
+        while quiet < self.limits.patience {
+            taken += self.begin(batch - taken, work, &mut report).await?;
+            if work.underway.is_empty() && work.waiting.is_empty() {
+                break;
+            }
+            match tokio::time::timeout(LOOK_AGAIN, work.underway.by_ref().ready_chunks(STORE_TOGETHER).next()).await {
+                Ok(Some(done)) => {
+                    store::resolve(&self.pool, &done, self.clocks.business.now(), self.clocks.wall.now()).await?;
+                    report.count(&done);
+                    quiet = Duration::ZERO;
+                }
+                Ok(None) => {} // room at the waiting ones' host is for another step to give back
+                Err(_) => quiet += LOOK_AGAIN,
+            }
+            if work.underway.is_empty() && !work.waiting.is_empty() {
+                tokio::time::sleep(LOOK_AGAIN).await;
+                quiet += LOOK_AGAIN;
+            }
+        }
+        let late: Vec<Claimed> = work.waiting.drain(..).map(|(_, claimed)| claimed).collect();
+        report.claimed -= late.len();
+        store::put_off(&self.pool, &late, self.clocks.wall.now()).await?;
+        Ok(report)
+    }
+
+    /// Claims up to `more` deliveries, as many as may be on their way, and begins those that have room at their
+    /// host. Returns how many were claimed.
+    async fn begin(&self, more: usize, work: &mut Work, report: &mut SendReport) -> Result<usize, MessagingError> {
         let wall = self.clocks.wall.now();
         let lease = SignedDuration::try_from(self.limits.lease).unwrap_or(SignedDuration::from_mins(1));
-        let claimed = store::claim(&self.pool, batch as i64, wall, wall + lease).await?;
-        if claimed.is_empty() {
-            return Ok(SendReport::default());
+        let free = self.limits.concurrent_max.max(1).saturating_sub(work.underway.len() + work.waiting.len());
+        let claimed = match more.min(free) {
+            0 => Vec::new(),
+            limit => store::claim(&self.pool, limit as i64, wall, wall + lease).await?,
+        };
+        let taken = claimed.len();
+        report.claimed += taken;
+        let mut put_off = Vec::new();
+        let queue = std::mem::take(&mut work.waiting).into_iter().chain(claimed.into_iter().map(|new| (wall, new)));
+        for (since, claimed) in queue {
+            match self.room(&claimed, wall) {
+                Ok(passage) => work.underway.push(Box::pin(self.clone().hand_over(claimed, passage))),
+                // Half a lease is kept for the sending itself.
+                Err(Wait::Soon) if wall.duration_since(since) < lease / 2 => work.waiting.push_back((since, claimed)),
+                Err(Wait::Soon | Wait::Later) => put_off.push(claimed),
+            }
         }
-        let done: Vec<Resolved> = stream::iter(claimed)
-            .map(|claimed| self.hand_over(claimed))
-            .buffer_unordered(self.limits.concurrent_max.max(1))
-            .collect()
-            .await;
-        store::resolve(&self.pool, &done, self.clocks.business.now(), self.clocks.wall.now()).await?;
-        Ok(report(&done))
+        if !put_off.is_empty() {
+            report.claimed -= put_off.len();
+            let later = wall + SignedDuration::try_from(RETRY_DEFAULT).unwrap_or(SignedDuration::ZERO);
+            store::put_off(&self.pool, &put_off, later).await?;
+        }
+        Ok(taken)
+    }
+
+    /// A place at the delivery's host; none is needed where nothing will be sent.
+    fn room(&self, claimed: &Claimed, wall: Timestamp) -> Result<Option<Passage>, Wait> {
+        let Some((endpoint, ..)) = &claimed.target else { return Ok(None) };
+        let Ok(endpoint) = Endpoint::parse(endpoint, self.transport.rules()) else { return Ok(None) };
+        match self.transport.hosts.enter(&endpoint.origin(), wall, self.limits.concurrent_max) {
+            Room::Now(passage) => Ok(Some(passage)),
+            Room::Soon => Err(Wait::Soon),
+            Room::Later => Err(Wait::Later),
+        }
     }
 
     /// Asks the gate, seals, sends. Never fails: every end is an outcome.
-    async fn hand_over(&self, claimed: Claimed) -> Resolved {
+    async fn hand_over(self, claimed: Claimed, passage: Option<Passage>) -> Resolved {
         let mut content = claimed.content;
         let (mut permit, mut withheld) = (None, None);
         if content == Content::Prompt {
@@ -194,11 +282,15 @@ impl<G: PromptGate> Sender<G> {
         };
         let at = self.clocks.business.now();
         let standing = permit.as_ref().map(PromptPermit::standing_version);
+        let sent = prepared.is_ok();
         let (outcome, status, wait) = match prepared {
             Ok(outgoing) => self.transmit(outgoing, &claimed).await,
             Err(outcome) => (outcome, None, Duration::ZERO),
         };
         let ended_wall = self.clocks.wall.now();
+        if let Some(passage) = passage.filter(|_| sent) {
+            passage.ended(ended_wall, status.is_some());
+        }
         let due_wall = ended_wall + SignedDuration::try_from(wait).unwrap_or(SignedDuration::ZERO);
         Resolved { claimed, content, outcome, status, standing, withheld, at, due_wall, ended_wall }
     }
@@ -234,32 +326,28 @@ impl<G: PromptGate> Sender<G> {
     }
 }
 
-fn report(done: &[Resolved]) -> SendReport {
-    let count = |outcome| done.iter().filter(|d| d.outcome == outcome).count();
-    let report = SendReport {
-        claimed: done.len(),
-        accepted: count(Outcome::Accepted),
-        gone: count(Outcome::Gone),
-        retried: count(Outcome::Retry),
-        refused: count(Outcome::Refused),
-        expired: count(Outcome::Expired),
-        withheld: done.iter().filter(|d| d.withheld.is_some()).count(),
-    };
-    for sent in done.iter().filter(|d| d.outcome == Outcome::Accepted) {
-        let took = sent.ended_wall.duration_since(sent.claimed.caused_wall);
-        metrics::histogram!("hunch_cause_push_seconds").record(took.as_secs_f64().max(0.0));
+impl SendReport {
+    /// Adds what came of some sends, also to the published figures.
+    fn count(&mut self, done: &[Resolved]) {
+        for resolved in done {
+            let (sum, outcome) = match resolved.outcome {
+                Outcome::Accepted => (&mut self.accepted, "accepted"),
+                Outcome::Gone => (&mut self.gone, "gone"),
+                Outcome::Retry => (&mut self.retried, "retry"),
+                Outcome::Refused => (&mut self.refused, "refused"),
+                Outcome::Expired => (&mut self.expired, "expired"),
+            };
+            *sum += 1;
+            metrics::counter!("hunch_push_total", "outcome" => outcome).increment(1);
+            if resolved.outcome == Outcome::Accepted {
+                let took = resolved.ended_wall.duration_since(resolved.claimed.caused_wall);
+                metrics::histogram!("hunch_cause_push_seconds").record(took.as_secs_f64().max(0.0));
+            }
+        }
+        let withheld = done.iter().filter(|resolved| resolved.withheld.is_some()).count();
+        self.withheld += withheld;
+        metrics::counter!("hunch_push_prompts_withheld_total").increment(withheld as u64);
     }
-    for (outcome, n) in [
-        ("accepted", report.accepted),
-        ("gone", report.gone),
-        ("retry", report.retried),
-        ("refused", report.refused),
-        ("expired", report.expired),
-    ] {
-        metrics::counter!("hunch_push_total", "outcome" => outcome).increment(n as u64);
-    }
-    metrics::counter!("hunch_push_prompts_withheld_total").increment(report.withheld as u64);
-    report
 }
 
 #[cfg(test)]

@@ -401,6 +401,26 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_unti
     rows.iter().map(claimed).collect()
 }
 
+/// Gives claimed deliveries back as if they had not been claimed, due again at `due_wall`.
+pub(crate) async fn put_off(pool: &PgPool, claimed: &[Claimed], due_wall: Timestamp) -> Result<()> {
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE messaging.delivery d SET state = 'due', due_at = $4, leased_until = NULL, attempts = attempts - 1
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::int[]) AS p (notice, subscription, attempt)
+         WHERE d.notice = p.notice AND d.subscription = p.subscription AND d.attempts = p.attempt
+           AND d.state = 'sending'",
+    )
+    .bind(claimed.iter().map(|c| c.notice.0).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|c| c.subscription.0).collect::<Vec<_>>())
+    .bind(claimed.iter().map(|c| c.attempt).collect::<Vec<_>>())
+    .bind(due_wall.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
 /// Writes what came of a batch of sends, in one transaction.
 pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wall: Timestamp) -> Result<()> {
     let mut tx = hunch_db::begin(pool).await?;
@@ -455,7 +475,8 @@ async fn insert_withheld(conn: &mut PgConnection, withheld: &[&Resolved], now: T
     // The same prompt on the member's other devices: queued ones become receipts, shown ones are replaced.
     sqlx::query(
         "UPDATE messaging.delivery SET state = 'due', content = 'receipt', due_at = least(due_at, $3)
-         WHERE notice = ANY($1) AND NOT subscription = ANY($2) AND content = 'prompt' AND state IN ('due', 'accepted')",
+         WHERE notice = ANY($1) AND content = 'prompt' AND state IN ('due', 'accepted')
+           AND (notice, subscription) NOT IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
     )
     .bind(&notices)
     .bind(withheld.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())

@@ -21,9 +21,10 @@ use hunch_messaging::{
 use hunch_safeguards::PromptPermit;
 use hunch_safeguards::testing::prompt_permit;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use uuid::Uuid;
 use web_push_native::p256::SecretKey;
 use web_push_native::{Auth, decrypt};
@@ -36,6 +37,8 @@ struct Phone {
     auth: [u8; 16],
     answers: Vec<(u16, Option<&'static str>)>,
     got: Vec<Push>,
+    /// Its service takes a message and does not answer while this is closed.
+    answering: Arc<tokio::sync::Semaphore>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,6 +60,8 @@ async fn receive(
     body: Bytes,
 ) -> impl IntoResponse {
     let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
+    let answering = phones.lock().unwrap()[&id].answering.clone();
+    let _ = answering.acquire().await.unwrap();
     let mut phones = phones.lock().unwrap();
     let phone = phones.get_mut(&id).unwrap();
     assert!(header("authorization").starts_with("vapid t="));
@@ -149,7 +154,8 @@ impl World {
             gate: gate.clone(),
             clocks,
             entropy: entropy.clone(),
-            limits: SenderLimits::default(),
+            // A step of a test ends when everything is answered, however busy the machine.
+            limits: SenderLimits { patience: Duration::from_secs(8), ..SenderLimits::default() },
         });
         World { db, clock, entropy, phones, port, gate, sender, server }
     }
@@ -164,7 +170,16 @@ impl World {
         let secret = SecretKey::from_slice(&scalar).unwrap();
         let p256dh = secret.public_key().to_sec1_bytes().to_vec();
         let auth = [9u8; 16];
-        self.phones.lock().unwrap().insert(id, Phone { secret, auth, answers: Vec::new(), got: Vec::new() });
+        self.phones.lock().unwrap().insert(
+            id,
+            Phone {
+                secret,
+                auth,
+                answers: Vec::new(),
+                got: Vec::new(),
+                answering: Arc::new(tokio::sync::Semaphore::new(1)),
+            },
+        );
         let endpoint = format!("http://127.0.0.1:{}/push/{id}", self.port);
         NewSubscription { member, device: DeviceId(Uuid::from_u128(id)), endpoint, p256dh, auth: auth.to_vec() }
     }
@@ -172,6 +187,18 @@ impl World {
     async fn phone(&self, id: u128) {
         let new = self.browser(id, MEMBER);
         subscribe(self.db.app(), &self.entropy, RULES, &new, self.now()).await.unwrap();
+    }
+
+    /// A phone whose push service is another host than the others'.
+    async fn phone_elsewhere(&self, id: u128) {
+        let mut new = self.browser(id, MEMBER);
+        new.endpoint = new.endpoint.replace("127.0.0.1", "localhost");
+        subscribe(self.db.app(), &self.entropy, RULES, &new, self.now()).await.unwrap();
+    }
+
+    /// Closes the phone's service until the permit is dropped.
+    fn hangs(&self, id: u128) -> tokio::sync::OwnedSemaphorePermit {
+        self.phones.lock().unwrap()[&id].answering.clone().try_acquire_owned().unwrap()
     }
 
     fn answers(&self, id: u128, answers: &[(u16, Option<&'static str>)]) {
@@ -370,6 +397,60 @@ async fn many_steps_at_once_send_each_delivery_once() {
     }
     sent += world.step().await.accepted;
     assert_eq!((sent, world.got(1).len()), (60, 60));
+}
+
+/// With one batch taken whole and stored at its end, the healthy phone's pushes waited for the hanging one's.
+#[tokio::test]
+async fn a_host_that_hangs_holds_up_its_own_deliveries_only() {
+    let mut world = World::new().await;
+    Arc::get_mut(&mut world.sender).unwrap().limits =
+        SenderLimits { concurrent_max: 16, patience: Duration::from_millis(200), ..SenderLimits::default() };
+    world.phone_elsewhere(1).await;
+    let hangs = world.hangs(1);
+    world.clock.advance(SignedDuration::from_secs(1));
+    world.phone(2).await;
+    for purchase in 0..40 {
+        world.tell(purchase, Wanted::Receipt { withheld: None }).await;
+    }
+    let sending = "SELECT count(*) FROM messaging.delivery WHERE state = 'sending'";
+    let open = async || sqlx::query_scalar::<_, i64>(sending).fetch_one(world.db.auditor()).await.unwrap();
+    while world.got(2).len() < 40 {
+        world.step().await;
+        assert!(open().await <= 2, "two of sixteen for a host that nobody knows, and nothing claimed beside them");
+        world.clock.advance(SignedDuration::from_secs(6));
+    }
+    assert!(world.got(1).is_empty());
+    let accepted = "SELECT count(*) FROM messaging.delivery WHERE state = 'accepted'";
+    let accepted: i64 = sqlx::query_scalar(accepted).fetch_one(world.db.auditor()).await.unwrap();
+    assert_eq!(accepted, 40, "stored while the other host still hangs");
+    drop(hangs);
+    let told = || world.got(1).iter().map(|push| push.topic.clone()).collect::<HashSet<_>>().len();
+    while told() < 40 {
+        world.step().await;
+        world.clock.advance(SignedDuration::from_secs(6));
+    }
+    world.step().await;
+    assert_eq!((open().await, world.got(2).len()), (0, 40), "each once");
+}
+
+#[tokio::test]
+async fn a_prompt_withheld_on_one_device_is_replaced_on_the_others_of_its_own_notice() {
+    let world = World::new().await;
+    world.phone(1).await;
+    world.phone(2).await;
+    world.answers(1, &[(503, None)]);
+    world.tell(5, market()).await;
+    assert_eq!(world.step().await.accepted, 1);
+    world.clock.advance(SignedDuration::from_secs(60));
+    world.tell(6, market()).await;
+    world.gate.closed.store(true, Ordering::SeqCst);
+    // The first notice is withheld on one device, the second on both: also on the one that shows the first.
+    assert_eq!(world.step().await.withheld, 3);
+    world.step().await;
+    let first = world.got(2)[0].topic.clone();
+    let shown: Vec<bool> =
+        world.got(2).iter().filter(|p| p.topic == first).map(|p| p.text["more"].as_bool().unwrap()).collect();
+    assert_eq!(shown, [true, false], "the prompt, then the receipt that replaces it");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ pub mod testing;
 
 pub use denial::{DENIALS, Denial, DenialCode};
 pub use gate::{Charges, Overview, Safeguards, restore, still_holds};
-pub use limits::{HouseLimits, Limits, RaiseOutcome, Usage, Windows, loss_use};
+pub use limits::{HouseLimits, Limits, RaiseOutcome, Usage, Windows};
 pub use permit::{PERMIT_SECONDS, PromptPermit, StakePermit};
 pub use place::jurisdiction_at;
 pub use protect::{

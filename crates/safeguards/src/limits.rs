@@ -3,7 +3,7 @@
 //! A window is a day or a week (from Monday) of the member's own calendar, so it has 23 or 25 hours when clocks
 //! change. Stakes count in full from the hold on, fees included.
 
-use hunch_kernel::{Dollars, Points, seeded_bug};
+use hunch_kernel::{Points, seeded_bug};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -94,15 +94,6 @@ pub fn change(now: Timestamp, zone: &TimeZone, in_force: Limits, wanted: Limits)
     RaiseOutcome::Waits(tomorrow.max(Windows::at(now, zone).week_ends(zone)))
 }
 
-/// How much of a loss limit a position uses: its full cost while open, then what was really lost. Winnings elsewhere
-/// never come in.
-pub fn loss_use(cost: Dollars, proceeds: Option<Dollars>) -> Dollars {
-    match proceeds {
-        None => cost,
-        Some(proceeds) => Dollars((cost.0 - proceeds.0).max(0)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,13 +161,6 @@ mod tests {
             let RaiseOutcome::Waits(until) = change(now, &zone(), limits, wanted) else { panic!("a raise") };
             prop_assert!(until.duration_since(now) >= SignedDuration::from_hours(24));
             prop_assert!(Windows::at(until, &zone()).week > Windows::at(now, &zone()).week);
-        }
-
-        #[test]
-        fn loss_use_is_never_negative_nor_refilled(cost in 0i64..1_000_000, proceeds in 0i64..2_000_000) {
-            prop_assert_eq!(loss_use(Dollars(cost), None), Dollars(cost));
-            let after = loss_use(Dollars(cost), Some(Dollars(proceeds)));
-            prop_assert!(after.0 >= 0 && after.0 <= cost);
         }
     }
 }

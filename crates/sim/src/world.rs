@@ -304,7 +304,8 @@ impl Parts {
                 gate: gate.clone(),
                 clocks: clocks.clone(),
                 entropy: entropy.clone(),
-                limits: SenderLimits::default(),
+                // A step is over when everything is answered, so that a seed's history does not hang on the machine.
+                limits: SenderLimits { patience: std::time::Duration::from_secs(30), ..SenderLimits::default() },
             },
             people,
             gate,

@@ -20,4 +20,4 @@ pub use book::{Entry, Transfer};
 pub use fills::{
     Captured, HedgeBook, HousePart, Payouts, Reversal, capture, fund, payouts, reserve, revenue, reversal,
 };
-pub use store::{CashSeen, balances, begun, cash, market_balance, post, record_cash};
+pub use store::{CashSeen, balances, begun, cash, is_booked, market_balance, post, record_cash};

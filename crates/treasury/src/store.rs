@@ -4,7 +4,7 @@ use hunch_exchange::ExchangeShard;
 use hunch_kernel::{Dollars, MarketTicker};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::{PgConnection, Row};
+use sqlx::{PgConnection, PgExecutor, Row};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
@@ -22,11 +22,14 @@ pub async fn post(conn: &mut PgConnection, transfers: &[Transfer], at: Timestamp
     if lines.is_empty() {
         return Ok(());
     }
-    let touches = |e: &crate::Entry, account: Account| e.debit == account || e.credit == account;
     sqlx::query(
-        "INSERT INTO treasury.entry (transfer, line, debit, credit, exchange_shard, market, amount, kind, conversion, at)
-         SELECT *, $10 FROM UNNEST($1::uuid[], $2::int2[], $3::int2[], $4::int2[], $5::int2[], $6::text[], $7::int8[], $8::int2[], $9::uuid[])
-         ON CONFLICT ON CONSTRAINT entry_once DO NOTHING",
+        "WITH booked AS (
+             INSERT INTO treasury.entry (transfer, line, debit, credit, exchange_shard, market, amount, kind, conversion, at)
+             SELECT *, $10 FROM UNNEST($1::uuid[], $2::int2[], $3::int2[], $4::int2[], $5::int2[], $6::text[], $7::int8[], $8::int2[], $9::uuid[])
+             ON CONFLICT ON CONSTRAINT entry_once DO NOTHING RETURNING exchange_shard, debit, amount)
+         INSERT INTO treasury.cash_part (exchange_shard, micros)
+         SELECT exchange_shard, sum(CASE WHEN debit = 1 THEN amount ELSE -amount END)::bigint FROM booked
+         WHERE exchange_shard IS NOT NULL GROUP BY exchange_shard",
     )
     .bind(lines.iter().map(|(t, _, _)| t.id).collect::<Vec<Uuid>>())
     .bind(lines.iter().map(|(_, n, _)| *n).collect::<Vec<i16>>())
@@ -66,18 +69,55 @@ pub async fn begun(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
     found.fetch_one(conn).await
 }
 
-/// Our money at the exchange, per exchange shard, as our entries say.
+/// Debit, credit, exchange shard, market, micros.
+type Line = (i16, i16, Option<i16>, Option<String>, i64);
+
+/// Whether this transfer, and nothing else under its id, is booked.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_booked(books: impl PgExecutor<'_>, transfer: &Transfer) -> Result<bool, sqlx::Error> {
+    let booked: Vec<Line> = sqlx::query_as(
+        "SELECT debit, credit, exchange_shard, market, amount FROM treasury.entry WHERE transfer = $1 ORDER BY line",
+    )
+    .bind(transfer.id)
+    .fetch_all(books)
+    .await?;
+    let line = |e: &crate::Entry| -> Line {
+        let shard = touches(e, Account::ExchangeCash).then_some(transfer.exchange_shard.0);
+        (e.debit.code(), e.credit.code(), shard, transfer.market.as_ref().map(|m| m.0.clone()), e.amount.0)
+    };
+    Ok(booked == transfer.entries.iter().map(line).collect::<Vec<_>>())
+}
+
+fn touches(entry: &crate::Entry, account: Account) -> bool {
+    entry.debit == account || entry.credit == account
+}
+
+/// Our money at the exchange, per exchange shard, as our entries say. Costs what was booked since the last
+/// comparison, not all history.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn cash(conn: &mut PgConnection) -> Result<BTreeMap<ExchangeShard, Dollars>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT exchange_shard, sum(CASE WHEN debit = 1 THEN amount ELSE -amount END)::bigint FROM treasury.entry
-         WHERE exchange_shard IS NOT NULL GROUP BY exchange_shard",
-    )
-    .fetch_all(conn)
-    .await?;
+    let rows =
+        sqlx::query("SELECT exchange_shard, sum(micros)::bigint FROM treasury.cash_part GROUP BY exchange_shard")
+            .fetch_all(conn)
+            .await?;
     rows.iter().map(|r| Ok((ExchangeShard(r.try_get(0)?), Dollars(r.try_get(1)?)))).collect()
+}
+
+/// Puts the parts of each shard's cash together. One statement, so every reader sees all parts or their sum; two
+/// at once take different rows.
+async fn gather_cash(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH taken AS (DELETE FROM treasury.cash_part RETURNING exchange_shard, micros)
+         INSERT INTO treasury.cash_part (exchange_shard, micros)
+         SELECT exchange_shard, sum(micros)::bigint FROM taken GROUP BY exchange_shard",
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// What is left in a market's account.
@@ -109,7 +149,7 @@ impl CashSeen {
     }
 }
 
-/// Keeps comparisons for the audit.
+/// Keeps comparisons for the audit, and makes the next one cheap.
 ///
 /// # Errors
 /// When the database fails.
@@ -127,5 +167,5 @@ pub async fn record_cash(conn: &mut PgConnection, seen: &[CashSeen], wall: Times
         .execute(&mut *conn)
         .await?;
     }
-    Ok(())
+    gather_cash(conn).await
 }

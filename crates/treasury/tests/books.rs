@@ -3,7 +3,10 @@
 use hunch_db::testing::TestDb;
 use hunch_exchange::ExchangeShard;
 use hunch_kernel::{Count, Dollars, PointRate, Points, Side};
-use hunch_treasury::{Account, Captured, HedgeBook, HousePart, balances, capture, cash, fund, market_balance, post};
+use hunch_treasury::{
+    Account, Captured, CashSeen, HedgeBook, HousePart, balances, capture, cash, fund, is_booked, market_balance, post,
+    record_cash,
+};
 use jiff::Timestamp;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -54,12 +57,64 @@ async fn a_transfer_is_booked_once_however_often_it_is_posted() {
 }
 
 #[tokio::test]
+async fn an_id_stands_for_one_transfer() {
+    let db = TestDb::new().await;
+    let first = fund("start", ExchangeShard(3), Dollars(5));
+    book(db.app(), std::slice::from_ref(&first)).await;
+    let other = [fund("start", ExchangeShard(3), Dollars(6)), fund("start", ExchangeShard(4), Dollars(5))];
+    book(db.app(), &other).await;
+    let mut conn = db.app().acquire().await.unwrap();
+    assert!(is_booked(&mut *conn, &first).await.unwrap());
+    for transfer in other.iter().chain([&fund("later", ExchangeShard(3), Dollars(5))]) {
+        assert!(!is_booked(&mut *conn, transfer).await.unwrap());
+    }
+}
+
+/// Comparisons put the parts together while others book: nothing is lost, nothing counted twice, and what a
+/// comparison reads does not grow with history.
+#[tokio::test]
+async fn the_summed_up_cash_is_what_the_entries_say() {
+    let db = TestDb::new().await;
+    let writers = (0..4).map(|w| {
+        let pool = db.app().clone();
+        tokio::spawn(async move {
+            for n in 0..25 {
+                let transfer = fund(&format!("{w}/{n}"), ExchangeShard(n % 2), Dollars(i64::from(n) + 1));
+                book(&pool, &[transfer.clone(), transfer]).await;
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    let mut conn = db.app().acquire().await.unwrap();
+    while writers.iter().any(|writer| !writer.is_finished()) {
+        let seen = CashSeen {
+            exchange_shard: ExchangeShard(0),
+            exchange: Dollars::ZERO,
+            ledger: Dollars::ZERO,
+            in_flight: Dollars::ZERO,
+        };
+        record_cash(&mut conn, &[seen], now()).await.unwrap();
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    record_cash(&mut conn, &[], now()).await.unwrap();
+    let expected = [(ExchangeShard(0), Dollars(4 * 169)), (ExchangeShard(1), Dollars(4 * 156))].into();
+    assert_eq!(cash(&mut conn).await.unwrap(), expected);
+    let parts: i64 = sqlx::query_scalar("SELECT count(*) FROM treasury.cash_part").fetch_one(&mut *conn).await.unwrap();
+    assert_eq!(parts, 2);
+}
+
+#[tokio::test]
 async fn the_application_can_only_append() {
     let db = TestDb::new().await;
     book(db.app(), &[fund("start", ExchangeShard(0), Dollars(5))]).await;
-    for statement in
-        ["UPDATE treasury.entry SET amount = 6", "DELETE FROM treasury.entry", "TRUNCATE treasury.cash_seen"]
-    {
+    for statement in [
+        "UPDATE treasury.entry SET amount = 6",
+        "DELETE FROM treasury.entry",
+        "TRUNCATE treasury.cash_seen",
+        "UPDATE treasury.cash_part SET micros = 6",
+    ] {
         let refused = sqlx::query(statement).execute(db.app()).await.unwrap_err();
         assert_eq!(refused.as_database_error().unwrap().code().unwrap(), "42501", "{statement}");
     }

@@ -4,7 +4,7 @@
 //! `--in` is played row by row, and of its `r*` columns only that of the chosen action is looked at. `--train` folders
 //! hold `stream.csv` files in which the rewards of all actions may be learned from.
 
-mod player;
+pub(crate) mod player;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -109,17 +109,17 @@ fn day(text: &str) -> Option<f64> {
 }
 
 /// `stream.csv` row by row.
-struct Stream {
+pub(crate) struct Stream {
     table: Table,
     row: Option<Column>,
     person: Option<Column>,
     moment: Option<Column>,
     numbers: Vec<(String, Column)>,
-    rewards: Vec<Column>,
+    pub(crate) rewards: Vec<Column>,
 }
 
 impl Stream {
-    fn open(folder: &Path) -> Result<Stream, EvaluateError> {
+    pub(crate) fn open(folder: &Path) -> Result<Stream, EvaluateError> {
         let table = Table::open(folder, "stream.csv")?;
         let mut rewards = Vec::new();
         while let Some(column) = table.column_if_any(&format!("r{}", rewards.len())) {
@@ -137,7 +137,7 @@ impl Stream {
         Ok(Stream { table, row, person, moment, numbers, rewards })
     }
 
-    fn next(&mut self) -> Result<Option<Occasion>, EvaluateError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Occasion>, EvaluateError> {
         if !self.table.next_row()? {
             return Ok(None);
         }
@@ -155,7 +155,7 @@ impl Stream {
         self.row.map_or_else(|| number.to_string(), |column| self.table.text(column).to_owned())
     }
 
-    fn reward(&self, column: Column) -> Result<f64, EvaluateError> {
+    pub(crate) fn reward(&self, column: Column) -> Result<f64, EvaluateError> {
         let reward = self.table.number(column)?;
         if (0.0..=1.0).contains(&reward) {
             Ok(reward)
@@ -164,7 +164,7 @@ impl Stream {
         }
     }
 
-    fn wrong(&self, problem: &str) -> EvaluateError {
+    pub(crate) fn wrong(&self, problem: &str) -> EvaluateError {
         let problem = format!("line {}: {problem}", self.table.line());
         EvaluateError::File { file: self.table.file().to_owned(), problem }
     }

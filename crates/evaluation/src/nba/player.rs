@@ -79,6 +79,11 @@ impl Player {
         }
     }
 
+    /// What was learned; None before the first occasion.
+    pub fn bandit(&self) -> Option<&Bandit> {
+        self.model.as_ref().map(|model| &model.bandit)
+    }
+
     /// Chooses; the reward comes under `number`, or never.
     pub fn decide(&mut self, number: u64, occasion: &Occasion) -> Result<Answer, PlayError> {
         let person = self.person(&occasion.person);

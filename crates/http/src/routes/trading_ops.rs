@@ -197,7 +197,7 @@ pub async fn set_staking(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Funding {
-    /// Names this movement for ever: sending it again books nothing.
+    /// Names this movement for ever: sending it again books nothing, and is refused with another amount or shard.
     #[schema(min_length = 1, max_length = 100)]
     pub reference: String,
     #[schema(minimum = 0, maximum = 63)]
@@ -227,7 +227,15 @@ pub async fn fund(State(app): State<Arc<App>>, _: Operator, Json(body): Json<Fun
     if !(0..=63).contains(&body.exchange_shard) {
         return Err(Problem::new(ProblemKind::Invalid, "an exchange shard is a number from 0 to 63"));
     }
-    app.trading.book_funding(&body.reference, ExchangeShard(body.exchange_shard), dollars).await?;
+    let shard = ExchangeShard(body.exchange_shard);
+    app.trading.book_funding(&body.reference, shard, dollars).await?;
+    // Asked afterwards: of two that come at once with one reference, one is what was booked.
+    let wanted = hunch_treasury::fund(&body.reference, shard, dollars);
+    let booked = hunch_treasury::is_booked(&app.pool, &wanted).await.map_err(|e| Problem::storage(&e))?;
+    if !booked {
+        let detail = format!("reference {:?} stands for another movement; give this one its own", body.reference);
+        return Err(Problem::new(ProblemKind::FundingReused, detail));
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

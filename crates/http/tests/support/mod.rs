@@ -51,6 +51,7 @@ pub struct Service {
 
 /// A till with an open session.
 pub struct Till {
+    pub terminal: Uuid,
     pub session: String,
     pub key: Vec<u8>,
 }
@@ -173,19 +174,24 @@ impl Service {
 
     /// Rosa's Bakery with one till and an open session, all through the public doors.
     pub async fn till(&self) -> Till {
+        self.till_of(MERCHANT, "Rosa's Bakery").await
+    }
+
+    pub async fn till_of(&self, id: Uuid, name: &str) -> Till {
         let merchant = json!({
-            "merchant": MERCHANT, "name": "Rosa's Bakery", "category": "bakery", "zone": "America/New_York",
+            "merchant": id, "name": name, "category": "bakery", "zone": "America/New_York",
             "currency": "USD", "points_per_unit": 10, "per_cents": 100, "points_max": 5000
         });
         assert_eq!(self.operator("/v1/ops/merchants", merchant).await.status, 201);
-        let added = self.operator("/v1/ops/terminals", json!({"merchant": MERCHANT, "name": "front"})).await;
+        let added = self.operator("/v1/ops/terminals", json!({"merchant": id, "name": "front"})).await;
         assert_eq!(added.status, 201);
         let body = json!({"terminal": added.body["terminal"], "secret": added.body["secret"]});
         let request = Request::post("/v1/pos/sessions").header("content-type", "application/json");
         let opened = self.ask(request.body(Body::from(body.to_string())).unwrap()).await;
         assert_eq!(opened.status, 201, "{}", opened.body);
         let key = STANDARD.decode(opened.body["key"].as_str().unwrap()).unwrap();
-        Till { session: opened.body["session"].as_str().unwrap().to_owned(), key }
+        let terminal = added.body["terminal"].as_str().unwrap().parse().unwrap();
+        Till { terminal, session: opened.body["session"].as_str().unwrap().to_owned(), key }
     }
 
     /// The rain market is open, and the programme knows it.

@@ -10,7 +10,7 @@ use super::{BoostError, Columns};
 /// The code of NaN. Codes of numbers are below it.
 pub const MISSING: u8 = u8::MAX;
 
-/// Rows that decide where bounds lie; of a longer table every k-th is looked at.
+/// Rows that decide where bounds lie; of a longer table one of every k is looked at, not always the same one.
 const LOOKED_AT_MAX: usize = 200_000;
 
 /// The upper bounds of all bins of one feature but the last, rising strictly. Code c holds the numbers above bound c-1
@@ -23,7 +23,8 @@ impl Bounds {
     /// Bounds such that bins hold about equally many of `values`; a value that is frequent has a bin of its own.
     pub fn of(values: &[f64], bins_max: usize) -> Bounds {
         let step = values.len().div_ceil(LOOKED_AT_MAX).max(1);
-        let mut keys: Vec<u64> = values.iter().step_by(step).filter(|x| !x.is_nan()).map(|x| key(*x)).collect();
+        let looked_at = values.chunks(step).zip(0_u64..).map(|(few, number)| few[scattered(number) % few.len()]);
+        let mut keys: Vec<u64> = looked_at.filter(|x| !x.is_nan()).map(key).collect();
         keys.sort_unstable();
         let distinct: Vec<(f64, usize)> =
             keys.chunk_by(|a, b| a == b).map(|same| (number(same[0]), same.len())).collect();
@@ -69,6 +70,11 @@ impl Bounds {
             put(i, if x.is_nan() { MISSING } else { code as u8 });
         }
     }
+}
+
+/// A number without a pattern that rows could share.
+fn scattered(number: u64) -> usize {
+    (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as usize
 }
 
 /// Orders as the numbers do, both zeros being one.
@@ -168,6 +174,15 @@ mod tests {
             let held = coded.iter().filter(|&&code| code == bin).count();
             assert!((99..=101).contains(&held), "bin {bin} holds {held}");
         }
+    }
+
+    #[test]
+    fn of_a_long_table_every_part_is_looked_at() {
+        // Two places by turns, one small and one large: a fixed step of two would see one of them only.
+        let values: Vec<f64> = (0..400_002).map(|i| if i % 2 == 0 { f64::from(i % 1_000) } else { 1e6 }).collect();
+        let bounds = Bounds::of(&values, 100);
+        assert!(bounds.bins() > 90);
+        assert!(bounds.code(1e6) > bounds.code(998.0) && bounds.code(500.0) > bounds.code(400.0));
     }
 
     proptest! {

@@ -14,7 +14,7 @@ pub struct Limits {
 }
 
 /// Rows times columns below which a second thread costs more than it saves.
-const WORK_PER_THREAD_MIN: usize = 200_000;
+const WORK_PER_THREAD_MIN: usize = 100_000;
 
 /// What is used again for every tree.
 pub struct Grower<'a> {

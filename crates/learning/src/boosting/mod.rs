@@ -113,6 +113,7 @@ impl Settings {
             ("columns_share", share(self.columns_share), "it must be above 0 and at most 1"),
             ("rows_share", share(self.rows_share), "it must be above 0 and at most 1"),
             ("monotone", self.monotone.iter().all(|x| (-1..=1).contains(x)), "its entries must be -1, 0 or 1"),
+            ("early_stop_rounds", self.early_stop_rounds != Some(0), "it must be at least 1"),
             ("threads", self.threads > 0, "it must be at least 1"),
         ];
         if let Some((name, _, problem)) = rules.into_iter().find(|(_, kept, _)| !kept) {

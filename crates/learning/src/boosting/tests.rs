@@ -206,7 +206,8 @@ fn what_does_not_fit_is_refused() {
     let zeros = vec![0.0; 50];
     let weightless = Sample { weight: Some(&zeros), ..train };
     assert_eq!(fit(weightless, Loss::Squared, Settings::default()), Some(BoostError::Empty));
-    let changes: [fn(&mut Settings); 8] = [
+    let changes: [fn(&mut Settings); 9] = [
+        |s| s.early_stop_rounds = Some(0),
         |s| s.bins_max = 256,
         |s| s.leaves_max = 0,
         |s| s.learning_rate = f64::NAN,

@@ -30,3 +30,14 @@ pub fn map<I: Send, O: Send>(items: Vec<I>, threads: usize, work: impl Fn(I) -> 
             .collect()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn answers_come_in_the_order_of_the_work() {
+        for threads in [0, 1, 2, 3, 50] {
+            let told = super::map((0..10).collect(), threads, |i: i32| i * i);
+            assert_eq!(told, [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]);
+        }
+    }
+}

@@ -5,7 +5,7 @@
 //! held what it promises (conformalised quantile regression, Romano, Patterson and Candès 2019, with stretched instead of
 //! shifted ends).
 
-use super::LEVELS;
+use super::{Expectation, LEVELS};
 
 /// One series' rehearsed forecasts and what came: `[r][h]`, latest origin first, NaN for what is not known.
 pub struct Past<'a> {
@@ -42,8 +42,14 @@ impl Likeness {
     }
 }
 
+/// Weight of a rolling origin relative to the one after it.
+const RECENT: f64 = 0.92;
+/// The unit of an error: this part of the forecast, and this part of the series' size. Where a forecast is low because a
+/// counter failed, the error is as large as ever, so most of the unit is the size.
+const UNIT: (f64, f64) = (0.3, 0.8);
+
 fn recent(r: usize) -> f64 {
-    libm::pow(super::knob("BRECENT", 0.96), r as f64)
+    libm::pow(super::knob("BRECENT", RECENT), r as f64)
 }
 
 /// The like places of each step of the horizon with how much they say.
@@ -72,8 +78,7 @@ impl Past<'_> {
 }
 
 fn unit(forecast: f64, size: f64) -> f64 {
-    let floor = super::knob("FLOOR", 0.05);
-    forecast.abs() * super::knob("FSLOPE", 1.0) + floor * size
+    UNIT.0 * forecast.abs() + UNIT.1 * size
 }
 
 /// The errors that say something about step `h` with their weights, in order of size, without the origins `but`.
@@ -145,7 +150,7 @@ pub fn stretch(pasts: &[Past<'_>], kernel: &Kernel, overlap: usize) -> Stretch {
                 let q = quantiles(&left, [0.025, 0.1, 0.5, 0.9, 0.975]);
                 for (needed, (low, high)) in needed.iter_mut().zip([(q[1], q[3]), (q[0], q[4])]) {
                     let half = if u < q[2] { q[2] - low } else { high - q[2] };
-                    needed.push(((u - q[2]).abs() / half.max(1e-9), recent(r)));
+                    needed.push(((u - q[2]).abs() / half.max(1e-9), libm::pow(super::knob("SRECENT", 0.92), r as f64)));
                 }
             }
         }
@@ -167,7 +172,8 @@ pub struct Band {
     quantiles: [f64; 7],
 }
 
-/// The bands of each step of the horizon.
+/// The bands of each step of the horizon, around a forecast that stays the median: moving it by the median error of the
+/// rehearsal made it worse wherever it was tried, as what was missed in one direction is rarely missed so again.
 pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch) -> Vec<Band> {
     let relative = past.relative();
     let band = |h: usize| {
@@ -175,10 +181,9 @@ pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch) -> Vec<Band> {
         let mut quantiles = quantiles(&errors, LEVELS);
         let middle = quantiles[3];
         for (i, q) in quantiles.iter_mut().enumerate() {
-            let by = if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
-            *q = middle + by * (*q - middle);
+            *q = (*q - middle) * if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
         }
-        let inside = errors.iter().map(|e| (e.0.clamp(quantiles[0], quantiles[6]), e.1));
+        let inside = errors.iter().map(|e| ((e.0 - middle).clamp(quantiles[0], quantiles[6]), e.1));
         let (sum, weight) = inside.fold((0.0, 0.0), |(s, n), (u, w)| (s + u * w, n + w));
         Band { mean: if weight > 0.0 { sum / weight } else { 0.0 }, quantiles }
     };
@@ -187,12 +192,10 @@ pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch) -> Vec<Band> {
 
 impl Band {
     /// The mean and the quantiles around `forecast`, none below `floor`, none below the one before it.
-    pub fn around(&self, forecast: f64, size: f64, floor: f64) -> (f64, [f64; 7]) {
+    pub fn around(&self, forecast: f64, size: f64, floor: f64) -> Expectation {
         let unit = unit(forecast, size);
-        let middle = self.quantiles[3];
-        let centre = forecast + middle * unit.min(forecast.abs());
-        let mut quantiles = self.quantiles.map(|q| (centre + (q - middle) * unit).max(floor));
+        let mut quantiles = self.quantiles.map(|q| (forecast + q * unit).max(floor));
         (1..7).for_each(|i| quantiles[i] = quantiles[i].max(quantiles[i - 1]));
-        ((centre + (self.mean - middle) * unit).max(floor), quantiles)
+        Expectation { mean: (forecast + self.mean * unit).max(floor), quantiles }
     }
 }

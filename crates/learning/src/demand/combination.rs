@@ -54,8 +54,8 @@ pub fn members(day: usize, week: usize) -> Vec<Member> {
 }
 
 impl Member {
-    /// Where the model stands at each of `origins`, which ascend; None if it cannot start at one of them.
-    pub fn endings(&self, values: &[f64], origins: &[usize], scale: Scale) -> Option<Vec<Ending>> {
+    /// Where the model stands at each of `origins`, which ascend; None where it cannot start.
+    fn endings(&self, values: &[f64], origins: &[usize], scale: Scale) -> Vec<Option<Ending>> {
         match *self {
             Member::Profile(profile) => {
                 let cycle = |&o: &usize| profile.cycle_after(&values[..o], scale == Scale::Plain).map(Ending::Cycle);
@@ -65,9 +65,10 @@ impl Member {
                 origins.iter().map(|&o| theta.after(&values[..o], scale).map(Ending::Line)).collect()
             }
             Member::Smoothing { day, week } => {
-                let model = Smoothing::fit(values, day, week, if day > 0 { 16 * week } else { 60 * week })?;
-                let states = model.states(values, origins);
-                Some(states.into_iter().map(|state| Ending::Smoothed(model.clone(), state)).collect())
+                let rows = if day > 0 { 16 * week } else { 60 * week };
+                let Some(model) = Smoothing::fit(values, day, week, rows) else { return vec![None; origins.len()] };
+                let states = model.states(values, origins).into_iter();
+                states.map(|state| Some(Ending::Smoothed(model.clone(), state))).collect()
             }
         }
     }
@@ -88,7 +89,7 @@ pub struct Rehearsal {
     pub used: Vec<usize>,
     /// Where each used member stands at the end.
     pub endings: Vec<Ending>,
-    /// `paths[m][r]` is what used member m forecast at rolling origin r, the latest first.
+    /// `paths[m][r]` is what used member m forecast at rolling origin r, the latest first; NaN where it could not.
     pub paths: Vec<Vec<Vec<f64>>>,
     /// `truth[r]` is what came, NaN where it is missing or not yet known at the end.
     pub truth: Vec<Vec<f64>>,
@@ -107,14 +108,15 @@ impl Rehearsal {
         let scale = Scale::of(values);
         let mut rehearsal = Rehearsal { used: vec![], endings: vec![], paths: vec![], truth: vec![] };
         for (m, member) in members.iter().enumerate() {
-            if (super::knob("MASK", 255.0) as u32) & (1 << m) == 0 {
-                continue;
-            }
-            let Some(mut endings) = member.endings(values, &origins, scale) else { continue };
-            let Some(last) = endings.pop() else { continue };
+            let mut endings = member.endings(values, &origins, scale);
+            let Some(last) = endings.pop().flatten() else { continue };
             rehearsal.used.push(m);
             rehearsal.endings.push(last);
-            rehearsal.paths.push(endings.iter().rev().map(|ending| ending.path(horizon)).collect());
+            let path = |ending: &Option<Ending>| match ending {
+                Some(ending) => ending.path(horizon),
+                None => vec![f64::NAN; horizon],
+            };
+            rehearsal.paths.push(endings.iter().rev().map(path).collect());
         }
         origins.pop();
         let value = |t: usize| values.get(t).copied().unwrap_or(f64::NAN);
@@ -127,8 +129,8 @@ impl Rehearsal {
         let error = |paths: &Vec<Vec<f64>>| {
             let (mut sum, mut weight) = (0.0, 0.0);
             for (r, (path, truth)) in paths.iter().zip(&self.truth).enumerate() {
-                let recent = libm::pow(super::knob("WRECENT", 0.97), r as f64);
-                for (f, y) in path.iter().zip(truth).filter(|(_, y)| !y.is_nan()) {
+                let recent = libm::pow(RECENT, r as f64);
+                for (f, y) in path.iter().zip(truth).filter(|(f, y)| !(*f - *y).is_nan()) {
                     sum += recent * (f - y).abs();
                     weight += recent;
                 }
@@ -146,10 +148,13 @@ impl Rehearsal {
 }
 
 /// Weight of a rolling origin relative to the one after it.
+const RECENT: f64 = 0.95;
 
 /// Rolling origins after which a series' own errors weigh as much as the panel's.
+const OWN: f64 = 10.0;
 
 /// How fast a weight falls with the error.
+const SHARPNESS: f64 = 10.0;
 
 /// Weights of each series' used members, summing to 1.
 pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
@@ -164,12 +169,12 @@ pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
     }
     let panel: Vec<f64> = panel.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 0.0 }).collect();
     let one = |(rehearsal, ratios): (&Rehearsal, &Vec<Option<f64>>)| {
-        let own = rehearsal.truth.len() as f64 / (rehearsal.truth.len() as f64 + super::knob("OWN", 10.0));
+        let own = rehearsal.truth.len() as f64 / (rehearsal.truth.len() as f64 + OWN);
         let score =
             |(m, ratio): (&usize, &Option<f64>)| own * ratio.map_or(panel[*m], libm::log) + (1.0 - own) * panel[*m];
         let scores: Vec<f64> = rehearsal.used.iter().zip(ratios).map(score).collect();
         let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
-        let raw: Vec<f64> = scores.iter().map(|s| libm::exp(super::knob("SHARP", 5.0) * (best - s))).collect();
+        let raw: Vec<f64> = scores.iter().map(|s| libm::exp(SHARPNESS * (best - s))).collect();
         let sum: f64 = raw.iter().sum();
         raw.iter().map(|w| w / sum).collect()
     };

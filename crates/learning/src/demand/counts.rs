@@ -6,6 +6,7 @@
 //! likelihood; dispersion is what those same forecasts left over (moments), so it holds the uncertainty of the level too.
 
 use super::combination::rolling;
+use super::{Expectation, LEVELS};
 
 /// Series of counts whose pattern repeats every `week` rows, of which `day` make a day.
 #[derive(Clone, Copy, Debug)]
@@ -34,36 +35,33 @@ struct Memory {
     follows: f64,
 }
 
-/// Counts that a prior share is worth: of the panel's slot, of the series' hour and weekday.
-fn prior() -> f64 {
-    super::knob("PRIOR", 60.0)
-}
+/// Counts that a share is worth which a finer one leans on: for a slot, for a series' hour, for its weekday.
+const PRIOR: f64 = 60.0;
+const PRIOR_HOUR: f64 = 3.0;
+const PRIOR_WEEKDAY: f64 = 100.0;
+/// Weeks after which a count says half as much about the shares.
+const SHARE_WEEKS: f64 = 16.0;
 
 /// `panel[i]` are the counts of series i, NaN where missing, all ending at the origin.
-pub fn fit(panel: &[Vec<f64>], grid: Grid) -> Counts {
-    let origins = rolling(panel[0].len(), if grid.day > 1 { grid.week } else { grid.week }, 16, 6 * grid.week);
+pub fn fit(panel: &[&[f64]], grid: Grid) -> Counts {
+    let origins = rolling(panel.first().map_or(0, |values| values.len()), grid.week, 16, 6 * grid.week);
     let rehearsed: Vec<(usize, Shares)> = origins.iter().map(|&o| (o, Shares::learn(&cut(panel, o), grid))).collect();
     let memory = choose(panel, &rehearsed, grid);
-    if super::knob("SAY", 0.0) > 0.0 {
-        eprintln!("{memory:?}");
-    }
     let dispersions = dispersions(panel, &rehearsed, memory, grid);
     let shares = Shares::learn(panel, grid);
     Counts { means: shares.means(panel, memory, grid), dispersions }
 }
 
-fn cut(panel: &[Vec<f64>], origin: usize) -> Vec<Vec<f64>> {
-    panel.iter().map(|values| values[..origin.min(values.len())].to_vec()).collect()
+fn cut<'a>(panel: &[&'a [f64]], origin: usize) -> Vec<&'a [f64]> {
+    panel.iter().map(|values| &values[..origin.min(values.len())]).collect()
 }
 
 /// The memory under which the rehearsed forecasts were likeliest.
-fn choose(panel: &[Vec<f64>], rehearsed: &[(usize, Shares)], grid: Grid) -> Memory {
+fn choose(panel: &[&[f64]], rehearsed: &[(usize, Shares)], grid: Grid) -> Memory {
     let mut best = (f64::INFINITY, Memory { series: 16.0, panel: 4.0, follows: 0.5 });
-    for series in if super::knob("MSER", 0.0) > 0.0 { [super::knob("MSER", 0.0); 4] } else { [3.0, 6.0, 12.0, 40.0] } {
+    for series in [3.0, 6.0, 12.0, 40.0] {
         for panel_weeks in [2.0, 5.0] {
-            for follows in
-                if super::knob("MFOL", -1.0) >= 0.0 { [super::knob("MFOL", 0.0); 3] } else { [0.0, 0.5, 1.0] }
-            {
+            for follows in [0.0, 0.5, 1.0] {
                 let memory = Memory { series, panel: panel_weeks, follows };
                 let mut loss = 0.0;
                 for (origin, shares) in rehearsed {
@@ -87,7 +85,7 @@ fn choose(panel: &[Vec<f64>], rehearsed: &[(usize, Shares)], grid: Grid) -> Memo
 }
 
 /// Moment estimates, each series' own leaning on the panel's.
-fn dispersions(panel: &[Vec<f64>], rehearsed: &[(usize, Shares)], memory: Memory, grid: Grid) -> Vec<f64> {
+fn dispersions(panel: &[&[f64]], rehearsed: &[(usize, Shares)], memory: Memory, grid: Grid) -> Vec<f64> {
     let mut sums = vec![(0.0, 0.0); panel.len()];
     for (origin, shares) in rehearsed {
         let means = shares.means(&cut(panel, *origin), memory, grid);
@@ -111,7 +109,7 @@ fn dispersions(panel: &[Vec<f64>], rehearsed: &[(usize, Shares)], memory: Memory
 struct Shares(Vec<Vec<f64>>);
 
 impl Shares {
-    fn learn(panel: &[Vec<f64>], grid: Grid) -> Shares {
+    fn learn(panel: &[&[f64]], grid: Grid) -> Shares {
         let tallies: Vec<Vec<(f64, f64)>> = panel.iter().map(|values| tally(values, grid.week)).collect();
         let levels: Vec<f64> = tallies.iter().map(|tally| ratio(tally.iter().copied(), 0.0, 0.0)).collect();
         let common = common(&tallies, &levels, grid);
@@ -124,15 +122,6 @@ impl Shares {
                     }
                 }
             }
-            if *level > 0.0 && super::knob("PS", 0.0) > 0.0 {
-                for s in 0..grid.week {
-                    shares[s] *= ratio(
-                        std::iter::once((tally[s].0, level * tally[s].1 * shares[s])),
-                        1.0,
-                        super::knob("PS", 0.0),
-                    );
-                }
-            }
             let mean = shares.iter().sum::<f64>() / shares.len() as f64;
             if mean > 0.0 {
                 shares.iter_mut().for_each(|share| *share /= mean);
@@ -143,7 +132,7 @@ impl Shares {
     }
 
     /// Expected counts of the week after the end of `panel`.
-    fn means(&self, panel: &[Vec<f64>], memory: Memory, grid: Grid) -> Vec<Vec<f64>> {
+    fn means(&self, panel: &[&[f64]], memory: Memory, grid: Grid) -> Vec<Vec<f64>> {
         let level = |weeks: f64| -> Vec<(f64, f64)> {
             panel.iter().zip(&self.0).map(|(values, shares)| recent(values, shares, weeks * grid.week as f64)).collect()
         };
@@ -168,8 +157,7 @@ fn tally(values: &[f64], week: usize) -> Vec<(f64, f64)> {
     let offset = week - values.len() % week;
     for (t, y) in values.iter().enumerate().filter(|(_, y)| !y.is_nan()) {
         let slot = &mut tally[(t + offset) % week];
-        let weight =
-            libm::exp(-std::f64::consts::LN_2 * (values.len() - t) as f64 / (super::knob("TH", 1000.0) * week as f64));
+        let weight = libm::exp(-std::f64::consts::LN_2 * (values.len() - t) as f64 / (SHARE_WEEKS * week as f64));
         *slot = (slot.0 + y * weight, slot.1 + weight);
     }
     tally
@@ -195,7 +183,7 @@ fn common(tallies: &[Vec<(f64, f64)>], levels: &[f64], grid: Grid) -> Vec<f64> {
     (0..grid.week)
         .map(|s| {
             let product = if grid.day > 1 { hours[s % grid.day] * days[s / grid.day] } else { days[s] };
-            product * ratio(std::iter::once((slots[s].0, slots[s].1 * product)), 1.0, prior())
+            product * ratio(std::iter::once((slots[s].0, slots[s].1 * product)), 1.0, PRIOR)
         })
         .collect()
 }
@@ -210,7 +198,7 @@ fn lean(shares: &mut [f64], tally: &[(f64, f64)], level: f64, by_hour: bool, gri
     let parts = if by_hour { grid.day } else { grid.week / grid.day };
     for part in 0..parts {
         let seen = (0..grid.week).filter(|s| key(*s) == part).map(|s| (tally[s].0, level * tally[s].1 * shares[s]));
-        let factor = ratio(seen, 1.0, if by_hour { super::knob("PH", 60.0) } else { super::knob("PD", 60.0) });
+        let factor = ratio(seen, 1.0, if by_hour { PRIOR_HOUR } else { PRIOR_WEEKDAY });
         (0..grid.week).filter(|s| key(*s) == part).for_each(|s| shares[s] *= factor);
     }
 }
@@ -230,48 +218,57 @@ fn recent(values: &[f64], shares: &[f64], half: f64) -> (f64, f64) {
 /// Where the ends of a band on whole numbers are moved to so that they leave the number out.
 const OFF: f64 = 0.01;
 
-/// Mean and quantiles at `LEVELS` of each row after the origin.
+/// What is expected in each row after the origin; `factors` are the rows' effects.
 ///
 /// A band between two whole numbers holds more than it promises. So an end is moved a hundredth inwards, which leaves its
 /// number out, wherever that keeps the share that the bands so far would hold closest to what they promise.
-pub fn bands(means: &[f64], dispersion: f64, horizon: usize) -> Vec<(f64, [f64; 7])> {
+pub fn bands(means: &[f64], dispersion: f64, factors: &[f64]) -> Vec<Expectation> {
     let mut owed = [0.0; 2];
-    (0..horizon)
-        .map(|h| {
-            let mean = means[h % means.len()];
-            let below = cumulative(mean, dispersion);
-            let at = |level: f64| below.iter().position(|p| *p >= level).unwrap_or(below.len() - 1);
-            let mut q = super::LEVELS.map(|level| at(level) as f64);
-            for (owed, (low, high, promised)) in owed.iter_mut().zip([(1, 5, 0.8), (0, 6, 0.95)]) {
-                let (l, u) = (q[low] as usize, q[high] as usize);
-                let held = |from: usize, to: usize| {
-                    let under = if from == 0 { 0.0 } else { below[from - 1] };
-                    if to < from { 0.0 } else { below[to] - under }
-                };
-                let mut options = vec![(held(l, u), false, false)];
-                if below[l] < 0.5 {
-                    options.push((held(l + 1, u), true, false));
-                }
-                if u > 0 && below[u - 1] >= 0.5 {
-                    options.push((held(l, u - 1), false, true));
-                    if below[l] < 0.5 {
-                        options.push((held(l + 1, u - 1), true, true));
-                    }
-                }
-                let miss = |option: &(f64, bool, bool)| (*owed + option.0 - promised).abs();
-                let best = options.into_iter().min_by(|a, b| miss(a).total_cmp(&miss(b)));
-                let Some((share, off_low, off_high)) = best else { continue };
-                *owed = (*owed + share - promised).clamp(-1.0, 3.0);
-                q[low] += if off_low { OFF } else { 0.0 };
-                q[high] -= if off_high { OFF } else { 0.0 };
-            }
-            q[0] = q[0].min(q[1]);
-            q[6] = q[6].max(q[5]);
-            q[2] = q[2].max(q[1]);
-            q[4] = q[4].min(q[5]);
-            (mean, q)
-        })
-        .collect()
+    let step = |(h, factor): (usize, &f64)| {
+        let mean = factor * means[h % means.len()];
+        let below = cumulative(mean, dispersion);
+        let at = |level: f64| below.iter().position(|p| *p >= level).unwrap_or(below.len() - 1);
+        let whole = LEVELS.map(at);
+        let mut quantiles = whole.map(|k| k as f64);
+        for (owed, (low, high, promised)) in owed.iter_mut().zip([(1, 5, 0.8), (0, 6, 0.95)]) {
+            let ends = ends(&below, whole[low], whole[high], promised - *owed);
+            // What is owed is forgotten past a few rows, so that closed hours do not narrow a whole week.
+            *owed = (*owed + ends.held - promised).clamp(-1.0, 3.0);
+            quantiles[low] += if ends.low_off { OFF } else { 0.0 };
+            quantiles[high] -= if ends.high_off { OFF } else { 0.0 };
+        }
+        quantiles[0] = quantiles[0].min(quantiles[1]);
+        quantiles[6] = quantiles[6].max(quantiles[5]);
+        quantiles[2] = quantiles[2].max(quantiles[1]);
+        quantiles[4] = quantiles[4].min(quantiles[5]);
+        Expectation { mean, quantiles }
+    };
+    factors.iter().enumerate().map(step).collect()
+}
+
+/// Which ends of a band leave their number out, and what the band then holds.
+struct Ends {
+    low_off: bool,
+    high_off: bool,
+    held: f64,
+}
+
+/// The ends of the band from `low` to `high` that hold closest to `wanted`. An end stays on its side of the median.
+fn ends(below: &[f64], low: usize, high: usize, wanted: f64) -> Ends {
+    let under = |k: usize| if k == 0 { 0.0 } else { below[k - 1] };
+    let held = |from: usize, to: usize| if to < from { 0.0 } else { below[to] - under(from) };
+    let mut best = Ends { low_off: false, high_off: false, held: held(low, high) };
+    let (low_may, high_may) = (below[low] < 0.5, high > 0 && under(high) >= 0.5);
+    for (low_off, high_off) in [(true, false), (false, true), (true, true)] {
+        if (low_off && !low_may) || (high_off && !high_may) {
+            continue;
+        }
+        let held = held(low + usize::from(low_off), high - usize::from(high_off));
+        if (held - wanted).abs() < (best.held - wanted).abs() {
+            best = Ends { low_off, high_off, held };
+        }
+    }
+    best
 }
 
 /// P(count <= k) for k = 0, 1, … until next to nothing is left, of a negative binomial.

@@ -1,11 +1,18 @@
 //! How many will come: the mean and seven quantiles of counts on a grid of hours or days.
 //!
+//! A panel of low counts is a negative binomial of level and slot of the week (`counts`). Any other series is a
+//! combination of profiles, exponential smoothing and theta lines, weighted by how they did on rolling origins inside the
+//! history (`combination`), with bands from the errors made there (`bands`). Holidays seen a year ago and events known
+//! ahead act on both (`calendar`).
+//!
 //! Invariants
-//! - D1: what is forecast for an origin depends on nothing at or after it.
+//! - D1: what is forecast depends on nothing at or after the origin, which is the end of the panel.
 //! - D2: quantiles never cross, nothing is NaN, and nothing is negative unless the history is.
 //! - D3: the same panel gives the same bits, however many threads work on it.
+//! - D4: a series with too little behind it is refused as `Thin`; a guess for it is asked for separately.
 
 mod bands;
+mod calendar;
 mod combination;
 mod counts;
 mod panel;
@@ -16,19 +23,10 @@ mod theta;
 pub use panel::{Panel, Step};
 
 use bands::{Band, Kernel, Likeness, Past, bands, stretch};
-use combination::{Ending, Rehearsal, members, weights};
+use combination::{Ending, Member, Rehearsal, members, weights};
 
 /// The levels of the quantiles.
 pub const LEVELS: [f64; 7] = [0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975];
-
-/// Why nothing can be said.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub enum DemandError {
-    #[error("{0}")]
-    Shape(String),
-    #[error("series {series}, row {row} is infinite")]
-    NotFinite { series: usize, row: usize },
-}
 
 /// A step ahead: what is expected, and the quantiles at `LEVELS`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,24 +35,242 @@ pub struct Expectation {
     pub quantiles: [f64; 7],
 }
 
+/// What a forecast is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Rows ahead; at least 1.
+    pub horizon: usize,
+    /// What is known ahead: `events[e][t]` is the value of column e in row t of the panel, and on for `horizon` rows;
+    /// 0 is no event, and so is a row that is not there.
+    pub events: &'a [Vec<f64>],
+    pub threads: usize,
+}
+
+/// Why nothing can be said of a panel.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum DemandError {
+    #[error("{0}")]
+    Shape(String),
+    #[error("series {series}, row {row} is infinite")]
+    NotFinite { series: usize, row: usize },
+    #[error("a forecast of no rows was asked for")]
+    NoHorizon,
+}
+
+/// A series is not forecast: too few of its values are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{seen} values are there, {needed} are needed")]
+pub struct Thin {
+    pub seen: usize,
+    pub needed: usize,
+}
+
+/// A fitted panel.
+#[derive(Clone, Debug)]
 pub struct Model {
     horizon: usize,
-    kind: Kind,
+    /// Of each row ahead, from holidays and events.
+    factors: Vec<f64>,
+    series: Vec<Result<Fitted, Thin>>,
 }
 
-enum Kind {
-    Counts(counts::Counts),
-    Combination(Vec<Fitted>),
+#[derive(Clone, Debug)]
+enum Fitted {
+    Counts { means: Vec<f64>, dispersion: f64 },
+    Combination { weights: Vec<f64>, endings: Vec<Ending>, bands: Vec<Band>, size: f64, floor: f64 },
 }
 
-struct Fitted {
-    weights: Vec<f64>,
-    endings: Vec<Ending>,
-    bands: Vec<Band>,
-    size: f64,
-    floor: f64,
+/// Learns from all of `panel`, at whose end the forecast begins.
+///
+/// # Errors
+/// `NoHorizon`. A series of fewer than two cycles (weeks; days where the panel has less than three weeks of hours) is
+/// `Thin` in the forecast, and so is one whose values all lie too far back.
+pub fn fit(panel: &Panel, ask: &Ask<'_>) -> Result<Model, DemandError> {
+    if ask.horizon == 0 {
+        return Err(DemandError::NoHorizon);
+    }
+    let rhythm = Rhythm::of(panel);
+    let effects = calendar::effects(panel, ask.horizon, ask.events);
+    let rows = panel.series().iter().map(Vec::len).max().unwrap_or(0);
+    let ahead = effects.get(rows..).unwrap_or_default();
+    let factors = (0..ask.horizon).map(|h| ahead.get(h).map_or(1.0, |e| libm::exp(*e))).collect();
+    let needed = 2 * rhythm.week;
+    let seen = |values: &Vec<f64>| values.iter().filter(|y| !y.is_nan()).count();
+    let thin = |values: &Vec<f64>| Thin { seen: seen(values), needed };
+    let enough: Vec<usize> = (0..panel.series().len()).filter(|i| seen(&panel.series()[*i]) >= needed).collect();
+    let fitted = if few(panel) {
+        let low: Vec<&[f64]> = enough.iter().map(|i| panel.series()[*i].as_slice()).collect();
+        by_counts(&low, rhythm, ask.horizon)
+    } else {
+        let plain: Vec<Vec<f64>> = enough.iter().map(|i| without(&panel.series()[*i], &effects)).collect();
+        by_combination(&plain, rhythm, ask)
+    };
+    let mut series: Vec<Result<Fitted, Thin>> = panel.series().iter().map(|values| Err(thin(values))).collect();
+    for (i, fitted) in enough.into_iter().zip(fitted) {
+        if let Some(fitted) = fitted {
+            series[i] = Ok(fitted);
+        }
+    }
+    Ok(Model { horizon: ask.horizon, factors, series })
 }
 
+impl Model {
+    /// The `horizon` rows after the panel's end, for each of its series.
+    pub fn predict(&self) -> Vec<Result<Vec<Expectation>, Thin>> {
+        self.series
+            .iter()
+            .map(|series| series.as_ref().map(|fitted| self.steps(fitted)).map_err(|thin| *thin))
+            .collect()
+    }
+
+    fn steps(&self, fitted: &Fitted) -> Vec<Expectation> {
+        match fitted {
+            Fitted::Counts { means, dispersion } => counts::bands(means, *dispersion, &self.factors),
+            Fitted::Combination { weights, endings, bands, size, floor } => {
+                let paths: Vec<Vec<f64>> = endings.iter().map(|ending| ending.path(self.horizon)).collect();
+                let path = |h: usize| paths.iter().zip(weights).map(|(path, weight)| weight * path[h]).sum::<f64>();
+                let steps = self.factors.iter().zip(bands).enumerate();
+                steps.map(|(h, (factor, band))| band.around(factor * path(h), *size, *floor)).collect()
+            }
+        }
+    }
+}
+
+/// A guess for a series that is too thin for a model: the middle of what was seen, in a band wider than it.
+///
+/// The quantiles reach past the least and the most that was seen by half of the middle; zeros if nothing was.
+pub fn guess(values: &[f64], horizon: usize) -> Vec<Expectation> {
+    let mut seen: Vec<f64> = values.iter().copied().filter(|y| y.is_finite()).collect();
+    seen.sort_unstable_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (seen.first(), seen.last()) else {
+        return vec![Expectation { mean: 0.0, quantiles: [0.0; 7] }; horizon];
+    };
+    let middle = (seen[(seen.len() - 1) / 2] + seen[seen.len() / 2]) / 2.0;
+    let (down, up) = (middle - least + middle.abs() / 2.0, most - middle + middle.abs() / 2.0);
+    let floor = if *least < 0.0 { f64::NEG_INFINITY } else { 0.0 };
+    let reach = [-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5];
+    let quantiles = reach.map(|by| (middle + if by < 0.0 { by * down } else { by * up }).max(floor));
+    vec![Expectation { mean: seen.iter().sum::<f64>() / seen.len() as f64, quantiles }; horizon]
+}
+
+/// The seasons that a panel is long enough to show.
+#[derive(Clone, Copy, Debug)]
+struct Rhythm {
+    /// Rows of the shorter season; 1 if there is one season only.
+    day: usize,
+    week: usize,
+    /// Rows of the longest series.
+    rows: usize,
+}
+
+impl Rhythm {
+    fn of(panel: &Panel) -> Rhythm {
+        let (day, week) = (panel.step().day(), panel.step().week());
+        let rows = panel.series().iter().map(Vec::len).max().unwrap_or(0);
+        if day > 1 && rows < 3 * week { Rhythm { day: 1, week: day, rows } } else { Rhythm { day, week, rows } }
+    }
+
+    /// Rows between rolling origins, how many of them, rows before the first, and rows that matter at all.
+    fn rehearsal(self) -> (usize, usize, usize, usize) {
+        let Rhythm { day, week, rows } = self;
+        match day {
+            1 => (week, 26, 4 * week, 70 * week),
+            _ if rows > 20 * week => (week, 26, 2 * week + 2 * day, 42 * week),
+            _ => (day, 12, 2 * week + 2 * day, rows),
+        }
+    }
+}
+
+/// Whether these are counts so low that most slots of a week hold a handful, on one calendar.
+fn few(panel: &Panel) -> bool {
+    const HANDFUL: f64 = 15.0;
+    let whole = panel.series().iter().flatten().all(|y| y.is_nan() || (*y >= 0.0 && y.fract() == 0.0));
+    let mean = |values: &Vec<f64>| {
+        let (sum, count) = values.iter().filter(|y| !y.is_nan()).fold((0.0, 0.0), |(s, n), y| (s + y, n + 1.0));
+        if count > 0.0 { sum / count } else { 0.0 }
+    };
+    let mut means: Vec<f64> = panel.series().iter().map(mean).collect();
+    means.sort_unstable_by(f64::total_cmp);
+    panel.start().is_some() && whole && means[means.len() / 2] < HANDFUL
+}
+
+fn by_counts(panel: &[&[f64]], rhythm: Rhythm, horizon: usize) -> Vec<Option<Fitted>> {
+    if panel.is_empty() {
+        return vec![];
+    }
+    let grid = counts::Grid { day: rhythm.day, week: rhythm.week, horizon };
+    let counts = counts::fit(panel, grid);
+    let series = counts.means.into_iter().zip(counts.dispersions);
+    series.map(|(means, dispersion)| Some(Fitted::Counts { means, dispersion })).collect()
+}
+
+/// `values` from the first that is there, without what holidays and events did to them.
+fn without(values: &[f64], effects: &[f64]) -> Vec<f64> {
+    let plain = |(t, y): (usize, &f64)| match effects.get(t) {
+        Some(effect) if *effect != 0.0 => y * libm::exp(-effect),
+        _ => *y,
+    };
+    let begin = values.iter().position(|y| !y.is_nan()).unwrap_or(0);
+    values.iter().enumerate().skip(begin).map(plain).collect()
+}
+
+/// None for a series that no member could go on with.
+fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Option<Fitted>> {
+    let Rhythm { day, week, .. } = rhythm;
+    let (step, times, least, window) = rhythm.rehearsal();
+    let members: Vec<Member> = members(day, week);
+    let rehearsals = shared(series, ask.threads, |values| {
+        let recent = &values[values.len() - window.min(values.len())..];
+        Rehearsal::run(recent, &members, ask.horizon, (step, times, least))
+    });
+    let weights = weights(&rehearsals, members.len());
+    let combined: Vec<Vec<Vec<f64>>> =
+        rehearsals.iter().zip(&weights).map(|(rehearsal, weights)| rehearsal.combined(weights, ask.horizon)).collect();
+    let pasts: Vec<Past<'_>> = combined
+        .iter()
+        .zip(&rehearsals)
+        .zip(series)
+        .map(|((forecast, rehearsal), values)| Past { forecast, truth: &rehearsal.truth, size: size(values, 8 * week) })
+        .collect();
+    let kernel = Kernel::new(Likeness { day, week }, ask.horizon);
+    let stretch = stretch(&pasts, &kernel, (ask.horizon - 1) / step);
+    let bands = shared(&pasts, ask.threads, |past| bands(past, &kernel, stretch));
+    let sizes: Vec<f64> = pasts.iter().map(|past| past.size).collect();
+    let parts = rehearsals.into_iter().zip(weights).zip(bands).zip(sizes).zip(series);
+    parts
+        .map(|((((rehearsal, weights), bands), size), values)| {
+            let floor = if values.iter().any(|y| *y < 0.0) { f64::NEG_INFINITY } else { 0.0 };
+            let endings = rehearsal.endings;
+            (!endings.is_empty()).then_some(Fitted::Combination { weights, endings, bands, size, floor })
+        })
+        .collect()
+}
+
+/// Mean absolute value of the last `count` values that are there; positive.
+fn size(values: &[f64], count: usize) -> f64 {
+    let seen = || values.iter().rev().filter(|y| !y.is_nan()).take(count);
+    (seen().map(|y| y.abs()).sum::<f64>() / seen().count().max(1) as f64).max(1e-9)
+}
+
+/// `work` for every item, by up to `threads` threads; the answers stand in the order of the items.
+fn shared<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let size = items.len().div_ceil(threads.max(1)).max(1);
+    let work = &work;
+    std::thread::scope(|scope| {
+        let part = |part| scope.spawn(move || Iterator::map(<[T]>::iter(part), work).collect::<Vec<R>>());
+        let parts: Vec<_> = items.chunks(size).map(part).collect();
+        let whole = |part: std::thread::ScopedJoinHandle<'_, Vec<R>>| match part.join() {
+            Ok(answers) => answers,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        parts.into_iter().flat_map(whole).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;
+
+// research
 pub fn knob(name: &str, default: f64) -> f64 {
     use std::collections::HashMap;
     static K: std::sync::OnceLock<HashMap<String, f64>> = std::sync::OnceLock::new();
@@ -63,116 +279,4 @@ pub fn knob(name: &str, default: f64) -> f64 {
     })
     .get(name)
     .unwrap_or(&default)
-}
-
-pub fn fit(panel: &Panel, horizon: usize, threads: usize) -> Result<Model, DemandError> {
-    let (day, week) = (panel.step().day(), panel.step().week());
-    if panel.start().is_some() && few(panel) {
-        let grid = counts::Grid { day, week, horizon };
-        return Ok(Model { horizon, kind: Kind::Counts(counts::fit(panel.series(), grid)) });
-    }
-    let members = members(day, week);
-    let longest = panel.series().iter().map(Vec::len).max().unwrap_or(0);
-    let (step, times, window) = if day > 1 {
-        if longest > 20 * week {
-            (week, knob("TIMES", 30.0) as usize, 46 * week)
-        } else {
-            (day, knob("TIMES", 12.0) as usize, longest)
-        }
-    } else {
-        (week, knob("TIMES", 40.0) as usize, 70 * week)
-    };
-    let least = if day > 1 { 2 * week + 2 * day } else { 4 * week };
-    let rehearse = |values: &Vec<f64>| {
-        let values = &values[values.len() - window.min(values.len())..];
-        Rehearsal::run(values, &members, horizon, (step, times, least))
-    };
-    let rehearsals = shared(panel.series(), threads, rehearse);
-    let weights = weights(&rehearsals, members.len());
-    let combined: Vec<Vec<Vec<f64>>> = rehearsals.iter().zip(&weights).map(|(r, w)| r.combined(w, horizon)).collect();
-    let size = |v: &Vec<f64>| {
-        let seen = || v.iter().rev().filter(|y| !y.is_nan()).take(knob("SIZEWEEKS", 8.0) as usize * week);
-        (seen().map(|y| y.abs()).sum::<f64>() / seen().count().max(1) as f64).max(1e-9)
-    };
-    let pasts: Vec<Past> = combined
-        .iter()
-        .zip(&rehearsals)
-        .zip(panel.series())
-        .map(|((c, r), v)| Past { forecast: c, truth: &r.truth, size: size(v) })
-        .collect();
-    let kernel = Kernel::new(Likeness { day, week }, horizon);
-    let stretch = stretch(&pasts, &kernel, (horizon - 1) / step);
-    let bands = shared(&pasts, threads, |past| bands(past, &kernel, stretch));
-    if knob("SAY", 0.0) > 0.0 {
-        eprintln!(
-            "{stretch:?} {:?}",
-            weights.iter().map(|w| w.iter().map(|w| (w * 100.0) as i32).collect::<Vec<_>>()).collect::<Vec<_>>()
-        );
-    }
-    let series = rehearsals
-        .iter()
-        .zip(weights)
-        .zip(panel.series())
-        .zip(bands)
-        .map(|(((r, weights), v), bands)| {
-            let floor = if v.iter().any(|y| *y < 0.0) { f64::NEG_INFINITY } else { 0.0 };
-            Fitted { weights, endings: r.endings.clone(), size: size(v), floor, bands }
-        })
-        .collect();
-    Ok(Model { horizon, kind: Kind::Combination(series) })
-}
-
-/// Whether these are counts so low that most slots of a week hold a handful.
-fn few(panel: &Panel) -> bool {
-    let whole = panel.series().iter().flatten().all(|y| y.is_nan() || (*y >= 0.0 && y.fract() == 0.0));
-    let mean = |values: &Vec<f64>| {
-        let (sum, count) = values.iter().filter(|y| !y.is_nan()).fold((0.0, 0.0), |(s, n), y| (s + y, n + 1.0));
-        if count > 0.0 { sum / count } else { 0.0 }
-    };
-    let mut means: Vec<f64> = panel.series().iter().map(mean).collect();
-    means.sort_unstable_by(f64::total_cmp);
-    whole && means[means.len() / 2] < 15.0
-}
-
-impl Model {
-    pub fn predict(&self) -> Vec<Vec<Expectation>> {
-        match &self.kind {
-            Kind::Counts(counts) => counts
-                .means
-                .iter()
-                .zip(&counts.dispersions)
-                .map(|(m, d)| {
-                    counts::bands(m, *d, self.horizon)
-                        .into_iter()
-                        .map(|(mean, quantiles)| Expectation { mean, quantiles })
-                        .collect()
-                })
-                .collect(),
-            Kind::Combination(series) => series
-                .iter()
-                .map(|s| {
-                    let paths: Vec<Vec<f64>> = s.endings.iter().map(|e| e.path(self.horizon)).collect();
-                    let path = |h: usize| -> f64 { paths.iter().zip(&s.weights).map(|(p, w)| w * p[h]).sum() };
-                    (0..self.horizon)
-                        .zip(&s.bands)
-                        .map(|(h, band)| {
-                            let (mean, quantiles) = band.around(path(h), s.size, s.floor);
-                            Expectation { mean, quantiles }
-                        })
-                        .collect()
-                })
-                .collect(),
-        }
-    }
-}
-
-/// `work` for every item, by up to `threads` threads; the answers stand in the order of the items.
-fn shared<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let size = items.len().div_ceil(threads.max(1)).max(1);
-    let work = &work;
-    std::thread::scope(|scope| {
-        let parts: Vec<_> =
-            items.chunks(size).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<R>>())).collect();
-        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-    })
 }

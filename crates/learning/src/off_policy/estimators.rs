@@ -102,6 +102,8 @@ struct Parts<'a> {
     model_error: f64,
     /// Student's quantiles have so many degrees of freedom: the effective number of weights, less one.
     freedom: f64,
+    /// Whether all rewards are 0 or 1.
+    share: bool,
 }
 
 impl<'a> Parts<'a> {
@@ -120,6 +122,7 @@ impl<'a> Parts<'a> {
             model: means,
             model_error: model.error(policy),
             freedom: (sum * sum / squares - 1.0).clamp(2.0, 1e6),
+            share: log.reward.iter().all(|reward| *reward == 0.0 || *reward == 1.0),
             weight,
         })
     }
@@ -204,8 +207,8 @@ impl<'a> Parts<'a> {
             let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
             let left_out = self.terms(|i| (self.weight[i] - change(self.weight[i])) * self.residual(i));
             let noise = variance(&left_out) / self.rows();
-            // The omitted part shows the bias with noise; less than the noise itself cannot be ruled out.
-            let bias = libm::pow(mean(&left_out), 2.0).max(noise);
+            // The left-out part shows the square of the bias, and its own noise on top.
+            let bias = (libm::pow(mean(&left_out), 2.0) - noise).max(0.0);
             let error = variance(&terms) / self.rows() + bias;
             if error < best.0 {
                 best = (error, bound);
@@ -229,7 +232,10 @@ impl<'a> Parts<'a> {
         let chance = (spread - spare).max(0.1 * spread) / self.rows();
         let quantile = quantile(intervals.level, self.freedom);
         let half = quantile * (chance + bias * bias).sqrt();
-        Estimate { estimator, value, low: value - half, high: value + half, terms }
+        // A mean of zeros and ones is between 0 and 1, and its interval need not go further than its value does.
+        let (least, most) = if self.share { (0.0, 1.0) } else { (f64::NEG_INFINITY, f64::INFINITY) };
+        let (low, high) = ((value - half).max(least).min(value), (value + half).min(most).max(value));
+        Estimate { estimator, value, low, high, terms }
     }
 }
 
@@ -246,16 +252,16 @@ fn unruled(terms: &[f64]) -> f64 {
 }
 
 /// Two-sided.
-pub(super) fn quantile(level: f64, freedom: f64) -> f64 {
+pub(crate) fn quantile(level: f64, freedom: f64) -> f64 {
     StudentsT::new(0.0, 1.0, freedom).map_or(1.96, |student| student.inverse_cdf(0.5 + level / 2.0))
 }
 
-pub(super) fn mean(terms: &[f64]) -> f64 {
+pub(crate) fn mean(terms: &[f64]) -> f64 {
     terms.iter().sum::<f64>() / terms.len().max(1) as f64
 }
 
 /// With the divisor n - 1; 0 for one term.
-pub(super) fn variance(terms: &[f64]) -> f64 {
+pub(crate) fn variance(terms: &[f64]) -> f64 {
     let mean = mean(terms);
     terms.iter().map(|term| (term - mean) * (term - mean)).sum::<f64>() / (terms.len().max(2) - 1) as f64
 }

@@ -8,14 +8,14 @@
 //! [`estimate`] gives all estimators; [`cross_fit`] makes the reward predictions that some of them need; [`gate`] says
 //! whether a policy may take the place of the one that runs; [`Sequential`] watches a running comparison.
 
-mod estimators;
+pub(crate) mod estimators;
 mod gate;
 mod model;
 mod sequential;
 
 pub use estimators::{Estimate, Estimator, Intervals, estimate};
 pub use gate::{Verdict, gate};
-pub use model::{CrossFit, Description, cross_fit};
+pub use model::{CrossFit, Description, RewardModel, Shrinkage, choose_shrinkage, cross_fit};
 pub use sequential::{Arm, LiftBand, Sequential};
 
 /// Decisions of the policy that ran, n of them, among `actions` each.

@@ -6,6 +6,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::estimators::{mean, variance};
 use super::{Log, OffPolicyError};
 
 /// Features of (row, action), `width` of them, written into the slice.
@@ -23,8 +24,22 @@ pub struct CrossFit {
     even_error: f64,
 }
 
-/// Strengths of shrinkage that are tried: for weights, and for levels.
-const SHRINKAGE: [(f64, f64); 6] = [(1.0, 2.0), (1.0, 10.0), (1.0, 50.0), (20.0, 10.0), (20.0, 50.0), (20.0, 400.0)];
+/// How far weights and levels are drawn to 0, as numbers of rows at unit distance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shrinkage {
+    pub weights: f64,
+    pub levels: f64,
+}
+
+/// What is tried.
+const SHRINKAGE: [Shrinkage; 6] = [
+    Shrinkage { weights: 1.0, levels: 2.0 },
+    Shrinkage { weights: 1.0, levels: 10.0 },
+    Shrinkage { weights: 1.0, levels: 50.0 },
+    Shrinkage { weights: 20.0, levels: 10.0 },
+    Shrinkage { weights: 20.0, levels: 50.0 },
+    Shrinkage { weights: 20.0, levels: 400.0 },
+];
 
 /// Fits `folds` models, each without its part of the rows (rows i with i % folds = part), and predicts those.
 ///
@@ -36,28 +51,65 @@ pub fn cross_fit(log: &Log<'_>, description: &Description<'_>, folds: usize) -> 
         return Err(OffPolicyError::Settings("cross-fitting needs two folds or more"));
     }
     let design = Design::new(log, description);
-    let mut best: Option<(f64, Vec<Fit>)> = None;
-    for (weights, levels) in SHRINKAGE {
-        let fits = (0..folds)
-            .map(|fold| design.fit(&|row| row % folds != fold, weights, levels))
-            .collect::<Result<Vec<Fit>, _>>()?;
-        let loss: f64 = (0..log.rows()).map(|row| design.loss(&fits[row % folds], row)).sum();
-        if best.as_ref().is_none_or(|best| loss < best.0) {
-            best = Some((loss, fits));
-        }
-    }
-    let (_, fits) = best.ok_or(OffPolicyError::NoModel)?;
+    let (_, fits) = design.choose(folds)?;
     let mut predicted = vec![0.0; log.rows() * log.actions];
     let mut features = vec![0.0; description.width];
     for row in 0..log.rows() {
         for action in 0..log.actions {
             (description.of)(row, action, &mut features);
-            design.scale(&mut features);
-            predicted[row * log.actions + action] = design.predict(&fits[row % folds], &features, action);
+            design.scaling.scale(&mut features);
+            predicted[row * log.actions + action] = design.scaling.predict(&fits[row % folds], &features, action);
         }
     }
     let even_error = fits.iter().map(|fit| fit.mean_error).sum::<f64>() / fits.len() as f64;
     Ok(CrossFit { predicted, even_error })
+}
+
+/// A model of all rows it was given, for rows to come.
+#[derive(Clone, Debug)]
+pub struct RewardModel {
+    scaling: Scaling,
+    fit: Fit,
+}
+
+impl RewardModel {
+    /// Fits the rows for which `used` is true.
+    ///
+    /// # Errors
+    /// As [`cross_fit`].
+    pub fn fit(
+        log: &Log<'_>,
+        description: &Description<'_>,
+        shrinkage: Shrinkage,
+        used: &dyn Fn(usize) -> bool,
+    ) -> Result<RewardModel, OffPolicyError> {
+        log.check()?;
+        let design = Design::new(log, description);
+        let fit = design.fit(used, shrinkage)?;
+        Ok(RewardModel { scaling: design.scaling, fit })
+    }
+
+    /// Reward expected of `action` with these features, which are scaled in place.
+    pub fn predict(&self, features: &mut [f64], action: usize) -> f64 {
+        self.scaling.scale(features);
+        self.scaling.predict(&self.fit, features, action)
+    }
+}
+
+/// The shrinkage that predicts rows left out best.
+///
+/// # Errors
+/// As [`cross_fit`].
+pub fn choose_shrinkage(
+    log: &Log<'_>,
+    description: &Description<'_>,
+    folds: usize,
+) -> Result<Shrinkage, OffPolicyError> {
+    log.check()?;
+    if folds < 2 {
+        return Err(OffPolicyError::Settings("cross-fitting needs two folds or more"));
+    }
+    Ok(Design::new(log, description).choose(folds)?.0)
 }
 
 impl CrossFit {
@@ -79,6 +131,12 @@ struct Design<'a> {
     width: usize,
     /// Of the logged actions, scaled, row by row.
     features: Vec<f64>,
+    scaling: Scaling,
+}
+
+/// What brings features and rewards to the model's scale.
+#[derive(Clone, Debug)]
+struct Scaling {
     centre: Vec<f64>,
     spread: Vec<f64>,
     logistic: bool,
@@ -87,6 +145,7 @@ struct Design<'a> {
     unit: f64,
 }
 
+#[derive(Clone, Debug)]
 struct Fit {
     weights: Vec<f64>,
     intercept: f64,
@@ -94,15 +153,16 @@ struct Fit {
     mean_error: f64,
 }
 
-impl<'a> Design<'a> {
-    fn new(log: &'a Log<'a>, description: &Description<'_>) -> Design<'a> {
-        let width = description.width;
-        let mut features = vec![0.0; log.rows() * width];
-        for row in 0..log.rows() {
-            (description.of)(row, log.action[row], &mut features[row * width..(row + 1) * width]);
-        }
-        features.iter_mut().for_each(|x| *x = if x.is_finite() { *x } else { 0.0 });
-        let rows = log.rows() as f64;
+impl Fit {
+    fn score(&self, features: &[f64], action: usize) -> f64 {
+        self.intercept + self.levels[action] + self.weights.iter().zip(features).map(|(w, x)| w * x).sum::<f64>()
+    }
+}
+
+impl Scaling {
+    /// `features` has a row for each reward.
+    fn new(features: &[f64], width: usize, rewards: &[f64]) -> Scaling {
+        let rows = rewards.len() as f64;
         let (mut centre, mut spread) = (vec![0.0; width], vec![0.0; width]);
         for row in features.chunks_exact(width.max(1)) {
             centre.iter_mut().zip(row).for_each(|(centre, x)| *centre += x / rows);
@@ -111,14 +171,9 @@ impl<'a> Design<'a> {
             spread.iter_mut().zip(row.iter().zip(&centre)).for_each(|(s, (x, c))| *s += (x - c) * (x - c) / rows);
         }
         spread.iter_mut().for_each(|s| *s = if *s > 1e-12 { s.sqrt() } else { f64::INFINITY });
-        let logistic = log.reward.iter().all(|reward| *reward == 0.0 || *reward == 1.0);
-        let level = super::estimators::mean(log.reward);
-        let unit = super::estimators::variance(log.reward).sqrt();
-        let unit = if unit > 1e-12 { unit } else { 1.0 };
-        let mut design = Design { log, width, features: Vec::new(), centre, spread, logistic, level, unit };
-        features.chunks_exact_mut(width.max(1)).for_each(|row| design.scale(row));
-        design.features = features;
-        design
+        let logistic = rewards.iter().all(|reward| *reward == 0.0 || *reward == 1.0);
+        let unit = variance(rewards).sqrt();
+        Scaling { centre, spread, logistic, level: mean(rewards), unit: if unit > 1e-12 { unit } else { 1.0 } }
     }
 
     /// In standard deviations from the mean of the log, at most 4: what the log never saw is not extrapolated far.
@@ -128,16 +183,8 @@ impl<'a> Design<'a> {
         }
     }
 
-    fn row(&self, row: usize) -> &[f64] {
-        &self.features[row * self.width..(row + 1) * self.width]
-    }
-
-    fn reward(&self, row: usize) -> f64 {
-        if self.logistic { self.log.reward[row] } else { (self.log.reward[row] - self.level) / self.unit }
-    }
-
-    fn score(fit: &Fit, features: &[f64], action: usize) -> f64 {
-        fit.intercept + fit.levels[action] + fit.weights.iter().zip(features).map(|(w, x)| w * x).sum::<f64>()
+    fn reward(&self, reward: f64) -> f64 {
+        if self.logistic { reward } else { (reward - self.level) / self.unit }
     }
 
     fn link(&self, score: f64) -> f64 {
@@ -145,13 +192,46 @@ impl<'a> Design<'a> {
     }
 
     fn predict(&self, fit: &Fit, features: &[f64], action: usize) -> f64 {
-        let predicted = self.link(Self::score(fit, features, action));
+        let predicted = self.link(fit.score(features, action));
         if self.logistic { predicted } else { self.level + self.unit * predicted }
+    }
+}
+
+impl<'a> Design<'a> {
+    fn new(log: &'a Log<'a>, description: &Description<'_>) -> Design<'a> {
+        let width = description.width;
+        let mut features = vec![0.0; log.rows() * width];
+        for (row, features) in features.chunks_exact_mut(width.max(1)).enumerate() {
+            (description.of)(row, log.action[row], features);
+        }
+        features.iter_mut().for_each(|x| *x = if x.is_finite() { *x } else { 0.0 });
+        let scaling = Scaling::new(&features, width, log.reward);
+        features.chunks_exact_mut(width.max(1)).for_each(|row| scaling.scale(row));
+        Design { log, width, features, scaling }
+    }
+
+    fn row(&self, row: usize) -> &[f64] {
+        &self.features[row * self.width..(row + 1) * self.width]
+    }
+
+    /// The best shrinkage, and for each fold the model without it.
+    fn choose(&self, folds: usize) -> Result<(Shrinkage, Vec<Fit>), OffPolicyError> {
+        let mut best: Option<(f64, Shrinkage, Vec<Fit>)> = None;
+        for shrinkage in SHRINKAGE {
+            let fits = (0..folds).map(|fold| self.fit(&|row| row % folds != fold, shrinkage));
+            let fits = fits.collect::<Result<Vec<Fit>, _>>()?;
+            let loss: f64 = (0..self.log.rows()).map(|row| self.loss(&fits[row % folds], row)).sum();
+            if best.as_ref().is_none_or(|best| loss < best.0) {
+                best = Some((loss, shrinkage, fits));
+            }
+        }
+        best.map(|(_, shrinkage, fits)| (shrinkage, fits)).ok_or(OffPolicyError::NoModel)
     }
 
     fn loss(&self, fit: &Fit, row: usize) -> f64 {
-        let (predicted, reward) = (self.link(Self::score(fit, self.row(row), self.log.action[row])), self.reward(row));
-        if self.logistic {
+        let predicted = self.scaling.link(fit.score(self.row(row), self.log.action[row]));
+        let reward = self.scaling.reward(self.log.reward[row]);
+        if self.scaling.logistic {
             let predicted = predicted.clamp(1e-9, 1.0 - 1e-9);
             -reward * libm::log(predicted) - (1.0 - reward) * libm::log(1.0 - predicted)
         } else {
@@ -160,7 +240,8 @@ impl<'a> Design<'a> {
     }
 
     /// Newton's steps. The levels are eliminated first, as each row has but one: a small system remains.
-    fn fit(&self, used: &dyn Fn(usize) -> bool, weights: f64, levels: f64) -> Result<Fit, OffPolicyError> {
+    fn fit(&self, used: &dyn Fn(usize) -> bool, shrinkage: Shrinkage) -> Result<Fit, OffPolicyError> {
+        let Scaling { logistic, level, unit, .. } = self.scaling;
         let size = self.width + 1;
         let mut fit = Fit {
             weights: vec![0.0; self.width],
@@ -168,20 +249,20 @@ impl<'a> Design<'a> {
             levels: vec![0.0; self.log.actions],
             mean_error: 0.0,
         };
-        for _ in 0..if self.logistic { 12 } else { 1 } {
+        for _ in 0..if logistic { 12 } else { 1 } {
             let mut system = System::new(size, self.log.actions);
             for row in (0..self.log.rows()).filter(|row| used(*row)) {
                 let action = self.log.action[row];
-                let predicted = self.link(Self::score(&fit, self.row(row), action));
-                let curvature = if self.logistic { (predicted * (1.0 - predicted)).max(1e-6) } else { 1.0 };
-                system.add(self.row(row), action, curvature, self.reward(row) - predicted);
+                let predicted = self.scaling.link(fit.score(self.row(row), action));
+                let curvature = if logistic { (predicted * (1.0 - predicted)).max(1e-6) } else { 1.0 };
+                system.add(self.row(row), action, curvature, self.scaling.reward(self.log.reward[row]) - predicted);
             }
-            system.shrink(&fit, weights, levels);
+            system.shrink(&fit, shrinkage);
             let (step, step_levels, mean_error) = system.solve().ok_or(OffPolicyError::NoModel)?;
             fit.weights.iter_mut().zip(step.iter()).for_each(|(w, step)| *w += step);
             fit.intercept += step[self.width];
             fit.levels.iter_mut().zip(&step_levels).for_each(|(level, step)| *level += step);
-            let slope = if self.logistic { self.level * (1.0 - self.level) } else { self.unit };
+            let slope = if logistic { level * (1.0 - level) } else { unit };
             fit.mean_error = mean_error * slope * slope;
             if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-8) {
                 break;
@@ -228,7 +309,8 @@ impl System {
         }
     }
 
-    fn shrink(&mut self, fit: &Fit, weights: f64, levels: f64) {
+    fn shrink(&mut self, fit: &Fit, shrinkage: Shrinkage) {
+        let Shrinkage { weights, levels } = shrinkage;
         let last = fit.weights.len();
         for (i, weight) in fit.weights.iter().enumerate() {
             self.dense[(i, i)] += weights;

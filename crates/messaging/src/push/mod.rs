@@ -2,12 +2,14 @@
 //! network client of this crate.
 
 mod endpoint;
+mod hosts;
 mod rules;
 mod seal;
 mod transport;
 mod vapid;
 
 pub use endpoint::{Endpoint, EndpointError, EndpointRules};
+pub(crate) use hosts::{Passage, Room};
 pub use rules::{Delivery, RETRY_DEFAULT, TTL_CAP, Urgency, back_off, classify, topic, ttl_seconds};
 pub use seal::{PLAINTEXT_BYTES_MAX, SEALED_BYTES, SealError, UserAgentKeys, seal};
 pub(crate) use transport::Outgoing;

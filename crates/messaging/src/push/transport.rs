@@ -4,12 +4,14 @@ use hunch_kernel::SharedClock;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::RETRY_AFTER;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::endpoint::{Endpoint, EndpointRules, is_public};
+use super::hosts::Hosts;
 use super::rules::{Delivery, RETRY_DEFAULT, Urgency, classify};
 use super::vapid::VapidSigner;
+use crate::sender::Underway;
 
 const ANSWER_SECONDS_MAX: u64 = 10;
 const CONNECT_SECONDS_MAX: u64 = 5;
@@ -27,6 +29,9 @@ pub struct PushTransport {
     signer: Arc<VapidSigner>,
     rules: EndpointRules,
     wall: SharedClock,
+    pub(crate) hosts: Arc<Hosts>,
+    /// Sends that outlasted the step that began them; the next step goes on with them.
+    pub(crate) outlasting: Arc<Mutex<Underway>>,
 }
 
 /// One sealed message on its way.
@@ -53,7 +58,14 @@ impl PushTransport {
             .timeout(Duration::from_secs(ANSWER_SECONDS_MAX))
             .build()
             .map_err(TransportError::Build)?;
-        Ok(PushTransport { client, signer: Arc::new(signer), rules, wall })
+        Ok(PushTransport {
+            client,
+            signer: Arc::new(signer),
+            rules,
+            wall,
+            hosts: Arc::default(),
+            outlasting: Arc::default(),
+        })
     }
 
     /// What the page passes as `applicationServerKey`.
