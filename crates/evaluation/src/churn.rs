@@ -18,7 +18,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let asked = Asked::read(run.input)?;
     let (customers, own) = Customers::read(run, &asked)?;
     let now = moment(&customers, &asked, asked.active_days.unwrap_or(asked.horizon_days), run)?;
-    let judged = churn(&customers.histories, now).map_err(|e| EvaluateError::Data(e.to_string()))?;
+    let judged = churn(&customers.histories, now, run.seed).map_err(|e| EvaluateError::Data(e.to_string()))?;
     let mut out = Predictions::create(run.out, &["customer_id", "p_churn"])?;
     match judged {
         Churn::Judged(risks) => {

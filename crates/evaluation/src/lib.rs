@@ -23,4 +23,7 @@ mod tasks;
 pub mod train;
 mod winprob;
 
+#[cfg(test)]
+mod customers_tests;
+
 pub use error::EvaluateError;

@@ -38,7 +38,7 @@ pub struct Risk {
 ///
 /// # Errors
 /// `Empty` without such customers; as the fits of the repeat-buying models.
-pub fn churn(customers: &[PurchaseHistory], now: Moment) -> Result<Churn, ValueError> {
+pub fn churn(customers: &[PurchaseHistory], now: Moment, seed: u64) -> Result<Churn, ValueError> {
     let known = customers.iter().filter(|c| !c.until(now.cutoff).days.is_empty()).count();
     if known < CUSTOMERS_MIN {
         return Ok(Churn::NotEnoughData { customers: known, needed: CUSTOMERS_MIN });
@@ -47,12 +47,12 @@ pub fn churn(customers: &[PurchaseHistory], now: Moment) -> Result<Churn, ValueE
     let has_season = lessons.iter().any(|lesson| lesson.same_season);
     let stretch = if has_season { 1.0 } else { season_ahead(customers, now) };
     let snapshot = Snapshot::take(customers, now, stretch)?;
-    let none = corrected(&snapshot, &lessons);
+    let none = corrected(&snapshot, &lessons, seed);
     let risks = snapshot.who.iter().zip(none).map(|(who, none)| Risk { who: *who, none });
     Ok(Churn::Judged(risks.collect()))
 }
 
-fn corrected(snapshot: &Snapshot, lessons: &[Lesson]) -> Vec<f64> {
+fn corrected(snapshot: &Snapshot, lessons: &[Lesson], seed: u64) -> Vec<f64> {
     let mut all = Lessons {
         features: Vec::new(),
         offset: Vec::new(),
@@ -72,7 +72,7 @@ fn corrected(snapshot: &Snapshot, lessons: &[Lesson]) -> Vec<f64> {
     }
     let now = level_now(lessons, &levels);
     let offset: Vec<f64> = snapshot.none_base.iter().map(|none| logit(*none) + now).collect();
-    match all.correct(&snapshot.features, &offset) {
+    match all.correct(&snapshot.features, &offset, seed) {
         Ok(corrected) => corrected.linear.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect(),
         Err(_) => offset.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect(),
     }

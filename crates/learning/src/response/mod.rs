@@ -73,7 +73,7 @@ const KINDS_MAX: usize = 6;
 ///
 /// # Errors
 /// `Length`, `Empty` without known outcomes, `Household` for a number outside `past.households`.
-pub fn response(past: Past<'_>, asked: &[Offer]) -> Result<Vec<f64>, ResponseError> {
+pub fn response(past: Past<'_>, asked: &[Offer], seed: u64) -> Result<Vec<f64>, ResponseError> {
     check(past, asked)?;
     let rates = kind_rates(past);
     let known = Known::new(past, asked, rates);
@@ -88,7 +88,7 @@ pub fn response(past: Past<'_>, asked: &[Offer]) -> Result<Vec<f64>, ResponseErr
     };
     let rows: Vec<Vec<f64>> = asked.iter().map(|offer| features(&known, offer)).collect();
     let offsets: Vec<f64> = asked.iter().map(offset).collect();
-    let corrected = lessons.correct(&rows, &offsets).map_err(ResponseError::Regression)?;
+    let corrected = lessons.correct(&rows, &offsets, seed).map_err(ResponseError::Regression)?;
     Ok(corrected.linear.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect())
 }
 

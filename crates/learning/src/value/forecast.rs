@@ -39,8 +39,8 @@ pub fn forecast(customers: &[PurchaseHistory], now: Moment, seed: u64) -> Result
     let has_season = lessons.iter().any(|lesson| lesson.same_season);
     let stretch = if has_season { 1.0 } else { season_ahead(customers, now) };
     let snapshot = Snapshot::take(customers, now, stretch)?;
-    let days = corrected(&snapshot, &lessons, &snapshot.days_base, Subject::Days);
-    let spend = corrected(&snapshot, &lessons, &snapshot.spend_base, Subject::Spend);
+    let days = corrected(&snapshot, &lessons, &snapshot.days_base, Subject::Days, seed);
+    let spend = corrected(&snapshot, &lessons, &snapshot.spend_base, Subject::Spend, seed);
     Ok(with_ranges(&snapshot, lessons.first(), &days, &spend, stretch, seed))
 }
 
@@ -51,7 +51,7 @@ enum Subject {
 }
 
 /// The expectation of the models, corrected; unchanged where the past teaches nothing.
-fn corrected(snapshot: &Snapshot, lessons: &[Lesson], base: &[f64], subject: Subject) -> Vec<f64> {
+fn corrected(snapshot: &Snapshot, lessons: &[Lesson], base: &[f64], subject: Subject, seed: u64) -> Vec<f64> {
     let levels: Vec<f64> = lessons.iter().map(|lesson| level(lesson, subject)).collect();
     let mut all = Lessons {
         features: Vec::new(),
@@ -82,7 +82,7 @@ fn corrected(snapshot: &Snapshot, lessons: &[Lesson], base: &[f64], subject: Sub
         .first()
         .map_or(1.0, |lesson| f64::from(lesson.snapshot.moment.horizon) / f64::from(snapshot.moment.horizon));
     let expected: f64 = offset.iter().map(|linear| libm::exp(*linear)).sum();
-    let corrected = match all.correct(&snapshot.features, &offset) {
+    let corrected = match all.correct(&snapshot.features, &offset, seed) {
         Ok(corrected) => {
             let change = corrected.linear.iter().zip(&offset);
             change.map(|(linear, offset)| libm::exp((offset + faded * (linear - offset)).min(30.0))).collect()

@@ -1,6 +1,7 @@
 //! A supervised model on top of a known answer: it learns by how much the answer is to be corrected, from lessons of
 //! the past, and how far each of its members is to be trusted, from customers it did not learn from.
 
+use crate::boosting::{self, Columns, Loss, Sample, Settings};
 use crate::numeric::regression::{Family, Regression, RegressionError, Rows};
 use crate::numeric::special::{logistic, logit};
 
@@ -21,64 +22,116 @@ pub struct Lessons {
 pub struct Corrected {
     /// Linear scale, offset included.
     pub linear: Vec<f64>,
-    /// Shares of the offset alone and of the regression.
-    pub shares: [f64; 2],
-    /// For the lessons: the linear predictor from models that did not learn from the row's customer.
-    pub held_out: Vec<f64>,
+    /// Shares of the offset alone, of the regression and of the trees.
+    pub shares: [f64; MEMBERS],
 }
 
+const MEMBERS: usize = 3;
 const PARTS: usize = 5;
 const RIDGES: [f64; 3] = [5.0, 50.0, 500.0];
+/// Rows below which trees are not tried.
+const TREE_ROWS_MIN: usize = 400;
 
 impl Lessons {
     /// Learns from all lessons and corrects the rows asked about.
     ///
     /// # Errors
     /// As `Regression::fit`.
-    pub fn correct(&self, features: &[Vec<f64>], offset: &[f64]) -> Result<Corrected, RegressionError> {
+    pub fn correct(&self, features: &[Vec<f64>], offset: &[f64], seed: u64) -> Result<Corrected, RegressionError> {
         let mut best: Option<(f64, f64, Vec<f64>)> = None;
         for ridge in RIDGES {
-            let held_out = self.held_out(ridge)?;
+            let held_out = self.held_out(|weight, rows| self.by_regression(weight, ridge, rows))?;
             let loss = self.loss(&held_out);
             if best.as_ref().is_none_or(|(least, _, _)| loss < *least) {
                 best = Some((loss, ridge, held_out));
             }
         }
         let (_, ridge, regression_held_out) = best.ok_or(RegressionError::Empty)?;
-        let model = Regression::fit(self.rows(), self.family, ridge)?;
-        let regression: Vec<f64> =
-            features.iter().zip(offset).map(|(row, offset)| offset + model.linear(row)).collect();
-        let share = (0..=8).map(|i| f64::from(i) / 8.0).min_by(|left, right| {
-            let loss = |share: f64| self.loss(&self.mixed(&self.offset, &regression_held_out, share));
-            loss(*left).total_cmp(&loss(*right))
-        });
-        let share = share.unwrap_or(1.0);
-        Ok(Corrected {
-            linear: self.mixed(offset, &regression, share),
-            shares: [1.0 - share, share],
-            held_out: self.mixed(&self.offset, &regression_held_out, share),
-        })
+        let add = |change: Vec<f64>| offset.iter().zip(change).map(|(offset, change)| offset + change).collect();
+        let regression: Vec<f64> = add(self.by_regression(&self.weight, ridge, features)?);
+        let trees = if self.target.len() < TREE_ROWS_MIN {
+            None
+        } else {
+            let held_out =
+                self.held_out(|weight, rows| self.by_trees(weight, rows, seed).ok_or(RegressionError::Empty));
+            held_out.ok().zip(self.by_trees(&self.weight, features, seed).map(add))
+        };
+        let (trees_held_out, trees) = trees.unwrap_or_else(|| (self.offset.clone(), offset.to_vec()));
+        let shares = self.shares([&self.offset, &regression_held_out, &trees_held_out]);
+        Ok(Corrected { linear: self.mixed([offset, &regression, &trees], shares), shares })
+    }
+
+    /// The mixture, in eighths, that loses least on what its members did not learn from.
+    fn shares(&self, held_out: [&[f64]; MEMBERS]) -> [f64; MEMBERS] {
+        let (mut best, mut least) = ([1.0, 0.0, 0.0], f64::INFINITY);
+        for regression in 0..=8_u8 {
+            for trees in 0..=8 - regression {
+                let shares = [8 - regression - trees, regression, trees].map(|eighths| f64::from(eighths) / 8.0);
+                let loss = self.loss(&self.mixed(held_out, shares));
+                if loss < least {
+                    (best, least) = (shares, loss);
+                }
+            }
+        }
+        best
+    }
+
+    fn by_regression(&self, weight: &[f64], ridge: f64, rows: &[Vec<f64>]) -> Result<Vec<f64>, RegressionError> {
+        let model = Regression::fit(Rows { weight, ..self.rows() }, self.family, ridge)?;
+        Ok(rows.iter().map(|row| model.linear(row)).collect())
+    }
+
+    /// None if trees cannot be grown.
+    fn by_trees(&self, weight: &[f64], rows: &[Vec<f64>], seed: u64) -> Option<Vec<f64>> {
+        let kept: Vec<usize> = (0..weight.len()).filter(|i| weight[*i] > 0.0).collect();
+        let pick = |values: &[f64]| kept.iter().map(|i| values[*i]).collect::<Vec<f64>>();
+        let learned: Vec<&[f64]> = kept.iter().map(|i| self.features[*i].as_slice()).collect();
+        let features = columns(&learned)?;
+        let (target, weight, offset) = (pick(&self.target), pick(weight), pick(&self.offset));
+        let sample =
+            Sample { features: &features, target: &target, weight: Some(&weight), offset: Some(&offset), group: None };
+        let loss = match self.family {
+            Family::Logistic => Loss::Log,
+            Family::Poisson => Loss::Poisson,
+        };
+        let settings = Settings {
+            rounds: 100,
+            learning_rate: 0.05,
+            leaves_max: 8,
+            rows_per_leaf_min: 30,
+            l2: 10.0,
+            bins_max: 63,
+            columns_share: 0.5,
+            rows_share: 0.7,
+            seed,
+            ..Settings::default()
+        };
+        let model = boosting::fit(&sample, None, loss, &settings).ok()?;
+        let asked: Vec<&[f64]> = rows.iter().map(Vec::as_slice).collect();
+        model.raw(&columns(&asked)?).ok()
     }
 
     fn rows(&self) -> Rows<'_> {
         Rows { features: &self.features, target: &self.target, weight: &self.weight, offset: &self.offset }
     }
 
-    fn held_out(&self, ridge: f64) -> Result<Vec<f64>, RegressionError> {
+    /// For each row the linear predictor of a model that did not learn from its group; `learn` takes weights and rows
+    /// and gives the change of the offset for each of the rows.
+    fn held_out(
+        &self,
+        learn: impl Fn(&[f64], &[Vec<f64>]) -> Result<Vec<f64>, RegressionError>,
+    ) -> Result<Vec<f64>, RegressionError> {
         let mut linear = self.offset.clone();
         for part in 0..PARTS {
-            let weight: Vec<f64> = self
-                .weight
-                .iter()
-                .zip(&self.group)
-                .map(|(w, who)| if who % PARTS == part { 0.0 } else { *w })
-                .collect();
+            let is_out = |i: usize| self.group[i] % PARTS == part;
+            let weight: Vec<f64> = (0..linear.len()).map(|i| if is_out(i) { 0.0 } else { self.weight[i] }).collect();
             if weight.iter().sum::<f64>() <= 0.0 {
                 continue;
             }
-            let model = Regression::fit(Rows { weight: &weight, ..self.rows() }, self.family, ridge)?;
-            for (i, features) in self.features.iter().enumerate().filter(|(i, _)| self.group[*i] % PARTS == part) {
-                linear[i] = self.offset[i] + model.linear(features);
+            let places: Vec<usize> = (0..linear.len()).filter(|i| is_out(*i)).collect();
+            let rows: Vec<Vec<f64>> = places.iter().map(|i| self.features[*i].clone()).collect();
+            for (i, change) in places.into_iter().zip(learn(&weight, &rows)?) {
+                linear[i] += change;
             }
         }
         Ok(linear)
@@ -95,11 +148,22 @@ impl Lessons {
     }
 
     /// A mixture on the scale of the response.
-    fn mixed(&self, left: &[f64], right: &[f64], share: f64) -> Vec<f64> {
-        let mix = |(left, right): (&f64, &f64)| match self.family {
-            Family::Logistic => logit((1.0 - share) * logistic(*left) + share * logistic(*right)),
-            Family::Poisson => libm::log((1.0 - share) * libm::exp(*left) + share * libm::exp(*right)),
+    fn mixed(&self, linear: [&[f64]; MEMBERS], shares: [f64; MEMBERS]) -> Vec<f64> {
+        let mix = |i: usize, response: fn(f64) -> f64| -> f64 {
+            let members = linear.iter().zip(shares).filter(|(_, share)| *share > 0.0);
+            members.map(|(member, share)| share * response(member[i])).sum()
         };
-        left.iter().zip(right).map(mix).collect()
+        (0..linear[0].len())
+            .map(|i| match self.family {
+                Family::Logistic => logit(mix(i, logistic)),
+                Family::Poisson => libm::log(mix(i, |x| libm::exp(x.min(30.0)))),
+            })
+            .collect()
     }
+}
+
+/// Rows turned into columns.
+fn columns(rows: &[&[f64]]) -> Option<Columns> {
+    let width = rows.first().map_or(0, |row| row.len());
+    Columns::new((0..width).map(|column| rows.iter().map(|row| row[column]).collect()).collect()).ok()
 }
