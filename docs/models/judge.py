@@ -5,11 +5,9 @@ predictions; without it there is nothing to judge. Nothing here is known to the 
 """
 
 import argparse
-import csv
 import json
 import os
 import pathlib
-import random
 import subprocess
 import sys
 import time
@@ -65,14 +63,12 @@ JUDGED = [
     ("Targeting", "policy", "hillstrom", "eval_policy.py", {"visit_value": HIGH, "net_visit_at_cost_0.05": HIGH}),
 ]
 NBA = {"reward": HIGH, "reward_last_quarter": HIGH, "propensity_support_err": LOW, "snips_of_uniform_rel_err": LOW}
-# Python programs beside this one that time the usual tool on the same rows; each prints JSON lines with the keys
-# tool, data, fit_seconds, predict_seconds (theirs), our_fit_seconds, our_predict_seconds, and metrics of both if any.
-COMPARISONS = ("boosting", "lifetimes", "statsforecast", "anomaly")
 
 
 class Judge:
     def __init__(self, args):
         self.data, self.hunch, self.work = args.data.resolve(), args.hunch.resolve(), args.work.resolve()
+        self.examples = args.examples.resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.anchors = {}
 
@@ -295,6 +291,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--data", type=pathlib.Path, required=True)
     arguments.add_argument("--hunch", type=pathlib.Path, required=True)
+    arguments.add_argument("--examples", type=pathlib.Path, required=True, help="folder of the built examples")
     arguments.add_argument("--work", type=pathlib.Path, required=True)
     arguments.add_argument("--task", help="only this one, printed and not written")
     args = arguments.parse_args()
@@ -359,30 +356,56 @@ def pictures(judge):
     gain(judge, judge.work / "ltv-journey.csv")
 
 
-def compare(judge):
-    rows = ["| Tool | Data | Their fit | Ours | Ratio | Their prediction | Ours | Ratio |", "|---|---|---|---|---|---|---|---|"]
+def told_by(program, *arguments):
+    """What a comparison printed, one JSON value a line; nothing where its tool does not run."""
     quiet = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     threads = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
-    for name in COMPARISONS:
-        program = HERE / f"compare_{name}.py"
-        if not program.exists():
-            continue
-        told = subprocess.run([sys.executable, str(program), "--data", str(judge.data), "--hunch", str(judge.hunch), "--work", str(judge.work)],
-                              capture_output=True, text=True, env=quiet | threads)
-        if told.returncode:
-            print(told.stderr[-2000:], file=sys.stderr)
-            rows.append(f"| {name} | does not run here | | | | | | |")
-            continue
-        for line in told.stdout.splitlines():
-            if not line.startswith("{"):
-                continue
-            one = json.loads(line)
-            cells = []
-            for theirs, ours in (("fit_seconds", "our_fit_seconds"), ("predict_seconds", "our_predict_seconds")):
-                a, b = one.get(theirs), one.get(ours)
-                cells += [f"{a:.3g} s" if a else "", f"{b:.3g} s" if b else "", f"{a / b:.3g} ×" if a and b else ""]
-            rows.append(f"| {one['tool']} | {one['data']} | " + " | ".join(cells) + " |")
-    return rows
+    command = [sys.executable, str(HERE / program), *map(str, arguments)]
+    told = subprocess.run(command, capture_output=True, text=True, env=quiet | threads)
+    if told.returncode:
+        print(f"{program} does not run:", told.stderr[-2000:], file=sys.stderr)
+    return [json.loads(line) for line in told.stdout.splitlines() if line[:1] in "[{"]
+
+
+def row(what, data, theirs, ours):
+    """Fit and prediction: seconds of the tool, ours, and how many times quicker we are."""
+    cells = []
+    for a, b in zip(theirs, ours):
+        cells += [f"{a:.3g} s" if a else "", f"{b:.2g} s" if b else "", f"{a / b:.2g} ×" if a and b else ""]
+    print(what, data, *cells)
+    return f"| {what} | `{data}` | " + " | ".join(cells) + " |"
+
+
+def compare(judge):
+    """Both sides on the same rows, one thread each, in this run."""
+    rows = ["| Tool | Data | Its fit | Ours | Quicker | Its prediction | Ours | Quicker |", "|---|---|---|---|---|---|---|---|"]
+    losses = ["", "The boosting beside LightGBM at equal parameters; `noise` is the standard error of the difference:", "",
+              "| Data | Rows | Our loss | LightGBM's | Difference | Noise |", "|---|---|---|---|---|---|"]
+    for one in told_by("compare_boosting.py", judge.data, judge.examples / "boosting_compare", "--json"):
+        rows.append(row("LightGBM", one["table"], (one["fit_seconds_lightgbm"], one["predict_seconds_lightgbm"]),
+                        (one["fit_seconds"], one["predict_seconds"])))
+        losses.append(f"| `{one['table']}` | {one['rows']} | {one['loss']:.5g} | {one['loss_lightgbm']:.5g} | {one['difference']:+.2g} | {one['noise']:.2g} |")
+    summary = judge.work / "summary.csv"
+    for name in CUSTOMERS:
+        for one in told_by("compare_lifetimes.py", "--summary", summary, judge.data / name):
+            ours = subprocess.run([judge.examples / "time_value", summary, str(one["horizon_weeks"])], check=True, capture_output=True, text=True)
+            seconds = {k: float(v) for k, v in (line.split() for line in ours.stdout.splitlines())}
+            for model, title in (("bg_nbd", "BG/NBD"), ("pareto_nbd", "Pareto/NBD"), ("gamma_gamma", "Gamma-Gamma")):
+                keys = [f"{model}_fit", f"{model}_expected"]
+                rows.append(row(f"lifetimes, {title}", name, [one["seconds"].get(k) for k in keys], [seconds.get(k) for k in keys]))
+    for name in PLACES:
+        command = [str(judge.hunch), "evaluate", "demand", "--in", str(judge.data / name), "--out", str(judge.work / "timed.csv")]
+        ours = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+        fit, predict = (float(ours.split(f"{word} ")[1].split(" s")[0]) for word in ("fit", "predict"))
+        for one in told_by("compare_statsforecast.py", judge.data / name):
+            rows.append(row(f"statsforecast, {one['model']}", name, (one["fit_s"], one["predict_s"]), (fit, predict)))
+    for many in told_by("compare_anomaly.py", judge.data / "tabular_anomaly", judge.hunch, "evaluate", "--json"):
+        for one in many:
+            whole = one["forest_fit_seconds"] + one["forest_score_seconds"]
+            rows.append(row("scikit-learn, isolation forest", one["set"], (whole, None), (one["ours_seconds"], None)))
+    note = ["", "`statsforecast` fits one model a row; ours fits all its models, combines them on rolling origins and makes the bands.",
+            "The tables' times are fit and judging together: one forest there, four detectors here."]
+    return rows + note + losses
 
 
 if __name__ == "__main__":

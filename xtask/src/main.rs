@@ -1,4 +1,4 @@
-//! What people who work on Hunch run: `cargo xtask setup | demo | test | check | sim | fuzz | contract`.
+//! What people who work on Hunch run: `cargo xtask setup | demo | test | check | sim | fuzz | contract | models`.
 //!
 //! Everything said goes to standard error, so that the demo's standard output stays its own.
 
@@ -8,6 +8,7 @@ mod demo;
 mod fuzz;
 mod graph;
 mod licences;
+mod models;
 mod node;
 mod setup;
 mod shell;
@@ -34,6 +35,9 @@ cargo xtask <command>
   contract [--examples N] [--seed S]
                       everything the OpenAPI document allows, and much that it
                       does not, asked of a running programme by schemathesis
+  models [--task TASK]
+                      every model judged on the data sets of HUNCH_DATA_DIR,
+                      beside the usual tools; makes docs/models.md
 ";
 
 fn main() -> ExitCode {
@@ -47,6 +51,7 @@ fn main() -> ExitCode {
         "sim" => sim::command(rest),
         "fuzz" => fuzz::command(rest),
         "contract" => contract::command(rest),
+        "models" => models::command(rest),
         "" | "help" | "--help" | "-h" => {
             eprint!("{USAGE}");
             return ExitCode::from(u8::from(command.is_empty()) * 2);

@@ -282,31 +282,41 @@ fn schemathesis_pins() -> PathBuf {
     workspace::root().join("crates/http/tests/schemathesis/requirements.txt")
 }
 
-fn schemathesis_folder() -> PathBuf {
-    tools_folder().join("schemathesis")
-}
-
 /// The program, once [`bring`] has brought it.
 pub fn schemathesis() -> PathBuf {
-    schemathesis_folder().join("bin/schemathesis")
+    environment("schemathesis").join("bin/schemathesis")
 }
 
-/// None also for one of other pins.
 fn find_schemathesis() -> Option<String> {
-    let installed = fs::read(schemathesis_folder().join("pins.txt")).ok()?;
-    (installed == fs::read(schemathesis_pins()).ok()?).then(|| ask(schemathesis(), &["--version"]))?
+    has_pins("schemathesis", &schemathesis_pins()).then(|| ask(schemathesis(), &["--version"]))?
 }
 
 fn bring_schemathesis() -> anyhow::Result<()> {
-    let folder = schemathesis_folder();
-    let venv = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
-    if venv().is_err() {
-        apt(&["python3-venv"])?;
-        venv()?;
+    python("schemathesis", &schemathesis_pins()).map(drop)
+}
+
+/// A Python with the packages that `pins` lists, in an environment of its own that is made where it is missing or has
+/// other pins.
+pub fn python(name: &str, pins: &Path) -> anyhow::Result<PathBuf> {
+    let folder = environment(name);
+    if !has_pins(name, pins) {
+        let venv = || run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder));
+        if venv().is_err() {
+            apt(&["python3-venv"])?;
+            venv()?;
+        }
+        let quiet = ["install", "--quiet", "--disable-pip-version-check", "--requirement"];
+        run(Command::new(folder.join("bin/pip")).args(quiet).arg(pins))?;
+        fs::copy(pins, folder.join("pins.txt")).context("noting the pins")?;
     }
-    run(Command::new(folder.join("bin/pip"))
-        .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
-        .arg(schemathesis_pins()))?;
-    fs::copy(schemathesis_pins(), folder.join("pins.txt")).context("noting the pins")?;
-    Ok(())
+    Ok(folder.join("bin/python"))
+}
+
+fn environment(name: &str) -> PathBuf {
+    tools_folder().join(name)
+}
+
+fn has_pins(name: &str, pins: &Path) -> bool {
+    fs::read(environment(name).join("pins.txt"))
+        .is_ok_and(|installed| fs::read(pins).is_ok_and(|pins| pins == installed))
 }

@@ -162,7 +162,8 @@ fn bad_offers_are_told() {
     let out = asked.path().join("out.csv");
     let none = run("offer", asked.path(), &[], &out).unwrap_err().to_string();
     assert!(none.contains("train.csv"), "{none}");
-    let (input, header) = (asked.path().join("input.csv"), "household_id,campaign_id,campaign_type,start_date,end_date");
+    let (input, header) =
+        (asked.path().join("input.csv"), "household_id,campaign_id,campaign_type,start_date,end_date");
     let cases = [
         ("1,9,A,2024-07-20,2024-07-01\n", "line 2, column \"end_date\""),
         ("1,9,A,2024-07-01,2024-07-20\n1,9,A,2024-07-01,2024-07-20\n", "line 3, column \"household_id\""),
