@@ -166,3 +166,51 @@ fn spread(codes: &[Vec<String>]) -> Vec<Vec<f64>> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn run(click: &str) -> Result<String, EvaluateError> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut random = "ts,item_id,position,click,propensity,u0,affinity\n".to_owned();
+        for row in 0..90 {
+            let click = if row == 30 { click } else { "0" };
+            let _ =
+                writeln!(random, "2026-01-01,{},{},{click},0.25,{},{}:2.5;x:1", row % 4, 1 + row % 3, row % 2, row % 4);
+        }
+        let mut policy = "position,item_id,p\n".to_owned();
+        (0..12).for_each(|cell| {
+            drop(writeln!(policy, "{},{},{}", 1 + cell / 4, cell % 4, [0.7, 0.1, 0.1, 0.1][cell % 4]))
+        });
+        std::fs::write(folder.path().join("random.csv"), random).unwrap();
+        std::fs::write(folder.path().join("policy_bts.csv"), policy).unwrap();
+        let out = folder.path().join("out.csv");
+        evaluate(&Run {
+            input: folder.path(),
+            train: &[],
+            out: &out,
+            protocol: false,
+            seed: 1,
+            threads: 1,
+            cost: 0.0,
+        })?;
+        Ok(std::fs::read_to_string(out).unwrap())
+    }
+
+    #[test]
+    fn one_click_is_weighed_by_its_chance() {
+        let out = run("1").unwrap();
+        // Row 30 showed item 2: weight 0.1 / 0.25.
+        let ips = out.lines().find(|line| line.starts_with("ips,")).unwrap();
+        let value: f64 = ips.split(',').nth(1).unwrap().parse().unwrap();
+        assert!((value - 0.4 / 90.0).abs() < 1e-12, "{ips}");
+        assert_eq!(out.lines().count(), 8);
+        // Without any click every estimate is near 0, and still a number.
+        let none = run("0").unwrap();
+        assert!(!none.contains("NaN") && !none.contains("inf"), "{none}");
+        assert!(run("nan").unwrap_err().to_string().contains("random.csv, line 32, column \"click\""));
+    }
+}

@@ -236,3 +236,62 @@ impl Contexts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// Two replicates of forty decisions; `change` may spoil a file.
+    fn run(change: impl Fn(&str, String) -> String) -> Result<String, EvaluateError> {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut context, mut log) =
+            ("row,hour,like0,like1\n".to_owned(), "rep,row,action,reward,propensity\n".to_owned());
+        let (mut even, mut first) = ("row,p0,p1\n".to_owned(), "p0,p1,row\n".to_owned());
+        for row in 0..40 {
+            let _ = writeln!(context, "{row},{},{},{}", row % 24, row % 3, row % 2);
+            let _ = writeln!(even, "{row},0.5,0.5");
+            let _ = writeln!(first, "0.9,0.1,{row}");
+            for rep in 0..2 {
+                let _ = writeln!(log, "{rep},{row},{},{},{}", (row + rep) % 2, u8::from(row % 5 == 0), 0.4);
+            }
+        }
+        for (name, text) in
+            [("context.csv", context), ("log.csv", log), ("policy_even.csv", even), ("policy_first.csv", first)]
+        {
+            std::fs::write(folder.path().join(name), change(name, text)).unwrap();
+        }
+        let out = folder.path().join("out.csv");
+        let run = Run { input: folder.path(), train: &[], out: &out, protocol: false, seed: 1, threads: 1, cost: 0.0 };
+        evaluate(&run)?;
+        Ok(std::fs::read_to_string(out).unwrap())
+    }
+
+    #[test]
+    fn every_replicate_policy_and_estimator_has_a_row() {
+        let out = run(|_, text| text).unwrap();
+        assert_eq!(out.lines().count(), 1 + 2 * 2 * 7);
+        // Eight of forty earned 1, and the even policy weighs each by 0.5 / 0.4.
+        let ips = out.lines().find(|line| line.starts_with("0,even,ips,")).unwrap();
+        let value: f64 = ips.split(',').nth(3).unwrap().parse().unwrap();
+        assert!((value - 0.25).abs() < 1e-12, "{ips}");
+        let numbers = out.lines().skip(1).flat_map(|line| line.split(',').skip(3).map(|x| x.parse::<f64>().unwrap()));
+        assert!(numbers.clone().all(f64::is_finite));
+        assert_eq!(out, run(|_, text| text).unwrap());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let told = |name: &'static str, from: &'static str, to: &'static str| {
+            let change = move |file: &str, text: String| if file == name { text.replacen(from, to, 1) } else { text };
+            run(change).unwrap_err().to_string()
+        };
+        assert!(told("log.csv", "0.4", "0").contains("log.csv, line 2, column \"propensity\""));
+        assert!(told("log.csv", "0,0,0,1,", "0,0,7,1,").contains("column \"action\""));
+        assert!(told("log.csv", "propensity", "chance").contains("no column \"propensity\""));
+        assert!(told("policy_even.csv", "0.5,0.5", "0.5,0.9").contains("policy_even.csv, line 2"));
+        assert!(told("policy_even.csv", "\n1,", "\n0,").contains("twice"));
+        assert!(told("context.csv", "\n3,", "\n300,").contains("no row 3"));
+    }
+}

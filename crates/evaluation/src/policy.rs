@@ -196,3 +196,73 @@ impl Coding {
         people.numbers.iter().flat_map(|person| self.of(person)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn files(people: usize) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let mut train = "row,recency,mens,zip_code,action,visit,conversion,spend\n".to_owned();
+        let mut input = "row,recency,mens,zip_code\n".to_owned();
+        // Knuth's linear congruence: enough chance for a trial by lot.
+        let mut state = 1_u64;
+        let mut dice = |sides: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % sides
+        };
+        for row in 0..people {
+            let (recency, mens, zip, arm) = (dice(12), row / 2 % 2, dice(3), dice(3));
+            // Arm 1 works for those with mens = 1 only, arm 2 for nobody.
+            let visit = u8::from(dice(10) < if arm == 1 && mens == 1 { 7 } else { 2 });
+            let _ = writeln!(train, "{row},{recency},{mens},{zip},{arm},{visit},0,0");
+            let _ = writeln!(input, "{row},{recency},{mens},{zip}");
+        }
+        std::fs::write(folder.path().join("train.csv"), train).unwrap();
+        std::fs::write(folder.path().join("input.csv"), input).unwrap();
+        folder
+    }
+
+    fn run(folder: &Path, train: &[PathBuf], cost: f64) -> Result<String, EvaluateError> {
+        let out = folder.join("out.csv");
+        evaluate(&Run { input: folder, train, out: &out, protocol: false, seed: 1, threads: 1, cost })?;
+        Ok(std::fs::read_to_string(out).unwrap())
+    }
+
+    #[test]
+    fn contacts_go_where_they_pay() {
+        let folder = files(900);
+        let train = [folder.path().to_owned()];
+        let out = run(folder.path(), &train, 0.1).unwrap();
+        assert_eq!(out.lines().next(), Some("row,p0,p1,p2"));
+        let right = out.lines().skip(1).enumerate().filter(|(row, line)| {
+            let wanted = if row / 2 % 2 == 1 { "0,1,0" } else { "1,0,0" };
+            *line == format!("{row},{wanted}")
+        });
+        let right = right.count();
+        assert!(right > 810, "{right} of 900");
+        assert!(run(folder.path(), &train, 5.0).unwrap().lines().skip(1).all(|line| line.ends_with(",1,0,0")));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let folder = files(300);
+        let train = [folder.path().to_owned()];
+        assert!(run(folder.path(), &[], 0.0).unwrap_err().to_string().contains("--train"));
+        let file = folder.path().join("train.csv");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replacen("\n4,", "\n3,", 1)).unwrap();
+        assert!(run(folder.path(), &train, 0.0).unwrap_err().to_string().contains("line 6, column \"row\""));
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut fields: Vec<&str> = text.lines().nth(1).unwrap().split(',').collect();
+        fields[5] = "inf";
+        lines[1] = fields.join(",");
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        assert!(run(folder.path(), &train, 0.0).unwrap_err().to_string().contains("line 2, column \"visit\""));
+        std::fs::write(&file, text.lines().take(20).collect::<Vec<_>>().join("\n")).unwrap();
+        assert!(run(folder.path(), &train, 0.0).unwrap_err().to_string().contains("fifty people"));
+    }
+}

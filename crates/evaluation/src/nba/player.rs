@@ -128,9 +128,11 @@ impl Player {
 
     /// The model for occasions of this form. Another form than that of the log it learned from starts it anew.
     fn model(&mut self, occasion: &Occasion) -> Result<&mut Model, PlayError> {
-        let shape = Shape::of(occasion);
-        if self.model.as_ref().is_none_or(|model| self.decisions == 0 && model.shape != shape) {
-            self.model = Some(Model::new(shape)?);
+        if self.decisions == 0 || self.model.is_none() {
+            let shape = Shape::of(occasion);
+            if self.model.as_ref().is_none_or(|model| model.shape != shape) {
+                self.model = Some(Model::new(shape)?);
+            }
         }
         self.model.as_mut().ok_or(PlayError::Actions)
     }

@@ -206,9 +206,9 @@ impl<'a> Parts<'a> {
             let change = change(bound);
             let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
             let left_out = self.terms(|i| (self.weight[i] - change(self.weight[i])) * self.residual(i));
-            let noise = variance(&left_out) / self.rows();
-            // The left-out part shows the square of the bias, and its own noise on top.
-            let bias = (libm::pow(mean(&left_out), 2.0) - noise).max(0.0);
+            // The square of what is left out holds that of the bias, and its own noise on top: a choice that took the
+            // noise away would fall for bounds that look good by luck.
+            let bias = libm::pow(mean(&left_out), 2.0);
             let error = variance(&terms) / self.rows() + bias;
             if error < best.0 {
                 best = (error, bound);

@@ -264,7 +264,7 @@ impl<'a> Design<'a> {
             fit.levels.iter_mut().zip(&step_levels).for_each(|(level, step)| *level += step);
             let slope = if logistic { level * (1.0 - level) } else { unit };
             fit.mean_error = mean_error * slope * slope;
-            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-8) {
+            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-7) {
                 break;
             }
         }
