@@ -150,8 +150,8 @@ impl Logistic {
         if gradient.iter().any(|x| !x.is_finite()) {
             return false;
         }
-        for i in 0..self.width {
-            let change = gradient[i] / self.scale[i];
+        for (i, step) in gradient[..self.width].iter().enumerate() {
+            let change = step / self.scale[i];
             self.coefficients[i] += change;
             self.coefficients[last] -= change * self.mean[i];
         }
