@@ -170,7 +170,7 @@ impl Forecasts {
 
     fn refit_when_due(&mut self) {
         let rows = self.rows.len();
-        if rows >= ROWS_MIN && rows >= self.fitted_rows + self.fitted_rows / 12 + 1 {
+        if rows >= ROWS_MIN && rows > self.fitted_rows + self.fitted_rows / 12 {
             // A young model has far to go; an old one moves little between refits.
             let steps = if rows < 4_000 { 3 } else { 1 };
             self.plain.refit(&self.rows, steps);

@@ -134,9 +134,9 @@ impl Logistic {
                 }
             }
         }
-        for i in 0..self.width {
+        for (i, slope) in gradient[..self.width].iter_mut().enumerate() {
             precision[i * size + i] += self.strength;
-            gradient[i] -= self.strength * (self.coefficients[i] - self.prior[i]) * self.scale[i];
+            *slope -= self.strength * (self.coefficients[i] - self.prior[i]) * self.scale[i];
         }
         let last = self.width;
         let centre = |b: &[f64]| b[last] + b.iter().zip(&self.mean).map(|(b, mean)| b * mean).sum::<f64>();
@@ -150,8 +150,8 @@ impl Logistic {
         if gradient.iter().any(|x| !x.is_finite()) {
             return false;
         }
-        for i in 0..self.width {
-            let change = gradient[i] / self.scale[i];
+        for (i, step) in gradient[..self.width].iter().enumerate() {
+            let change = step / self.scale[i];
             self.coefficients[i] += change;
             self.coefficients[last] -= change * self.mean[i];
         }

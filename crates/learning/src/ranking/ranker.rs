@@ -66,7 +66,7 @@ impl Ranker {
             fitted: 0,
             turn: 0.0,
             now: f64::NEG_INFINITY,
-            chance: chance(seed, 0x72_616e_6b),
+            chance: chance(seed, 0x7261_6e6b),
         }
     }
 
