@@ -164,7 +164,7 @@ fn trained(run: &Run<'_>, events: &[Labelled]) -> Result<(Vec<Labelled>, Vec<Vec
 /// Pushes every purchase, each after the labels that were old enough when it happened.
 pub(crate) fn replay(events: Vec<Labelled>, delay: i64) -> Result<Replayed, EvaluateError> {
     let mut stream = Stream::new(streams::Settings { label_delay_seconds: delay });
-    let mut columns = vec![Vec::with_capacity(events.len()); streams::FEATURES];
+    let mut columns: Vec<Vec<f64>> = (0..streams::FEATURES).map(|_| Vec::with_capacity(events.len())).collect();
     let mut told = 0;
     for (row, event) in events.iter().enumerate() {
         while told < row && events[told].purchase.seconds + delay <= event.purchase.seconds {

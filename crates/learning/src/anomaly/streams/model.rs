@@ -63,7 +63,7 @@ impl FraudModel {
 /// # Errors
 /// None: features are never infinite.
 pub fn columns<'a>(rows: impl Iterator<Item = &'a Features>) -> Result<Columns, BoostError> {
-    let mut columns = vec![Vec::with_capacity(rows.size_hint().0); FEATURES];
+    let mut columns = vec![Vec::new(); FEATURES];
     for row in rows {
         for (column, &value) in columns.iter_mut().zip(row) {
             column.push(value);
@@ -75,7 +75,10 @@ pub fn columns<'a>(rows: impl Iterator<Item = &'a Features>) -> Result<Columns, 
 /// How strange a purchase is where nobody ever said what a fraud is: 0..1, from the amount alone, against the
 /// customer's own purchases, everyone's, and how much of late went beyond the usual.
 pub fn label_free(features: &Features) -> f64 {
-    let [own, everyone, of_late] = LABEL_FREE.map(|place| features[place].max(0.0).min(1e6));
+    let [own, everyone, of_late] = LABEL_FREE.map(|place| {
+        // What is not known is not strange.
+        if features[place].is_nan() { 0.0 } else { features[place].clamp(0.0, 1e6) }
+    });
     // A normal tail for the customer's own spread, an exponential one for amounts of many customers.
     let surprise = 0.5 * own * own + 0.5 * (everyone - 1.0).max(0.0) + 0.2 * of_late;
     surprise / (surprise + 5.0)
