@@ -155,7 +155,6 @@ mod tests {
     use super::*;
     use crate::numeric::chance::chance;
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     const MARKET: [i32; 2] = [1_000, 0];
     const OFFER: [i32; 2] = [0, 1_000];

@@ -8,6 +8,8 @@ use hunch_learning::bandit::BanditError;
 use hunch_learning::choice::{Chooser, KIND, Parameters};
 use hunch_learning::life::{Artifact, Better, Judged, Metric, Reference, Window};
 
+use jiff::Timestamp;
+
 use super::{TrainRun, purpose};
 use crate::EvaluateError;
 use crate::files::{Column, Table};
@@ -23,10 +25,10 @@ const THOUSAND: f64 = 1_000.0;
 const WIDE: f64 = 1.959_964;
 
 /// One decision with all that could be chosen, *nothing* first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Decision {
     number: u64,
-    at: String,
+    at: Timestamp,
     options: Vec<(u8, Vec<i32>)>,
     chosen: Option<usize>,
     propensity_ppm: u32,
@@ -47,7 +49,7 @@ pub fn next_action(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
     let value = estimate(&chooser, later).map_err(unfit)?;
     let logged = later.iter().map(|d| f64::from(d.reward) / THOUSAND).sum::<f64>() / later.len() as f64;
     learn(&mut chooser, later).map_err(unfit)?;
-    let (from, to) = (&decisions[0].at, &decisions[decisions.len() - 1].at);
+    let (from, to) = (decisions[0].at.to_string(), decisions[decisions.len() - 1].at.to_string());
     let window =
         Window { from: from.clone(), to: to.clone(), rows: decisions.len() as u64, sha256: run.sha256_of(&[FILE])? };
     let reference = (0..features.len())
@@ -72,8 +74,8 @@ pub fn next_action(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
         metric("reward a decision", value.mean, false),
     ];
     artifact.judged = Judged {
-        learned_until: past.last().map(|d| d.at.clone()).unwrap_or_default(),
-        to: to.clone(),
+        learned_until: past.last().map(|d| d.at.to_string()).unwrap_or_default(),
+        to,
         rows: later.len() as u64,
         how: format!(
             "Learned the first {LEARNED_PERCENT} % of the decisions; on the others, the self-normalised estimate over logged \
@@ -139,7 +141,9 @@ fn read(run: &TrainRun<'_>) -> Result<(Vec<String>, Vec<Decision>), EvaluateErro
     let mut decisions: Vec<Decision> = Vec::new();
     while table.next_row()? {
         let number: u64 = table.whole(fixed[0])?;
-        let at = table.text(fixed[1]).to_owned();
+        let at = table.text(fixed[1]);
+        let at: Timestamp =
+            at.parse().map_err(|_| table.wrong(fixed[1], &format!("{at:?} is no time with its zone")))?;
         let numbers = columns.iter().map(|column| table.whole(*column)).collect::<Result<Vec<i32>, _>>()?;
         let kind: u8 = table.whole(fixed[2])?;
         let before = decisions.last();
@@ -153,7 +157,7 @@ fn read(run: &TrainRun<'_>) -> Result<(Vec<String>, Vec<Decision>), EvaluateErro
             if kind != 0 {
                 return Err(table.wrong(fixed[2], "a decision begins with nothing, kind 0"));
             }
-            decisions.push(Decision { number, at, ..Decision::default() });
+            decisions.push(Decision { number, at, options: Vec::new(), chosen: None, propensity_ppm: 1, reward: 0 });
         } else if kind == 0 {
             return Err(table.wrong(fixed[2], "nothing, kind 0, stands in a decision twice"));
         }
@@ -240,11 +244,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let head = "decision,at,kind,chosen,propensity_ppm,reward_thousandths,market\n";
         for (rows, told) in [
-            ("1,b,0,1,1000000,50,0\n0,a,0,1,1000000,50,0\n", "line 3, column \"at\""),
-            ("0,a,0,1,0,50,0\n", "line 2, column \"propensity_ppm\""),
-            ("0,a,0,1,10,50,0\n0,a,1,1,10,50,0\n", "line 3, column \"chosen\""),
-            ("0,a,1,1,10,50,0\n", "line 2, column \"kind\""),
-            ("0,a,0,1,10,x,0\n", "line 2, column \"reward_thousandths\""),
+            (
+                "1,2026-01-01T00:00:01Z,0,1,1000000,50,0\n0,2026-01-01T00:00:01Z,0,1,1000000,50,0\n",
+                "line 3, column \"at\"",
+            ),
+            ("0,noon,0,1,1,50,0\n", "line 2, column \"at\""),
+            ("0,2026-01-01T00:00:00.5Z,0,1,0,50,0\n", "line 2, column \"propensity_ppm\""),
+            (
+                "0,2026-01-01T00:00:00.5Z,0,1,10,50,0\n0,2026-01-01T00:00:00.5Z,1,1,10,50,0\n",
+                "line 3, column \"chosen\"",
+            ),
+            ("0,2026-01-01T00:00:00.5Z,1,1,10,50,0\n", "line 2, column \"kind\""),
+            ("0,2026-01-01T00:00:00.5Z,0,1,10,x,0\n", "line 2, column \"reward_thousandths\""),
         ] {
             std::fs::write(folder.path().join(FILE), format!("{head}{rows}")).unwrap();
             let error = trained(folder.path()).unwrap_err().to_string();

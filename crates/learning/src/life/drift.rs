@@ -198,7 +198,6 @@ mod tests {
     use super::*;
     use crate::numeric::chance::chance;
     use proptest::prelude::*;
-    use rand::RngExt as _;
 
     fn uniform(seed: u64, rows: usize) -> Vec<f64> {
         let mut chance = chance(seed, 0);
