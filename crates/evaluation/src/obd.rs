@@ -182,9 +182,9 @@ mod tests {
                 writeln!(random, "2026-01-01,{},{},{click},0.25,{},{}:2.5;x:1", row % 4, 1 + row % 3, row % 2, row % 4);
         }
         let mut policy = "position,item_id,p\n".to_owned();
-        (0..12).for_each(|cell| {
-            drop(writeln!(policy, "{},{},{}", 1 + cell / 4, cell % 4, [0.7, 0.1, 0.1, 0.1][cell % 4]))
-        });
+        for cell in 0..12 {
+            let _ = writeln!(policy, "{},{},{}", 1 + cell / 4, cell % 4, [0.7, 0.1, 0.1, 0.1][cell % 4]);
+        }
         std::fs::write(folder.path().join("random.csv"), random).unwrap();
         std::fs::write(folder.path().join("policy_bts.csv"), policy).unwrap();
         let out = folder.path().join("out.csv");

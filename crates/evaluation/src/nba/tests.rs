@@ -10,8 +10,9 @@ fn stream(rows: usize) -> String {
         let likes = |action: usize| u8::from(action == person % 4);
         let _ =
             write!(text, "{row},{person},2026-01-{:02} 10:{:02},{}", 1 + row / 60, row % 60, (row % 7) as f64 / 7.0);
-        (0..4).for_each(|action| drop(write!(text, ",{}", likes(action))));
-        (0..4).for_each(|action| drop(write!(text, ",{}", likes(action))));
+        for action in (0..4).chain(0..4) {
+            let _ = write!(text, ",{}", likes(action));
+        }
         text.push('\n');
     }
     text
