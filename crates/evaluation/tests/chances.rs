@@ -6,22 +6,17 @@ use std::path::{Path, PathBuf};
 use hunch_evaluation::cli::{self, Args};
 
 fn run(task: &str, input: &Path, train: &[&Path], out: &Path) -> Result<String, String> {
-    let args = Args {
-        task: Some(task.to_owned()),
-        list: false,
-        input: Some(input.to_owned()),
-        train: train.iter().map(|path| (*path).to_owned()).collect(),
-        out: Some(out.to_owned()),
-        seed: 1,
-        threads: 1,
-        cost: 0.0,
-        ..args()
-    };
+    let mut args = args();
+    args.list = false;
+    args.task = Some(task.to_owned());
+    args.input = Some(input.to_owned());
+    args.train = train.iter().map(|path| (*path).to_owned()).collect();
+    args.out = Some(out.to_owned());
     cli::run(&args).map_err(|e| e.to_string())?;
     Ok(std::fs::read_to_string(out).unwrap())
 }
 
-/// Whatever else the command line has, as it is without options.
+/// What the command line has besides, as it is without options.
 fn args() -> Args {
     use clap::Parser;
     #[derive(Parser)]
@@ -110,7 +105,7 @@ fn a_cut_stream_gives_the_same_ranking_up_to_the_cut() {
     let text = forecasts(1_400);
     let mut candidates = "row,t,user,candidates\n".to_owned();
     for row in (700..1_390).step_by(30) {
-        writeln!(candidates, "{row},{},3,{}", moment(row), "1 200 210 215 220 90000").unwrap();
+        writeln!(candidates, "{row},{},3,1 200 210 215 220 90000", moment(row)).unwrap();
     }
     let vectors = "question,v0,v1\n200,1,0\n210,0,1\n215,0.5,0.5\n";
     let whole = folder(&[("stream.csv", &text), ("candidates.csv", &candidates), ("text_vectors.csv", vectors)]);
