@@ -8,7 +8,7 @@ use crate::tasks::{Run, TASKS};
 
 fn run(task: &str, input: &Path, train: &[PathBuf], out: &Path) -> Result<String, EvaluateError> {
     let task = TASKS.iter().find(|known| known.name == task).unwrap();
-    (task.evaluate)(&Run { input, train, out, seed: 1, threads: 1, cost: 0.0 })?;
+    (task.evaluate)(&Run { input, train, out, protocol: false, seed: 1, threads: 1, cost: 0.0 })?;
     Ok(std::fs::read_to_string(out).unwrap())
 }
 
@@ -162,7 +162,8 @@ fn bad_offers_are_told() {
     let out = asked.path().join("out.csv");
     let none = run("offer", asked.path(), &[], &out).unwrap_err().to_string();
     assert!(none.contains("train.csv"), "{none}");
-    let (input, header) = (asked.path().join("input.csv"), "household_id,campaign_id,campaign_type,start_date,end_date");
+    let (input, header) =
+        (asked.path().join("input.csv"), "household_id,campaign_id,campaign_type,start_date,end_date");
     let cases = [
         ("1,9,A,2024-07-20,2024-07-01\n", "line 2, column \"end_date\""),
         ("1,9,A,2024-07-01,2024-07-20\n1,9,A,2024-07-01,2024-07-20\n", "line 3, column \"household_id\""),
