@@ -8,7 +8,7 @@ use crate::tasks::{Run, TASKS};
 
 fn run(task: &str, input: &Path, train: &[PathBuf], out: &Path) -> Result<String, EvaluateError> {
     let task = TASKS.iter().find(|known| known.name == task).unwrap();
-    (task.evaluate)(&Run { input, train, out, seed: 1, threads: 1, cost: 0.0 })?;
+    (task.evaluate)(&Run { input, train, out, protocol: false, seed: 1, threads: 1, cost: 0.0 })?;
     Ok(std::fs::read_to_string(out).unwrap())
 }
 
