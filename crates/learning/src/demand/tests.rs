@@ -2,7 +2,6 @@
 
 use super::*;
 use proptest::prelude::*;
-use rand::RngExt as _;
 
 const ASK: Ask<'_> = Ask { horizon: 14, events: &[], threads: 1 };
 
