@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(earned(&waiting.hear(&bought_at(1, 50, "2026-11-23T10:00:00Z"))), [(1, UNANSWERED)]);
         waiting.ask(question(5, Answers::Stake("5".to_owned()), "2026-11-23T11:00:00Z"));
         assert_eq!(waiting.since(), Some(2));
-        let ended = waiting.hear(&bought_at(1, 99, "2026-11-23T18:00:00Z"));
+        let ended = waiting.hear(&staked("none of these", 10, "2026-11-23T18:00:00Z"));
         assert_eq!(earned(&ended), [(5, 0), (2, 0), (3, 0), (4, 0)], "by the time they were overdue");
         assert_eq!(waiting.since(), None);
     }
