@@ -171,6 +171,13 @@ pub const CHECKS: &[Check] = &[
          LEFT JOIN messaging.notice n ON n.cause = b.purchase"
     ),
     check!(
+        "E1a",
+        "every answer belongs to one decision that was told of, before it and in its shard",
+        "SELECT d.answer_until IS NOT NULL AND d.withheld IS NULL AND d.seq = a.asked_seq AND d.shard = a.shard AND a.asked_seq < a.seq,
+                'the answer to ' || a.cause || ' fits no decision', a.cause::text
+         FROM engage.answer a LEFT JOIN engage.decision d USING (member, cause)"
+    ),
+    check!(
         "L6p",
         "every purchase row has its points, and every return its purchase",
         "SELECT c.points = b.points, 'purchase ' || b.purchase || ': row says ' || b.points || ', ledger says ' || coalesce(c.points::text, 'nothing'), b.purchase::text

@@ -4,7 +4,8 @@
 //! - E1: decisions, notices and the position move in one transaction, fenced by the owner's epoch, so
 //!   each cause is decided once however often a step is repeated or its owner replaced.
 //! - S4: a market goes into a notice only after the gate permitted it just now.
-//! - Memory is a copy of the log: after any failure it is read again from the checkpoint.
+//! - Memory is a copy of the log: after any failure it is read again from the checkpoint. What was learned is checkpointed
+//!   with the position, and found again by the answers stored since.
 
 use hunch_kernel::{Clocks, MarketTicker, MemberId, MerchantId, Points, Shard, derived_uuid, shard_of, within};
 use hunch_log::positions::{self, AdvanceError, Position};
@@ -19,15 +20,19 @@ use hunch_messaging::{
     withdraw_prompts, write_notices,
 };
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::decide::{Candidate, Decision, OfferCandidate, POLICY_VERSION, Situation, decide, seed_of};
+use crate::answers::{Answer, Answers, MARKET_WINDOW, OFFER_WINDOW, Question, Waiting};
+use crate::decide::{Candidate, Decision, LEARNED_VERSION, OfferCandidate, POLICY_VERSION, Situation, decide, seed_of};
 use crate::features::{Book, Features};
+use crate::learn::{Learner, Mind, Model};
 use crate::surroundings::Surroundings;
+use crate::told::Told;
 use crate::{EngageError, store};
 
 const CONSUMER: &str = "engage";
@@ -51,12 +56,30 @@ pub struct Engage<G: PromptGate, S: Surroundings> {
     books: Vec<RwLock<Book>>,
     owners: Vec<Mutex<Option<Owner>>>,
     nearby: RwLock<Option<Arc<Nearby>>>,
+    model: RwLock<Option<Arc<Model>>>,
+    /// What each shard had learned when its last step was stored, for cards.
+    learned: Vec<RwLock<Option<Learned>>>,
 }
 
 /// This process's right to a shard.
 struct Owner {
     position: Position,
     checkpoint_wall: Timestamp,
+    mind: Mind,
+}
+
+/// What a shard has learned from its log up to `seq`.
+#[derive(Clone)]
+pub(crate) struct Learned {
+    pub seq: i64,
+    pub learner: Arc<Learner>,
+}
+
+/// Which model decided.
+pub(crate) struct DecidedBy {
+    pub model: String,
+    pub began: bool,
+    pub learned_seq: i64,
 }
 
 /// What can be offered now.
@@ -88,14 +111,25 @@ pub(crate) struct Recorded {
     pub action: &'static str,
     pub reference: Option<String>,
     pub decision: Decision,
+    /// None when the rule decided.
+    pub by: Option<DecidedBy>,
+    pub asked: Option<Question>,
     pub withheld: Option<String>,
     pub at: Timestamp,
+}
+
+/// What a message told of decisions before it, in the order in which it was learned.
+pub(crate) struct Heard {
+    pub shard: Shard,
+    pub seq: i64,
+    pub answers: Vec<Answer>,
 }
 
 /// What a step will write.
 #[derive(Default)]
 struct Plan {
     recorded: Vec<Recorded>,
+    heard: Vec<Heard>,
     notices: Vec<NewNotice>,
     withdrawals: Vec<(MemberId, String)>,
     prompted: Vec<(Uuid, Timestamp)>,
@@ -113,6 +147,32 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             books: (0..shards).map(|_| RwLock::default()).collect(),
             owners: (0..shards).map(|_| Mutex::default()).collect(),
             nearby: RwLock::default(),
+            model: RwLock::default(),
+            learned: (0..shards).map(|_| RwLock::default()).collect(),
+        }
+    }
+
+    /// Lets this model decide from now on; None lets the rule decide. A shard that decided by another model begins anew
+    /// from this one's file.
+    pub fn serve(&self, model: Option<Arc<Model>>) {
+        *self.model.write().unwrap_or_else(PoisonError::into_inner) = model;
+    }
+
+    /// The model that decides now: none if there is none, or if it learned too long ago.
+    pub(crate) fn model_now(&self, now: Timestamp) -> Option<Arc<Model>> {
+        let model = self.model.read().unwrap_or_else(PoisonError::into_inner).clone();
+        model.filter(|model| model.is_fresh(now))
+    }
+
+    /// What the shard had learned when its last step was stored.
+    pub(crate) fn learned(&self, shard: Shard) -> Option<Learned> {
+        self.learned.get(shard.0 as usize)?.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell_learned(&self, shard: Shard, seq: i64, mind: &Mind) {
+        if let Some(slot) = self.learned.get(shard.0 as usize) {
+            let learned = mind.learner.clone().map(|learner| Learned { seq, learner });
+            *slot.write().unwrap_or_else(PoisonError::into_inner) = learned;
         }
     }
 
@@ -167,11 +227,14 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let mut conn = self.pool.acquire().await?;
         let position = positions::take_over(&mut conn, CONSUMER, shard).await?;
         drop(conn);
-        let mut book = position.state.as_deref().and_then(thaw).unwrap_or_default();
-        if book.seq > position.last_seq {
-            book = Book::default(); // a checkpoint never runs ahead; one that does is not believed
-        }
+        let Checkpoint { mut book, learner, asked_since, clock } = position
+            .state
+            .as_deref()
+            .and_then(thaw)
+            .filter(|kept| kept.book.seq <= position.last_seq)
+            .unwrap_or_default();
         let checkpoint_seq = book.seq;
+        let mut waiting = Waiting::resume(clock);
         while book.seq < position.last_seq {
             let batches = hunch_log::read_after(&self.pool, shard, book.seq, REBUILD_BATCHES).await?;
             if batches.is_empty() {
@@ -179,7 +242,10 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             }
             for batch in &batches {
                 let known = batch.after(book.seq).take_while(|(seq, _)| *seq <= position.last_seq);
-                known.collect::<Vec<_>>().into_iter().for_each(|(seq, message)| book.fold(seq, message));
+                known.collect::<Vec<_>>().into_iter().for_each(|(seq, message)| {
+                    book.fold(seq, message);
+                    waiting.hear(message);
+                });
                 if batch.last_seq >= position.last_seq {
                     break;
                 }
@@ -188,8 +254,17 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         for (member, at) in store::prompts_after(&self.pool, shard, checkpoint_seq).await? {
             book.prompted(member, at);
         }
+        for question in store::unanswered(&self.pool, shard, asked_since).await? {
+            waiting.ask(question);
+        }
+        let mut mind = Mind { learner: learner.map(Arc::new), waiting };
+        let model = self.model_now(self.clocks.business.now());
+        for lesson in store::lessons_after(&self.pool, shard, checkpoint_seq).await? {
+            mind.remember(lesson, model.as_deref());
+        }
+        self.tell_learned(shard, position.last_seq, &mind);
         self.change(shard, |known| *known = book);
-        Ok(Owner { position, checkpoint_wall: self.clocks.wall.now() })
+        Ok(Owner { position, checkpoint_wall: self.clocks.wall.now(), mind })
     }
 
     async fn step(&self, owner: &mut Owner, batches_max: i64) -> Result<StepReport, EngageError> {
@@ -205,7 +280,11 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             messages += new.len();
             for (seq, message) in new {
                 self.change(shard, |book| book.fold(seq, message));
-                self.react(shard, seq, message, &sitting, &mut plan).await?;
+                let answers = owner.mind.hear(message);
+                if !answers.is_empty() {
+                    plan.heard.push(Heard { shard, seq, answers });
+                }
+                self.react(shard, seq, message, &sitting, &mut owner.mind, &mut plan).await?;
             }
         }
         let mut report = StepReport {
@@ -217,10 +296,11 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         };
         let wall = self.clocks.wall.now();
         let due = !within(wall, owner.checkpoint_wall, CHECKPOINT_EVERY);
-        let state = if due { self.book(shard, freeze) } else { None };
+        let state = if due { self.book(shard, |book| freeze(book, &owner.mind)) } else { None };
         (report.notices, report.withdrawn) =
             self.write(&owner.position, last_seq, state.as_deref(), &plan, wall).await?;
         owner.position.last_seq = last_seq;
+        self.tell_learned(shard, last_seq, &owner.mind);
         if due {
             owner.checkpoint_wall = wall;
         }
@@ -241,6 +321,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let mut tx = hunch_db::begin(&self.pool).await?;
         positions::advance(&mut tx, position, last_seq, state).await?;
         store::insert_decisions(&mut tx, &plan.recorded).await?;
+        store::insert_answers(&mut tx, &plan.heard).await?;
         let notices = write_notices(&mut tx, &plan.notices, now, wall).await?;
         let mut withdrawn = 0;
         for (member, reason) in &plan.withdrawals {
@@ -256,11 +337,12 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         seq: i64,
         message: &Message,
         sitting: &G::Sitting,
+        mind: &mut Mind,
         plan: &mut Plan,
     ) -> Result<(), EngageError> {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
         match message {
-            Message::PurchaseRecorded(m) => self.purchase(shard, seq, m, sitting, plan).await?,
+            Message::PurchaseRecorded(m) => self.purchase(shard, seq, m, sitting, mind, plan).await?,
             Message::PurchaseReturned(m) => {
                 let nearby = self.nearby(Some(m.merchant)).await?;
                 let body = return_receipt(Points(m.clawed_back), nearby.merchant(m.merchant));
@@ -288,6 +370,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         seq: i64,
         m: &PurchaseRecorded,
         sitting: &G::Sitting,
+        mind: &mut Mind,
         plan: &mut Plan,
     ) -> Result<(), EngageError> {
         let now = self.clocks.business.now();
@@ -299,14 +382,24 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             merchant_category: Some(m.merchant_category.clone()),
         };
         let seed = seed_of(m.member, m.purchase);
-        let decision = if is_fresh(m, now) {
+        let (decision, by) = if is_fresh(m, now) {
             let features = self.book(shard, |book| book.features(m.member, now));
-            decide(&features, &situation, &nearby.candidates, seed)
+            let served = self.model_now(now).map(|model| mind.serve(&model));
+            let learner = served.as_ref().map(|(learner, _)| learner.as_ref());
+            let decision = decide(&features, &situation, &nearby.candidates, learner, seed);
+            let by = |(learner, began): (Arc<Learner>, bool)| DecidedBy {
+                model: learner.model.clone(),
+                began,
+                learned_seq: seq,
+            };
+            let served = served.filter(|_| decision.policy == LEARNED_VERSION);
+            (decision, served.map(by))
         } else {
-            late(seed)
+            (late(seed), None)
         };
+        let reason = decision.reason;
         let chosen = decision.chosen.and_then(|index| nearby.candidates.get(index));
-        let recorded = |action, reference, withheld| Recorded {
+        let recorded = |action, reference, withheld: Option<String>| Recorded {
             member,
             cause: m.purchase,
             channel: "push",
@@ -314,13 +407,15 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             seq,
             action,
             reference,
-            decision: decision.clone(),
+            asked: chosen.filter(|_| withheld.is_none()).and_then(|chosen| question(seq, m, chosen, &decision, now)),
+            decision,
+            by,
             withheld,
             at: now,
         };
         let (row, wanted, expires_at) = match chosen {
             None => {
-                let wanted = Wanted::Nothing { reason: decision.reason.to_owned() };
+                let wanted = Wanted::Nothing { reason: reason.to_owned() };
                 (recorded("nothing", None, None), wanted, now + RECEIPT_LIFE)
             }
             Some(Candidate::Offer(o)) => {
@@ -347,6 +442,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
                 }
             }
         };
+        row.asked.clone().into_iter().for_each(|question| mind.waiting.ask(question));
         plan.recorded.push(row);
         plan.notices.push(NewNotice {
             member,
@@ -465,20 +561,74 @@ fn late(seed: u64) -> Decision {
         candidates_hash: [0; 16],
         eligible: 1,
         reason: "late",
+        told: Told::default(),
+        told_at: None,
     }
 }
 
+/// What would answer this choice, and until when.
+fn question(
+    seq: i64,
+    m: &PurchaseRecorded,
+    chosen: &Candidate,
+    decision: &Decision,
+    now: Timestamp,
+) -> Option<Question> {
+    let (answers, until) = match chosen {
+        Candidate::Market(market) => {
+            (Answers::Stake(market.ticker.as_str().to_owned()), market.ends_at.min(now + MARKET_WINDOW))
+        }
+        Candidate::Offer(offer) => (Answers::Purchase(offer.merchant.0), offer.ends_at.min(now + OFFER_WINDOW)),
+    };
+    // As exact as it is stored, so that a restart changes nothing.
+    let until = Timestamp::from_microsecond(until.as_microsecond()).unwrap_or(until);
+    let numbers = decision.told.choices.get(decision.told_at?)?.numbers(decision.told.seen).to_vec();
+    Some(Question { seq, member: m.member, cause: m.purchase, answers, until, numbers })
+}
+
+/// Memory as it is kept with the position.
+#[derive(Default, Deserialize)]
+struct Checkpoint {
+    /// Its fields stand beside the others: the audit reads them.
+    #[serde(flatten)]
+    book: Book,
+    learner: Option<Learner>,
+    /// No decision before this message waits for an answer.
+    asked_since: i64,
+    clock: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct CheckpointOf<'a> {
+    #[serde(flatten)]
+    book: &'a Book,
+    learner: Option<&'a Learner>,
+    asked_since: i64,
+    clock: Option<Timestamp>,
+}
+
 /// A version byte, then JSON.
-fn freeze(book: &Book) -> Option<Vec<u8>> {
-    let mut bytes = vec![1];
-    serde_json::to_writer(&mut bytes, book).ok()?;
+fn freeze(book: &Book, mind: &Mind) -> Option<Vec<u8>> {
+    let mut bytes = vec![2];
+    let kept = CheckpointOf {
+        book,
+        learner: mind.learner.as_deref(),
+        asked_since: mind.waiting.since().unwrap_or(book.seq + 1),
+        clock: mind.waiting.clock(),
+    };
+    serde_json::to_writer(&mut bytes, &kept).ok()?;
     Some(bytes)
 }
 
-/// None for what another version wrote: the log is read again from its beginning.
-fn thaw(bytes: &[u8]) -> Option<Book> {
+/// None for what an unknown version wrote: the log is read again from its beginning.
+fn thaw(bytes: &[u8]) -> Option<Checkpoint> {
     let (version, rest) = bytes.split_first()?;
-    if *version == 1 { serde_json::from_slice(rest).ok() } else { None }
+    match version {
+        // Before there were models.
+        1 => Some(Checkpoint { book: serde_json::from_slice(rest).ok()?, ..Checkpoint::default() }),
+        2 => serde_json::from_slice(rest).ok(),
+        _ => None,
+    }
 }
 
 impl From<LogError> for EngageError {

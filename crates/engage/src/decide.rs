@@ -1,15 +1,15 @@
 //! The next best action: what to say to a member after a purchase, or on the app's card.
 //!
 //! Invariants
-//! - Pure: features, candidates and seed give the same choice and propensity on every machine. All
-//!   numbers are whole; no floating point takes part.
+//! - Pure: features, candidates, learner and seed give the same choice and propensity on every machine. All numbers here
+//!   are whole; floating point stays inside the learner, which gives shares in millionths.
 //! - Hard rules come first: what they exclude has no chance at all, whatever it scores.
 //! - Everything they leave keeps a chance above a floor, so another policy can be judged on our decisions.
-//! - *Nothing* is always a candidate.
+//! - *Nothing* is always a candidate. The propensity is the share that the choice was drawn with.
 //!
-//! A choice is two draws: first the kind (nothing, market, offer), weighed by the best score of each
-//! kind, then one of that kind. So fifty markets do not drown *nothing*. Weights double with every
-//! `DOUBLING` points of score, straight lines between the powers of two.
+//! A learner decides where there is one; the rule decides otherwise. The rule's choice is two draws: first the kind
+//! (nothing, market, offer), weighed by the best score of each kind, then one of that kind. So fifty markets do not
+//! drown *nothing*. Weights double with every `DOUBLING` points of score, straight lines between the powers of two.
 
 use hunch_kernel::{MarketTicker, MerchantId, Points, Price, derived_uuid};
 use jiff::{SignedDuration, Timestamp};
@@ -17,9 +17,13 @@ use ring::digest::{Context, SHA256};
 use uuid::Uuid;
 
 use crate::features::Features;
+use crate::learn::Learner;
+use crate::told::{Choice, Seen, Told, fits, is_usual, liked, open};
 
-/// Raised with every change of weights or rules.
+/// The rule's version: raised with every change of weights or rules.
 pub const POLICY_VERSION: i16 = 1;
+/// The version of what surrounds a learner: raised with every change of what it is told or how its shares are drawn.
+pub const LEARNED_VERSION: i16 = 2;
 /// A market must leave at least this long to be acted on.
 pub const ACT_MINUTES_MIN: i64 = 10;
 /// Prompts to stake in any 24 hours, hence also on any calendar day.
@@ -91,6 +95,10 @@ pub struct Decision {
     pub eligible: usize,
     /// Stable code: why this.
     pub reason: &'static str,
+    /// What a model is told of this question, in the order of what could be chosen.
+    pub told: Told,
+    /// Place of the choice in `told`.
+    pub told_at: Option<usize>,
 }
 
 /// The seed that belongs to this member and cause for ever.
@@ -98,63 +106,112 @@ pub fn seed_of(member: Uuid, cause: Uuid) -> u64 {
     derived_uuid(&[b"engage", &POLICY_VERSION.to_be_bytes(), member.as_bytes(), cause.as_bytes()]).as_u64_pair().0
 }
 
-/// Chooses. Candidates that the hard rules exclude are never chosen.
-pub fn decide(features: &Features, situation: &Situation, candidates: &[Candidate], seed: u64) -> Decision {
+/// Chooses. Candidates that the hard rules exclude are never chosen. Without a learner the rule decides.
+pub fn decide(
+    features: &Features,
+    situation: &Situation,
+    candidates: &[Candidate],
+    learner: Option<&Learner>,
+    seed: u64,
+) -> Decision {
     let blocked = prompt_block(features);
-    let mut markets: Vec<Scored> = Vec::new();
-    let mut offers: Vec<Scored> = Vec::new();
+    let possible = possible(features, situation, candidates, blocked);
+    let told_of = |scored: &Scored| Choice::of(&candidates[scored.index], features, situation);
+    let told = Told { seen: Seen::of(features), choices: possible.iter().map(told_of).collect() };
+    let learned = learner.and_then(|learner| draw_learned(learner, &told, seed));
+    let policy = if learned.is_some() { LEARNED_VERSION } else { POLICY_VERSION };
+    let drawn = learned.unwrap_or_else(|| draw_by_rule(score_nothing(features), &possible, seed));
+    let reason = match drawn.at {
+        None if possible.is_empty() => blocked.unwrap_or("nothing_to_say"),
+        None => blocked.unwrap_or("nothing_better"),
+        Some(_) if drawn.best => "best",
+        Some(_) => "explored",
+    };
+    Decision {
+        chosen: drawn.at.map(|at| possible[at].index),
+        propensity_ppm: drawn.ppm,
+        policy,
+        seed,
+        candidates_hash: hash(candidates, &possible),
+        eligible: 1 + possible.len(),
+        reason,
+        told,
+        told_at: drawn.at,
+    }
+}
+
+/// What the hard rules leave, markets first.
+fn possible(
+    features: &Features,
+    situation: &Situation,
+    candidates: &[Candidate],
+    blocked: Option<&'static str>,
+) -> Vec<Scored> {
+    let (mut markets, mut offers) = (Vec::new(), Vec::new());
     for (index, candidate) in candidates.iter().enumerate() {
         match candidate {
             Candidate::Market(m) if blocked.is_none() && can_act(m.ends_at, situation.now) => {
-                markets.push(Scored { index, score: score_market(features, situation, m) });
+                markets.push(Scored { index, kind: Kind::Market, score: score_market(features, situation, m) });
             }
             Candidate::Offer(o) if can_act(o.ends_at, situation.now) => {
-                offers.push(Scored { index, score: score_offer(features, situation, o) });
+                offers.push(Scored { index, kind: Kind::Offer, score: score_offer(features, situation, o) });
             }
             _ => {}
         }
     }
-    let eligible = 1 + markets.len() + offers.len();
-    let candidates_hash = hash(candidates, &markets, &offers);
-    let decided = |chosen, propensity_ppm, reason| Decision {
-        chosen,
-        propensity_ppm,
-        policy: POLICY_VERSION,
-        seed,
-        candidates_hash,
-        eligible,
-        reason,
-    };
-    let best = |of: &[Scored]| of.iter().map(|s| s.score).max();
-    let kinds: Vec<(Kind, i64)> =
-        [(Kind::Nothing, Some(score_nothing(features))), (Kind::Market, best(&markets)), (Kind::Offer, best(&offers))]
-            .into_iter()
-            .filter_map(|(kind, score)| Some((kind, score?)))
-            .collect();
-    let kind_chances = chances(kinds.iter().map(|(_, score)| *score), KIND_FLOOR_PPM);
-    let (kind_at, kind_ppm) = draw(&kind_chances, seed, 0);
-    let of = match kinds[kind_at].0 {
-        Kind::Nothing if kinds.len() == 1 => return decided(None, MILLION as u32, blocked.unwrap_or("nothing_to_say")),
-        Kind::Nothing => return decided(None, kind_ppm.max(1) as u32, blocked.unwrap_or("nothing_better")),
-        Kind::Market => &markets,
-        Kind::Offer => &offers,
-    };
-    let item_chances = chances(of.iter().map(|s| s.score), ITEM_FLOOR_PPM);
-    let (item_at, item_ppm) = draw(&item_chances, seed, 1);
-    let propensity = (kind_ppm * item_ppm / MILLION).max(1) as u32;
-    let reason = if Some(of[item_at].score) == best(of) { "best" } else { "explored" };
-    decided(Some(of[item_at].index), propensity, reason)
+    markets.append(&mut offers);
+    markets
 }
 
-#[derive(Clone, Copy)]
+/// What a draw gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Drawn {
+    /// Among what was possible; None is *nothing*.
+    pub at: Option<usize>,
+    /// Its share in millionths.
+    pub ppm: u32,
+    /// Whether nothing had a larger one (of its kind, when the rule drew).
+    pub best: bool,
+}
+
+/// One draw from the learner's shares, if it has any.
+pub(crate) fn draw_learned(learner: &Learner, told: &Told, seed: u64) -> Option<Drawn> {
+    let shares = learner.shares(told)?;
+    let (at, ppm) = draw(shares.iter().map(|share| u64::from(*share)), seed, 0);
+    let best = shares.iter().all(|share| u64::from(*share) <= ppm);
+    Some(Drawn { at: at.checked_sub(1), ppm: ppm.max(1) as u32, best })
+}
+
+fn draw_by_rule(nothing: i64, possible: &[Scored], seed: u64) -> Drawn {
+    let of = |kind| possible.iter().enumerate().filter(move |(_, s)| s.kind == kind);
+    let best = |kind| of(kind).map(|(_, s)| s.score).max();
+    let kinds: Vec<(Option<Kind>, i64)> = std::iter::once((None, nothing))
+        .chain([Kind::Market, Kind::Offer].into_iter().filter_map(|kind| Some((Some(kind), best(kind)?))))
+        .collect();
+    let (kind_at, kind_ppm) = draw(chances(kinds.iter().map(|(_, score)| *score), KIND_FLOOR_PPM), seed, 0);
+    let (Some(kind), best) = kinds[kind_at] else {
+        let ppm = if kinds.len() == 1 { MILLION } else { kind_ppm.max(1) };
+        return Drawn { at: None, ppm: ppm as u32, best: true };
+    };
+    let (item_at, item_ppm) = draw(chances(of(kind).map(|(_, s)| s.score), ITEM_FLOOR_PPM), seed, 1);
+    let at = of(kind).nth(item_at);
+    Drawn {
+        at: at.map(|(at, _)| at),
+        ppm: (kind_ppm * item_ppm / MILLION).max(1) as u32,
+        best: at.is_some_and(|(_, s)| s.score == best),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Nothing,
     Market,
     Offer,
 }
 
 struct Scored {
+    /// Among the candidates.
     index: usize,
+    kind: Kind,
     score: i64,
 }
 
@@ -186,31 +243,15 @@ fn score_nothing(features: &Features) -> i64 {
 }
 
 fn score_market(features: &Features, situation: &Situation, market: &MarketCandidate) -> i64 {
-    let liked = features.staked_by_category.get(&market.category).copied().unwrap_or(0);
+    let liked = i64::from(liked(features, market));
     let hours = market.ends_at.duration_since(situation.now).as_hours();
-    // An open question is more fun than a settled one: 100 at even odds, 0 at certainty.
-    let open = market.yes_price.map_or(0, |price| {
-        let micros = price.micros();
-        micros.min(1_000_000 - micros) / 5_000
-    });
-    100 + i64::from(liked.min(5)) * 30 + (12 - hours).clamp(0, 12) * 8 + open + fits(situation, &market.category)
-}
-
-/// Shops whose customers like a kind of market.
-fn fits(situation: &Situation, category: &str) -> i64 {
-    match (situation.merchant_category.as_deref().unwrap_or(""), category) {
-        ("bar" | "restaurant" | "gym" | "bikes", "sports") => 60,
-        ("cafe" | "bakery", "weather") => 40,
-        ("cinema" | "books" | "music", "events") => 60,
-        ("grocer" | "market" | "flowers", "local") => 40,
-        _ => 0,
-    }
+    100 + liked * 30 + (12 - hours).clamp(0, 12) * 8 + open(market.yes_price) + fits(situation, &market.category)
 }
 
 fn score_offer(features: &Features, situation: &Situation, offer: &OfferCandidate) -> i64 {
     // Someone who has just left the shop need not hear of it; its kind elsewhere is welcome.
     let same_shop = if situation.merchant == Some(offer.merchant) { -150 } else { 0 };
-    let usual = if features.usual_category.as_deref() == Some(offer.merchant_category.as_str()) { 60 } else { 0 };
+    let usual = if is_usual(features, offer) { 60 } else { 0 };
     let away = features.days_since_last.map_or(0, |days| i64::from(days.clamp(0, 14)) * 4);
     40 + same_shop + usual + away + offer.bonus.0.clamp(0, 100)
 }
@@ -236,24 +277,25 @@ fn weight(below: i64) -> u64 {
 }
 
 /// Draw number `nth` of this seed.
-fn draw(chances: &[u64], seed: u64, nth: u64) -> (usize, u64) {
+fn draw(chances: impl IntoIterator<Item = u64>, seed: u64, nth: u64) -> (usize, u64) {
     let random = derived_uuid(&[b"draw", &seed.to_be_bytes(), &nth.to_be_bytes()]).as_u64_pair().1;
     // The low half of a version 8 UUID has two fixed bits on top; the shift drops them.
     let point = ((u128::from(random << 2) * u128::from(MILLION)) >> 64) as u64;
-    let mut sum = 0;
-    for (index, chance) in chances.iter().enumerate() {
+    let (mut sum, mut last) = (0, (0, 0));
+    for (index, chance) in chances.into_iter().enumerate() {
         sum += chance;
+        last = (index, chance);
         if point < sum {
-            return (index, *chance);
+            break;
         }
     }
-    (chances.len().saturating_sub(1), chances.last().copied().unwrap_or(0))
+    last
 }
 
 /// Names and scores of what could be chosen, in order.
-fn hash(candidates: &[Candidate], markets: &[Scored], offers: &[Scored]) -> [u8; 16] {
+fn hash(candidates: &[Candidate], possible: &[Scored]) -> [u8; 16] {
     let mut context = Context::new(&SHA256);
-    for scored in markets.iter().chain(offers) {
+    for scored in possible {
         match &candidates[scored.index] {
             Candidate::Market(m) => {
                 context.update(b"m");
@@ -314,7 +356,7 @@ mod tests {
 
     #[test]
     fn without_candidates_there_is_nothing_to_say() {
-        let d = decide(&Features::default(), &situation(), &[], 1);
+        let d = decide(&Features::default(), &situation(), &[], None, 1);
         assert_eq!((d.chosen, d.propensity_ppm, d.reason, d.eligible), (None, 1_000_000, "nothing_to_say", 1));
     }
 
@@ -331,12 +373,15 @@ mod tests {
         ] {
             assert_eq!(prompt_block(&features), Some(code));
             for seed in 0..500 {
-                let d = decide(&features, &situation(), &[market(1, 60), market(2, 60)], seed);
+                let d = decide(&features, &situation(), &[market(1, 60), market(2, 60)], None, seed);
                 assert_eq!((d.chosen, d.reason), (None, code));
             }
         }
         for seed in 0..500 {
-            assert_eq!(decide(&Features::default(), &situation(), &[market(1, 9), offer(5, 9)], seed).chosen, None);
+            assert_eq!(
+                decide(&Features::default(), &situation(), &[market(1, 9), offer(5, 9)], None, seed).chosen,
+                None
+            );
         }
     }
 
@@ -351,6 +396,7 @@ mod tests {
                 &Features::default(),
                 &situation(),
                 &candidates,
+                None,
                 seed_of(Uuid::nil(), Uuid::from_u128(seed.into())),
             );
             let entry = seen.entry(d.chosen).or_insert((0, d.propensity_ppm));
@@ -370,7 +416,7 @@ mod tests {
     #[test]
     fn the_more_was_said_the_better_is_silence() {
         let silent = |features: Features| {
-            let quiet = |seed: &u64| decide(&features, &situation(), &[market(2, 90)], *seed).chosen.is_none();
+            let quiet = |seed: &u64| decide(&features, &situation(), &[market(2, 90)], None, *seed).chosen.is_none();
             (0..2_000u64).filter(quiet).count()
         };
         let (fresh, told) = (Features::default(), Features { prompts_24h: 2, prompts_7d: 9, ..Features::default() });
@@ -384,8 +430,8 @@ mod tests {
             let mut candidates: Vec<Candidate> = minutes.iter().enumerate().map(|(n, m)| market(n, *m)).collect();
             candidates.extend((0..offers).map(|n| offer(n, 30)));
             let features = Features { prompts_24h: prompts, ..Features::default() };
-            let first = decide(&features, &situation(), &candidates, seed);
-            prop_assert_eq!(&first, &decide(&features, &situation(), &candidates, seed));
+            let first = decide(&features, &situation(), &candidates, None, seed);
+            prop_assert_eq!(&first, &decide(&features, &situation(), &candidates, None, seed));
             prop_assert!(first.propensity_ppm >= 1);
             match first.chosen.map(|index| &candidates[index]) {
                 Some(Candidate::Market(m)) => prop_assert!(can_act(m.ends_at, now()) && prompts < PROMPTS_DAY_MAX),
@@ -406,7 +452,7 @@ mod tests {
     #[test]
     fn version_one_is_frozen() {
         let candidates: Vec<Candidate> = (0..50).map(|n| market(n, 60)).collect();
-        let d = decide(&Features::default(), &situation(), &candidates, 42);
+        let d = decide(&Features::default(), &situation(), &candidates, None, 42);
         let line = format!("{:?} {} {} {}", d.chosen, d.propensity_ppm, d.reason, hex::encode(d.candidates_hash));
         assert_eq!(line, "Some(47) 16231 explored 952ebd57f60f93fc7c7397a10a1c0a7d");
     }

@@ -3,21 +3,29 @@
 //! Invariants
 //! - Each purchase is decided once, in the transaction that moves the consumer's position (E1).
 //! - A market reaches a notice or a card only after the gate's permit of that moment (S4).
-//! - A decision replays exactly from its seed; its propensity is what the choice really had.
-//! - No harm sign is a feature. Harm wins over engagement, in the gate, before anything is said.
+//! - A decision replays exactly from its model, the log and its seed; its propensity is what the choice really had.
+//! - No harm sign is told to a model. Harm wins over engagement, in the gate, before anything is said.
 
+pub mod answers;
 mod consume;
 pub mod decide;
+mod export;
 pub mod features;
+mod learn;
 mod prompt;
+mod replay;
 mod store;
 mod surroundings;
 mod today;
+pub mod told;
 
 pub use consume::{Engage, StepReport};
 pub use decide::{Candidate, Decision, MarketCandidate, OfferCandidate, Situation, decide};
+pub use export::export;
 pub use features::Features;
+pub use learn::{Learner, Model, ModelError};
 pub use prompt::{OpenedNotice, OpenedPrompt, Recommendation};
+pub use replay::{Replayed, replay};
 pub use store::decisions_since;
 pub use surroundings::{NoMarkets, Surroundings, SurroundingsError};
 pub use today::Today;
@@ -34,6 +42,8 @@ pub enum EngageError {
     Loyalty(#[source] hunch_loyalty::LoyaltyError),
     #[error("the market could not be read")]
     Surroundings(#[source] SurroundingsError),
+    #[error("the export could not be written")]
+    Export(#[source] std::io::Error),
     #[error("engage storage failed")]
     Storage(#[from] sqlx::Error),
 }

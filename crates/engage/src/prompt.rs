@@ -5,8 +5,8 @@ use hunch_kernel::{DeviceId, MarketTicker, MemberId, NoticeId, Points, derived_u
 use hunch_messaging::{Notice, PromptGate, PromptState, mark_fetched, notice, withhold_at_fetch};
 use uuid::Uuid;
 
-use crate::consume::{Engage, Recorded};
-use crate::decide::{Candidate, MarketCandidate, OfferCandidate, Situation, decide, seed_of};
+use crate::consume::{DecidedBy, Engage, Recorded};
+use crate::decide::{Candidate, LEARNED_VERSION, MarketCandidate, OfferCandidate, Situation, decide, seed_of};
 use crate::surroundings::Surroundings;
 use crate::{EngageError, store};
 
@@ -108,7 +108,17 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let cause = card_cause(member, now.as_second().div_euclid(CARD_SECONDS));
         let nearby = self.nearby(None).await?;
         let situation = Situation { now, merchant: None, merchant_category: None };
-        let decision = decide(&self.features(member), &situation, &nearby.candidates, seed_of(member.0, cause));
+        let learned = self
+            .model_now(now)
+            .and_then(|model| self.learned(shard).filter(|learned| learned.learner.model == model.name));
+        let learner = learned.as_ref().map(|learned| learned.learner.as_ref());
+        let decision =
+            decide(&self.features(member), &situation, &nearby.candidates, learner, seed_of(member.0, cause));
+        let by = learned.as_ref().filter(|_| decision.policy == LEARNED_VERSION).map(|learned| DecidedBy {
+            model: learned.learner.model.clone(),
+            began: false,
+            learned_seq: learned.seq,
+        });
         let stake_points_max = self.usual_stake(member);
         let mut withheld = None;
         let nothing = |reason: &str| Recommendation::Nothing { reason: reason.to_owned() };
@@ -127,8 +137,21 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
                 ("market", Some(m.ticker.as_str().to_owned()), shown)
             }
         };
-        let row =
-            Recorded { member, cause, channel: "card", shard, seq: 0, action, reference, decision, withheld, at: now };
+        // A card teaches nothing: whether it was looked at is not in the log.
+        let row = Recorded {
+            member,
+            cause,
+            channel: "card",
+            shard,
+            seq: 0,
+            action,
+            reference,
+            decision,
+            by,
+            asked: None,
+            withheld,
+            at: now,
+        };
         let mut conn = self.pool.acquire().await?;
         store::insert_decisions(&mut conn, &[row]).await?;
         Ok(shown)

@@ -192,7 +192,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::SUCCESS)
         }
         Command::Models(models) => {
-            models::run(&models, settings)?;
+            models::run(&models, settings).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { json } => doctor::run(settings, json).await,

@@ -2,6 +2,9 @@
 //! beside the programme's keys: `shelf.json`, and each version's file as it was made.
 
 use anyhow::{Context, ensure};
+use hunch_db::PoolSizes;
+use hunch_engage::Model;
+use hunch_learning::choice;
 use hunch_learning::life::{Artifact, Shelf, Version, card};
 use rustix::fs::{FlockOperation, flock};
 use std::fmt::Write as _;
@@ -10,6 +13,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::clock::clocks;
+use crate::home::Home;
 use crate::settings::Settings;
 
 #[derive(clap::Subcommand, Debug)]
@@ -32,11 +36,31 @@ pub enum Models {
     Rollback { kind: String },
     /// Let no version of a kind serve: the rule that needs no model takes over.
     Retire { kind: String },
+    /// Write the programme's decisions and what they earned as DIR/decisions.csv, for `hunch train next-action`.
+    Export { folder: PathBuf },
 }
 
 /// # Errors
 /// One sentence about what is refused, missing or in the way.
-pub fn run(command: &Models, settings: &Settings) -> anyhow::Result<()> {
+pub async fn run(command: &Models, settings: &Settings) -> anyhow::Result<()> {
+    match command {
+        Models::Export { folder } => export(folder, settings).await,
+        _ => on_shelf(command, settings),
+    }
+}
+
+async fn export(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    let home = Home::visit(settings, PoolSizes::default()).await?;
+    let mut table = Vec::new();
+    let decisions = hunch_engage::export(home.database.auditor(), &mut table).await?;
+    home.close().await?;
+    write_whole(&folder.join("decisions.csv"), &table)?;
+    println!("{decisions} decisions");
+    Ok(())
+}
+
+fn on_shelf(command: &Models, settings: &Settings) -> anyhow::Result<()> {
     let folder = ModelFolder::of(settings);
     let by = std::env::var("USER").unwrap_or_else(|_| "operator".to_owned());
     let at = clocks(1, None).wall.now().to_string();
@@ -81,6 +105,7 @@ pub fn run(command: &Models, settings: &Settings) -> anyhow::Result<()> {
             let number = folder.change(|shelf| Ok(shelf.retire(kind, &by, &at)?))?;
             println!("{kind} {number} has retired; no model serves");
         }
+        Models::Export { .. } => {}
     }
     Ok(())
 }
@@ -148,6 +173,17 @@ impl ModelFolder {
         Ok(artifact)
     }
 
+    /// The model by which decisions are served, and the hash of its file. None if no version serves.
+    ///
+    /// # Errors
+    /// When the one that serves cannot be read or used.
+    pub fn deciding(&self) -> anyhow::Result<Option<(String, Model)>> {
+        let shelf = self.read()?;
+        let Some(version) = shelf.served(choice::KIND) else { return Ok(None) };
+        let artifact = self.artifact(choice::KIND, version)?;
+        Ok(Some((version.sha256.clone(), Model::of(&artifact)?)))
+    }
+
     fn file(&self, kind: &str, number: u32) -> anyhow::Result<PathBuf> {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         ensure!(!kind.is_empty() && kind.chars().all(plain), "{kind:?} is no kind of model");
@@ -199,7 +235,7 @@ mod tests {
         let settings = Settings::load(&toml, std::iter::empty()).unwrap();
         let models = ModelFolder::of(&settings);
         let kind = || "churn".to_owned();
-        let tell = |command| run(&command, &settings);
+        let tell = |command| on_shelf(&command, &settings);
         for (n, value) in [0.4, 0.3, 0.6].into_iter().enumerate() {
             let file = folder.path().join("made");
             fs::write(&file, model(value).to_bytes().unwrap()).unwrap();

@@ -23,6 +23,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::models::ModelFolder;
 use crate::secrets::{secret, secret_bytes};
 use crate::settings::Settings;
 use crate::trading_loops::{TradingLoops, paced};
@@ -38,6 +39,8 @@ const STORE_TOGETHER: Duration = Duration::from_millis(3);
 const CONSUME_BATCHES_MAX: i64 = 200;
 const CONSUME_TOGETHER: Duration = Duration::from_millis(20);
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
+/// How often the shelf is looked at for another model to decide by.
+const MODELS_EVERY: Duration = Duration::from_secs(5);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// A running programme without its network side.
@@ -50,6 +53,7 @@ pub struct Programme {
     sender: Arc<Sender<Safeguards>>,
     database: Database,
     anchors: PathBuf,
+    models: ModelFolder,
     clocks: Clocks,
 }
 
@@ -114,6 +118,12 @@ impl Programme {
         let zone = TimeZone::get(settings.text("programme.zone")).context("programme.zone")?;
         let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
         let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
+        let models = ModelFolder::of(settings);
+        // Before the first decision, so that what was learned by it is found again.
+        match models.deciding() {
+            Ok(found) => engage.serve(found.map(|(_, model)| Arc::new(model))),
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the model on the shelf cannot be used"),
+        }
         let trading_loops = TradingLoops {
             markets: markets.clone(),
             trading: trading.clone(),
@@ -178,6 +188,7 @@ impl Programme {
             sender,
             database: database.clone(),
             anchors: folder.join("anchors.jsonl"),
+            models,
             clocks,
         })
     }
@@ -191,6 +202,7 @@ impl Programme {
         for shard in 0..self.batcher.shard_count() {
             loops.spawn(consume(self.engage.clone(), Shard(shard as i16), stop.clone()));
         }
+        loops.spawn(keep_model(self.engage.clone(), self.models.clone(), stop.clone()));
         for _ in 0..SENDERS {
             loops.spawn(send(self.sender.clone(), stop.clone()));
         }
@@ -242,6 +254,31 @@ async fn consume(engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>, shard: 
             // Writers in other processes are not heard.
             () = tokio::time::sleep(LOOK_ANYWAY) => {}
             () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Lets decisions be served by the model on the shelf. One that cannot be read is told of, and what served goes on.
+async fn keep_model(
+    engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>,
+    models: ModelFolder,
+    stop: CancellationToken,
+) {
+    let mut serving = None;
+    loop {
+        match models.deciding() {
+            Ok(found) => {
+                let name = found.as_ref().map(|(sha256, _)| sha256.clone());
+                if name != serving {
+                    tracing::info!(model = name.as_deref().unwrap_or("none, the rule"), "decisions are served by");
+                    engage.serve(found.map(|(_, model)| Arc::new(model)));
+                    serving = name;
+                }
+            }
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the model on the shelf cannot be used"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(MODELS_EVERY)).await.is_none() {
+            return;
         }
     }
 }

@@ -38,7 +38,7 @@ fn a_pulled_plug_loses_nothing() {
     first.kill().unwrap();
     first.wait().unwrap();
 
-    let line = last_line(&demo(folder.path(), &["--for", "45s", "--json"]).output().unwrap());
+    let line = last_line(&demo(folder.path(), &["--for", "60s", "--json"]).output().unwrap());
     assert_eq!(line["audit"]["holds"], true);
     assert!(number(&line, "/purchases") > 500);
     assert!(number(&line, "/stakes") > 50);
@@ -54,7 +54,7 @@ fn a_pulled_plug_loses_nothing() {
 
     let audited = Command::new(env!("CARGO_BIN_EXE_hunch"))
         .current_dir(folder.path())
-        .args(["audit", "--full", "--json"])
+        .args(["audit", "--full", "--json", "--anchor", ".hunch/anchors.jsonl"])
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -62,6 +62,7 @@ fn a_pulled_plug_loses_nothing() {
     assert_eq!(shape(&audited), shape(&line["audit"]), "the same object, printed alone");
     let ids = |audit: &Value| audit["checks"].as_array().unwrap().iter().map(|c| c["id"].clone()).collect::<Vec<_>>();
     assert_eq!(ids(&audited), ids(&line["audit"]));
+    assert!(number(&audited, "/checks/0/checked") >= number(&line, "/members"), "it looked at the same town");
 }
 
 /// Every field that somebody who reads the line by program may lean on, and among them all that a town of a minute

@@ -40,7 +40,7 @@ fn checks(job: Job) -> &'static [&'static str] {
     match job {
         Job::Dispatch | Job::Resolve => &["L1", "T1o", "T2", "T3", "T5", "S1o", "S2", "S4", "U1"],
         Job::Settle => &["L1", "T4", "U1", "U3"],
-        Job::Consume => &["E1", "E1d", "M1"],
+        Job::Consume => &["E1", "E1a", "E1d", "M1"],
         Job::Send => &["S1", "S4"],
         Job::Reconcile => &["T3", "U1", "U2", "U3"],
         Job::Poll | Job::Hints | Job::Sync | Job::Sweep => &[],

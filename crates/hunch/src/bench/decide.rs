@@ -1,7 +1,7 @@
-//! A decision in process: fifty candidates weighed for one member. The floor is SHA-256 over the names of the same
+//! A decision in process: fifty candidates weighed for one member, by a model unless `--rule` is given. The floor is SHA-256 over the names of the same
 //! candidates, which every logged decision needs.
 
-use hunch_engage::{Candidate, Features, MarketCandidate, OfferCandidate, Situation, decide};
+use hunch_engage::{Candidate, Features, Learner, MarketCandidate, OfferCandidate, Situation, decide};
 use hunch_kernel::{MarketTicker, MerchantId, Points, Price, derived_uuid};
 use jiff::SignedDuration;
 use ring::digest::{Context, SHA256};
@@ -18,9 +18,12 @@ pub struct DecideBench {
     seconds: u64,
     #[arg(long, default_value_t = 50)]
     candidates: usize,
+    /// Without a model.
+    #[arg(long)]
+    rule: bool,
 }
 
-pub fn run(options: &DecideBench) -> Measured {
+pub fn run(options: &DecideBench) -> anyhow::Result<Measured> {
     let now = clocks(1, None).business.now();
     let candidates: Vec<Candidate> = (0..options.candidates)
         .map(|n| {
@@ -65,17 +68,18 @@ pub fn run(options: &DecideBench) -> Measured {
     let features = Features { purchases_7d: 3, purchases_30d: 9, points_30d: 400, ..Features::default() };
     let situation =
         Situation { now, merchant: Some(MerchantId(Uuid::from_u128(1))), merchant_category: Some("bakery".to_owned()) };
+    let learner = (!options.rule).then(Learner::untaught).transpose()?;
     let (mut latencies, cpu, begun) = (Vec::new(), cpu_seconds(), Instant::now());
     let mut n = 0u64;
     while begun.elapsed() < lasting {
         n += 1;
         let seed = derived_uuid(&[b"bench", &n.to_be_bytes()]).as_u64_pair().0;
         let deciding = Instant::now();
-        black_box(decide(&features, &situation, &candidates, seed));
+        black_box(decide(&features, &situation, &candidates, learner.as_ref(), seed));
         latencies.push(deciding.elapsed());
     }
     let took = begun.elapsed();
     let done = latencies.len() as f64;
     let figures = Figures { done, took, cpu: cpu_seconds() - cpu, wal: 0.0, floor, clients: 1, batch: 1 };
-    measured("decide", &mut latencies, &figures)
+    Ok(measured("decide", &mut latencies, &figures))
 }

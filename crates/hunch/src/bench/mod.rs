@@ -86,7 +86,7 @@ pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<bool> {
         Bench::Settle(options) => settle::run(options, settings).await?,
         Bench::Quote(options) => quote::run(options, settings).await?,
         Bench::Push(options) => push::run(options)?,
-        Bench::Decide(options) => decide::run(options),
+        Bench::Decide(options) => decide::run(options)?,
     };
     println!("{}", serde_json::to_string(&measured)?);
     Ok(true)

@@ -1,0 +1,192 @@
+//! Decisions that a model serves: what they earn, what is learned, and that each can be made again.
+
+use hunch_engage::{Engage, Model, ModelError, Recommendation, Replayed, export, replay, told};
+use hunch_kernel::{MemberId, Shard, derived_uuid, shard_of};
+use hunch_learning::choice::{Chooser, KIND, Parameters};
+use hunch_learning::life::{Artifact, Window};
+use hunch_log::ShardTx;
+use hunch_messages::{Message, StakeResolved};
+use jiff::{SignedDuration, Timestamp};
+use sqlx::Row;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use uuid::Uuid;
+
+use crate::town::{Day, Switch, Town};
+
+/// A model that was taught something, so that its shares are uneven.
+fn artifact(taught: i32, learned_until: Timestamp) -> Artifact {
+    let mut chooser = Chooser::new(told::WIDTH, hunch_engage::answers::QUIET).unwrap();
+    for n in 0..taught {
+        let numbers: Vec<i32> = (0..told::WIDTH as i32).map(|place| (n * 7 + place * 3) % 11 * 100).collect();
+        chooser.learn(&numbers, if n % 3 == 0 { 1_000 } else { 0 }).unwrap();
+    }
+    let features = told::NAMES.map(str::to_owned).to_vec();
+    let window = Window { to: learned_until.to_string(), ..Window::default() };
+    Artifact::new(KIND, 1, window, &Parameters { features, chooser }).unwrap()
+}
+
+fn model(taught: i32, learned_until: Timestamp) -> Model {
+    Model::of(&artifact(taught, learned_until)).unwrap()
+}
+
+impl Town {
+    /// Everybody buys; every second prompted member stakes on what the prompt said.
+    async fn lives(&self, engage: &Engage<Switch, Day>, rounds: std::ops::Range<usize>) {
+        for round in rounds {
+            for (n, member) in self.members.iter().enumerate() {
+                self.buy(*member, &format!("{round}-{n}")).await;
+            }
+            self.settle(engage).await;
+            self.stake_on_prompts(round).await;
+            self.settle(engage).await;
+            // Some steps come within five seconds of a checkpoint, some decisions find their answers overdue.
+            let pause = if round % 3 == 0 { SignedDuration::from_hours(9) } else { SignedDuration::from_secs(2) };
+            self.clock.advance(pause);
+        }
+    }
+
+    async fn stake_on_prompts(&self, round: usize) {
+        let rows = sqlx::query(
+            "SELECT d.member, d.reference FROM engage.decision d LEFT JOIN engage.answer a USING (member, cause)
+             WHERE d.action = 'market' AND d.answer_until IS NOT NULL AND a.cause IS NULL ORDER BY d.cause",
+        )
+        .fetch_all(self.db.auditor())
+        .await
+        .unwrap();
+        for row in rows.iter().step_by(2) {
+            let (member, market): (Uuid, String) = (row.get(0), row.get(1));
+            let staked = Message::StakeResolved(StakeResolved {
+                v: 1,
+                order: derived_uuid(&[member.as_bytes(), &round.to_be_bytes()]),
+                member,
+                market,
+                category: "sports".to_owned(),
+                side: "yes".to_owned(),
+                outcome: "filled".to_owned(),
+                filled_hundredths: 100,
+                captured_points: 10,
+                released_points: 0,
+                reason: None,
+                at: self.now(),
+            });
+            let shard = shard_of(MemberId(member), 8);
+            let mut tx = ShardTx::begin(self.db.app(), shard, self.now()).await.unwrap();
+            tx.announce(staked);
+            self.tail.publish(&tx.commit().await.unwrap());
+        }
+    }
+
+    async fn replayed(&self, models: &[Model]) -> Replayed {
+        let mut sum = Replayed::default();
+        for shard in 0..8 {
+            let one = replay(self.db.auditor(), Shard(shard), models).await.unwrap();
+            sum.decisions += one.decisions;
+            sum.unknown += one.unknown;
+            sum.different.extend(one.different);
+        }
+        sum
+    }
+}
+
+/// Bit for bit, across answers, cards, restarts, another model and the way back.
+#[tokio::test]
+async fn decisions_of_models_are_made_again_from_file_log_and_seed() {
+    let town = Town::open(24).await;
+    let (first, second) = (model(40, town.now()), model(7, town.now()));
+    let engage = town.engage();
+    engage.serve(Some(Arc::new(first.clone())));
+    town.lives(&engage, 0..7).await;
+    for member in &town.members {
+        engage.recommend(*member, None).await.unwrap();
+    }
+    // Nobody closed this one in order.
+    let restarted = town.engage();
+    restarted.serve(Some(Arc::new(first.clone())));
+    town.lives(&restarted, 7..12).await;
+    let began = town.count("SELECT count(*) FROM engage.decision WHERE began").await;
+    assert!(began <= 8, "a restart forgets nothing: {began} shards began");
+    restarted.serve(Some(Arc::new(second.clone())));
+    town.lives(&restarted, 12..15).await;
+    restarted.serve(Some(Arc::new(first.clone())));
+    town.lives(&restarted, 15..17).await;
+
+    for sql in [
+        "SELECT count(*) FROM engage.answer WHERE reward_thousandths = 1000",
+        "SELECT count(*) FROM engage.answer WHERE reward_thousandths = 0",
+        "SELECT count(*) FROM engage.decision WHERE channel = 'card' AND model IS NOT NULL",
+        "SELECT count(*) FROM engage.decision WHERE action = 'nothing' AND policy = 2 AND candidates > 1",
+    ] {
+        assert!(town.count(sql).await >= 5, "{sql}");
+    }
+    let made = town.count("SELECT count(*) FROM engage.decision WHERE model IS NOT NULL").await;
+    let again = town.replayed(&[first.clone(), second.clone()]).await;
+    assert_eq!((again.decisions as i64, again.unknown), (made, 0));
+    assert_eq!(again.different, [], "same choice, same propensity");
+
+    // It would be seen: another file under the same name, and an answer that was forgotten.
+    assert!(town.replayed(&[second]).await.unknown > 0);
+    sqlx::query("DELETE FROM engage.answer WHERE reward_thousandths = 1000").execute(town.db.owner()).await.unwrap();
+    assert!(!town.replayed(&[first]).await.different.is_empty());
+}
+
+#[tokio::test]
+async fn without_a_model_or_with_a_stale_or_foreign_one_the_rule_decides() {
+    let town = Town::open(6).await;
+    let engage = town.engage();
+    town.lives(&engage, 0..2).await;
+    engage.serve(Some(Arc::new(model(5, town.now() - SignedDuration::from_hours(24 * 121)))));
+    town.lives(&engage, 2..4).await;
+    assert_eq!(town.count("SELECT count(*) FROM engage.decision WHERE policy <> 1 OR model IS NOT NULL").await, 0);
+    assert!(town.count("SELECT count(*) FROM engage.decision WHERE length(told) > 6").await > 0, "kept for training");
+    assert!(town.count("SELECT count(*) FROM engage.answer").await > 0, "and so is what it earned");
+
+    let narrow = Parameters { features: vec!["one".to_owned()], chooser: Chooser::new(1, 50).unwrap() };
+    let foreign = Artifact::new(KIND, 1, Window::default(), &narrow).unwrap();
+    assert!(matches!(Model::of(&foreign), Err(ModelError::Foreign)));
+    let other = Artifact::new("churn", 1, Window::default(), &narrow).unwrap();
+    assert!(matches!(Model::of(&other), Err(ModelError::Unreadable(_))));
+}
+
+/// What the gate withheld was never said: it is not waited for, and a model's word does not open the gate.
+#[tokio::test]
+async fn what_was_withheld_teaches_nothing() {
+    let town = Town::open(12).await;
+    town.gate.0.store(true, Ordering::SeqCst);
+    let engage = town.engage();
+    engage.serve(Some(Arc::new(model(40, town.now()))));
+    town.lives(&engage, 0..4).await;
+    assert!(town.count("SELECT count(*) FROM engage.decision WHERE withheld IS NOT NULL AND policy = 2").await > 0);
+    assert_eq!(
+        town.count("SELECT count(*) FROM engage.decision WHERE withheld IS NOT NULL AND answer_until IS NOT NULL")
+            .await,
+        0
+    );
+    assert_eq!(town.count("SELECT count(*) FROM engage.answer").await, 0);
+    for member in &town.members {
+        assert!(!matches!(engage.recommend(*member, None).await.unwrap(), Recommendation::Market { .. }));
+    }
+    assert_eq!(town.replayed(&[model(40, town.now())]).await.different, []);
+}
+
+/// What is exported says of each decision what it was made from and what it earned, and stops where answers are still
+/// waited for.
+#[tokio::test]
+async fn decisions_are_exported_for_training() {
+    let town = Town::open(8).await;
+    let engage = town.engage();
+    town.lives(&engage, 0..6).await;
+    let mut bytes = Vec::new();
+    let decisions = export(town.db.auditor(), &mut bytes).await.unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let mut rows = text.lines();
+    let header: Vec<&str> = rows.next().unwrap().split(',').collect();
+    assert_eq!(header[..6], ["decision", "at", "kind", "chosen", "propensity_ppm", "reward_thousandths"]);
+    assert_eq!(header[6..], told::NAMES);
+    let rows: Vec<Vec<&str>> = rows.map(|row| row.split(',').collect()).collect();
+    assert!(decisions > 20 && rows.len() > decisions);
+    assert_eq!(rows.iter().filter(|row| row[3] == "1").count(), decisions, "one choice a decision");
+    assert!(rows.iter().all(|row| row.len() == header.len() && (row[3] == "0" || !row[5].is_empty())));
+    assert!(rows.windows(2).all(|pair| pair[0][1] <= pair[1][1]), "in the order of time");
+    assert!(rows.iter().any(|row| row[5] == "1000") && rows.iter().any(|row| row[5] == "0"));
+}
