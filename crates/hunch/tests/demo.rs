@@ -54,7 +54,7 @@ fn a_pulled_plug_loses_nothing() {
 
     let audited = Command::new(env!("CARGO_BIN_EXE_hunch"))
         .current_dir(folder.path())
-        .args(["audit", "--full", "--json", "--anchor", ".hunch/anchors.jsonl"])
+        .args(["audit", "--full", "--json", "--anchor", ".hunch/town/anchors.jsonl"])
         .stdin(Stdio::null())
         .output()
         .unwrap();
