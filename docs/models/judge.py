@@ -338,7 +338,7 @@ def main():
              "![Cumulative gain](models/gain.svg)"]
     page += ["", "## Times beside the usual tools", "", *compare(judge)]
     head = ["# How good the models are", "",
-            "Made by `HUNCH_DATA_DIR=… cargo xtask models`; not edited by hand. Each row is one metric of one task on one public data set,",
+            "Made by `docs/models/judge.py`, which `HUNCH_DATA_DIR=… cargo xtask models` runs. Each row is one metric of one task on one public data set,",
             "beside the best of the anchors: what the usual tools reach on the very same rows. Models get directories and know no set by",
             "name. Sets without a judged part are split here: the later campaigns, half of the customers. Constants of several models were",
             "chosen while these public parts were in sight: expect somewhat less on data that nobody here has seen.", "",
