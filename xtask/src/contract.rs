@@ -1,7 +1,7 @@
 //! `cargo xtask contract`: schemathesis asks a running programme everything that the OpenAPI document allows, and much
 //! that it does not.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -63,7 +63,8 @@ fn ask(hunch: &Path, examples: u32, seed: u32) -> anyhow::Result<()> {
         .env("SCHEMATHESIS_HOOKS", suite.join("hooks.py"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("HUNCH_URL", &served.url)
-        .env("HUNCH_FOLDER", &served.folder);
+        .env("HUNCH_FOLDER", &served.folder)
+        .env("HUNCH_EXCHANGE_URL", &served.exchange_url);
     run(&mut schemathesis)
 }
 
@@ -71,23 +72,29 @@ fn ask(hunch: &Path, examples: u32, seed: u32) -> anyhow::Result<()> {
 struct Served {
     process: Child,
     url: String,
+    /// Of the simulator, whose control interface says when a market ends.
+    exchange_url: String,
     folder: PathBuf,
 }
 
 impl Served {
     fn start(hunch: &Path) -> anyhow::Result<Served> {
         let folder = workspace::root().join(format!(".hunch/contract-{}", process::id()));
-        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
+        let (address, exchange) = (free_address()?, free_address()?);
         let process = Command::new(hunch)
             .arg("serve")
-            .env("HUNCH_SERVER__LISTEN", &address)
+            .env("HUNCH_SERVER__LISTEN", address.to_string())
+            .env("HUNCH_EXCHANGE__SIMULATOR_PORT", exchange.port().to_string())
+            .env("HUNCH_EXCHANGE__SYNC_SECONDS", "1")
+            .env("HUNCH_EXCHANGE__POLL_SECONDS", "1")
             .env("HUNCH_DATABASE__FOLDER", &folder)
             .env("HUNCH_LOG__FILTER", "warn")
             .spawn()
             .with_context(|| format!("starting {}", hunch.display()))?;
-        let mut served = Served { process, url: format!("http://{address}"), folder };
+        let exchange_url = format!("http://{exchange}");
+        let mut served = Served { process, url: format!("http://{address}"), exchange_url, folder };
         let begun = Instant::now();
-        while std::net::TcpStream::connect(&address).is_err() {
+        while std::net::TcpStream::connect(address).is_err() {
             if let Some(status) = served.process.try_wait()? {
                 bail!("the programme ended before it answered: {status}");
             }
@@ -96,6 +103,10 @@ impl Served {
         }
         Ok(served)
     }
+}
+
+fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
 impl Drop for Served {

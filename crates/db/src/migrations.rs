@@ -7,17 +7,23 @@ use crate::{DbError, roles};
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// Brings the database to the newest schema. Safe to repeat and safe when several processes start at
-/// once: they queue on PostgreSQL's advisory lock.
+/// once: they queue on PostgreSQL's advisory lock. A database that is new gets `shards` shards, 1 to 8; any other
+/// keeps its own.
 ///
 /// # Errors
 /// [`DbError::RolesMissing`] if the cluster was never given its roles; [`DbError::Migrate`] if a
 /// migration fails (its transaction is undone) or an applied one was edited afterwards.
-pub async fn migrate(owner: &PgPool) -> Result<(), DbError> {
+pub async fn migrate(owner: &PgPool, shards: u16) -> Result<(), DbError> {
     let mut connection = owner.acquire().await.map_err(DbError::Connect)?;
     let missing = roles::missing_roles(&mut connection).await.map_err(DbError::Storage)?;
     if !missing.is_empty() {
         return Err(DbError::RolesMissing { missing });
     }
+    sqlx::query("SELECT set_config('hunch.shards', $1, false)")
+        .bind(shards.to_string())
+        .execute(&mut *connection)
+        .await
+        .map_err(DbError::Storage)?;
     MIGRATOR.run(&mut *connection).await.map_err(DbError::Migrate)
 }
 

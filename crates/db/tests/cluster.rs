@@ -169,7 +169,7 @@ async fn every_role_gets_in_and_the_migrations_run() {
     let folder = folder();
     let cluster = PrivateCluster::start(&ClusterConfig::new(folder.path())).unwrap();
     let database = Database::connect(&cluster.database_config()).await.unwrap();
-    hunch_db::migrate(database.owner()).await.unwrap();
+    hunch_db::migrate(database.owner(), 8).await.unwrap();
     for pool in [database.app(), database.vault(), database.owner(), database.auditor()] {
         sqlx::query("SELECT 1").execute(pool).await.unwrap();
     }
@@ -404,7 +404,7 @@ async fn npms_programs_serve_as_well() {
     config.binaries = Some(programs);
     let cluster = PrivateCluster::start(&config).unwrap();
     let database = Database::connect(&cluster.database_config()).await.unwrap();
-    hunch_db::migrate(database.owner()).await.unwrap();
+    hunch_db::migrate(database.owner(), 8).await.unwrap();
     let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int / 10000")
         .fetch_one(database.app())
         .await

@@ -17,7 +17,7 @@ async fn every_role_connects_and_migrating_twice_changes_nothing() {
         let who: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(pool).await.unwrap();
         assert_eq!(who, name);
     }
-    migrate(db.owner()).await.unwrap();
+    migrate(db.owner(), 8).await.unwrap();
 }
 
 #[tokio::test]

@@ -55,6 +55,11 @@ impl Model {
         Ok(Model { name, chooser: parameters.chooser, learned_until })
     }
 
+    /// Business time at which the data end that it was made from.
+    pub fn learned_until(&self) -> Timestamp {
+        self.learned_until
+    }
+
     pub(crate) fn is_fresh(&self, now: Timestamp) -> bool {
         now.duration_since(self.learned_until) <= STALE_AFTER
     }
@@ -86,6 +91,11 @@ impl Learner {
         let options: Vec<(u8, &[i32])> =
             told.choices.iter().zip(&numbers).map(|(choice, numbers)| (choice.kind(), numbers.as_slice())).collect();
         self.chooser.shares(&options).ok()
+    }
+
+    /// Thousandths that a choice is expected to earn. None for numbers that the chooser cannot use.
+    pub(crate) fn expected(&self, numbers: &[i32]) -> Option<i32> {
+        self.chooser.expected(numbers).ok().map(|share| libm::round(share * 1_000.0) as i32)
     }
 
     pub(crate) fn learn(&mut self, numbers: &[i32], reward: i32) {

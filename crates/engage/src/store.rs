@@ -244,3 +244,65 @@ pub(crate) async fn earned(pool: &PgPool) -> Result<Vec<Earned>> {
     };
     rows.iter().map(earned).collect()
 }
+
+/// What a model that did not decide can be asked, in the order in which a shard's own would have met it.
+pub(crate) enum Judged {
+    Answered {
+        numbers: Vec<i32>,
+        reward: i32,
+    },
+    Decision {
+        told: Vec<u8>,
+        seed: u64,
+        propensity_ppm: u32,
+        /// None for *nothing*.
+        reward: Option<i32>,
+    },
+}
+
+/// Answers and decisions of a shard since a moment, whoever decided, up to the first decision that waits.
+pub(crate) async fn judged(pool: &PgPool, shard: Shard, since: Timestamp) -> Result<Vec<Judged>> {
+    let rows = sqlx::query(
+        "WITH waits AS (
+             SELECT min(d.at) AS since FROM engage.decision d LEFT JOIN engage.answer a USING (member, cause)
+             WHERE d.answer_until IS NOT NULL AND a.cause IS NULL)
+         SELECT a.seq AS place, 0 AS stage, a.nth, a.cause, d.told, 0::bigint AS seed, 0 AS ppm, a.reward_thousandths
+         FROM engage.answer a JOIN engage.decision d USING (member, cause) WHERE a.shard = $1 AND a.at >= $2
+         UNION ALL
+         SELECT coalesce(d.learned_seq, d.seq), 1, 0, d.cause, d.told, d.seed, d.propensity_ppm, a.reward_thousandths
+         FROM engage.decision d CROSS JOIN waits LEFT JOIN engage.answer a USING (member, cause)
+         WHERE d.shard = $1 AND d.at >= $2 AND d.channel = 'push' AND d.reason <> 'late' AND d.told IS NOT NULL
+           AND d.withheld IS NULL AND (d.action = 'nothing' OR a.cause IS NOT NULL)
+           AND (waits.since IS NULL OR d.at < waits.since)
+         ORDER BY 1, 2, 3, 4",
+    )
+    .bind(shard.0)
+    .bind(since.to_sqlx())
+    .fetch_all(pool)
+    .await?;
+    let event = |row: &PgRow| -> Result<Judged> {
+        let (told, reward): (Vec<u8>, Option<i32>) = (row.try_get(4)?, row.try_get(7)?);
+        Ok(match (row.try_get::<i32, _>(1)?, reward) {
+            (0, Some(reward)) => Judged::Answered { numbers: numbers_of(&told), reward },
+            _ => Judged::Decision {
+                told,
+                seed: row.try_get::<i64, _>(5)?.cast_unsigned(),
+                propensity_ppm: row.try_get::<i32, _>(6)?.unsigned_abs(),
+                reward,
+            },
+        })
+    };
+    rows.iter().map(event).collect()
+}
+
+/// What was kept of the decisions about purchases from one moment to before another.
+pub(crate) async fn told_between(pool: &PgPool, from: Timestamp, to: Timestamp) -> Result<Vec<Vec<u8>>> {
+    sqlx::query_scalar(
+        "SELECT told FROM engage.decision
+         WHERE channel = 'push' AND reason <> 'late' AND told IS NOT NULL AND at >= $1 AND at < $2 ORDER BY at, shard, seq",
+    )
+    .bind(from.to_sqlx())
+    .bind(to.to_sqlx())
+    .fetch_all(pool)
+    .await
+}

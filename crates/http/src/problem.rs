@@ -398,3 +398,39 @@ impl Problem {
         Problem { kind: ProblemKind::Unavailable, ..logged }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use hunch_safeguards::{Denial, DenialCode};
+    use hunch_trading::StakeRefusal;
+
+    /// What races and outages give: hard to bring about over the wire, and just then the words matter.
+    #[tokio::test]
+    async fn a_stake_that_met_trouble_is_answered_with_what_to_do() {
+        let told = [
+            (
+                StakeRefusal::Denied(Denial(DenialCode::StandingChanged)),
+                409,
+                "/problems/standing-changed",
+                None,
+                "again",
+            ),
+            (StakeRefusal::Denied(Denial(DenialCode::PermitExpired)), 409, "/problems/permit-expired", None, "again"),
+            (StakeRefusal::Busy, 503, "/problems/busy", Some("1"), "again"),
+            (StakeRefusal::Unavailable, 503, "/problems/unavailable", Some("2"), "again"),
+            // Nobody may believe that nothing happened.
+            (StakeRefusal::Unknown, 503, "/problems/timeout", Some("1"), "not known"),
+        ];
+        for (refusal, status, kind, after, words) in told {
+            let response = Problem::from(refusal).into_response();
+            assert_eq!(response.status().as_u16(), status);
+            assert_eq!(response.headers().get("retry-after").map(|v| v.to_str().unwrap()), after, "{kind}");
+            let bytes = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(body["type"], kind);
+            assert!(body["detail"].as_str().unwrap().contains(words), "{body}");
+        }
+    }
+}

@@ -36,6 +36,7 @@ pub async fn connect(settings: &Settings, clocks: &Clocks) -> anyhow::Result<Con
     let key = KeyConfig { key_id: SIMULATOR_KEY_ID.to_owned(), public_key_pem: pair.public_pem, account: 1 };
     let now = clocks.business.now();
     let simulator = ExchangeSim::start(SimConfig {
+        port: settings.parsed("exchange.simulator_port")?,
         seed: seed_of(now),
         funding: [Cash::dollars(SIMULATOR_DOLLARS); 4],
         listings: day::believable(seed_of(now), now),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use hunch_db::cluster::{ClusterConfig, PrivateCluster, reachable_folder};
 use hunch_db::{Database, DatabaseConfig, PoolSizes, migrate};
+use hunch_kernel::SHARDS_MAX;
 
 use crate::settings::Settings;
 
@@ -29,7 +30,7 @@ impl Home {
             url => (DatabaseConfig::from_url(url)?, None),
         };
         let database = Database::connect(&config.with_pools(pools)).await?;
-        migrate(database.owner()).await?;
+        migrate(database.owner(), shards(settings)?).await?;
         Ok(Home { database, cluster })
     }
 
@@ -82,4 +83,12 @@ pub fn reachable(folder: &std::path::Path) -> anyhow::Result<PathBuf> {
 /// Beside keys and anchors, or where PostgreSQL's account can go if it cannot go there.
 pub fn cluster_folder(settings: &Settings) -> anyhow::Result<PathBuf> {
     reachable(&settings.folder())
+}
+
+/// How many shards a new programme gets. Each is a writer, and a transaction costs almost the same for one purchase as
+/// for ten: more writers than processors only make the transactions smaller.
+fn shards(settings: &Settings) -> anyhow::Result<u16> {
+    let wanted: u16 = settings.parsed("programme.shards")?;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(if wanted == 0 { processors.min(usize::from(SHARDS_MAX)) as u16 } else { wanted })
 }

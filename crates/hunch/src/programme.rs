@@ -33,9 +33,6 @@ const ANCHOR_SECONDS: u64 = 60;
 const SENDERS: usize = 2;
 const SEND_BATCH: usize = 500;
 const NOTHING_TO_SEND: Duration = Duration::from_millis(20);
-/// How long a shard that is in demand waits for company before it stores: a transaction costs almost the same for one
-/// purchase as for ten.
-const STORE_TOGETHER: Duration = Duration::from_millis(3);
 const CONSUME_BATCHES_MAX: i64 = 200;
 const CONSUME_TOGETHER: Duration = Duration::from_millis(20);
 const LOOK_ANYWAY: Duration = Duration::from_secs(1);
@@ -213,14 +210,10 @@ impl Programme {
 }
 
 async fn drive_shard(batcher: Arc<Batcher>, shard: Shard, stop: CancellationToken) {
-    let mut busy = false;
     loop {
         tokio::select! {
             () = batcher.wait(shard) => {
-                if busy {
-                    tokio::time::sleep(STORE_TOGETHER).await;
-                }
-                busy = batcher.step(shard).await.requests > 1;
+                batcher.step(shard).await;
             }
             () = stop.cancelled() => {
                 while batcher.waiting(shard) > 0 {

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hunch_db::{Database, PoolSizes};
 use hunch_exchange_sim::SimHandle;
-use hunch_http::App;
+use hunch_http::Readiness;
 use hunch_kernel::Clocks;
 use hunch_trading::Trading;
 use jiff::tz::TimeZone;
@@ -78,7 +78,7 @@ impl Served {
                     served
                 },
                 watch(&mut home, &watching),
-                supervise(&mut loops, &app, &serving),
+                supervise(&mut loops, &app.readiness, &serving),
             );
             app.readiness.set(false);
             home.close().await?;
@@ -126,7 +126,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
 
 /// Waits until every loop has ended. One that breaks while others work would leave its part of the work undone without
 /// anybody noticing: then the whole process stops, to be started anew.
-async fn supervise(loops: &mut JoinSet<()>, app: &App, stop: &CancellationToken) -> anyhow::Result<()> {
+async fn supervise(loops: &mut JoinSet<()>, readiness: &Readiness, stop: &CancellationToken) -> anyhow::Result<()> {
     let mut worked = Ok(());
     while let Some(ended) = loops.join_next().await {
         let too_early = match ended {
@@ -135,7 +135,7 @@ async fn supervise(loops: &mut JoinSet<()>, app: &App, stop: &CancellationToken)
             Err(broke) => anyhow::Error::new(broke).context("a loop of the programme broke"),
         };
         tracing::error!(error = format!("{too_early:#}"), "the programme stops");
-        app.readiness.set(false);
+        readiness.set(false);
         stop.cancel();
         worked = worked.and(Err(too_early));
     }
@@ -181,4 +181,38 @@ async fn watch(home: &mut Home, stop: &CancellationToken) -> anyhow::Result<()> 
 fn recorder() -> anyhow::Result<PrometheusHandle> {
     const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
     PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder().context("metrics")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lives until it is told to stop.
+    async fn dutiful(stop: CancellationToken) {
+        stop.cancelled().await;
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_breaks_or_ends_by_itself_stops_the_whole_process() {
+        for breaks in [true, false] {
+            let (stop, readiness) = (CancellationToken::new(), Readiness::default());
+            readiness.set(true);
+            let mut loops = JoinSet::new();
+            loops.spawn(dutiful(stop.clone()));
+            loops.spawn(async move { assert!(!breaks, "a mistake of ours") });
+            let told = supervise(&mut loops, &readiness, &stop).await.unwrap_err().to_string();
+            assert!(told.contains(if breaks { "broke" } else { "ended by itself" }), "{told}");
+            assert!(stop.is_cancelled() && loops.is_empty(), "the others ended in order");
+            assert!(!readiness.get());
+        }
+    }
+
+    #[tokio::test]
+    async fn loops_that_end_when_told_to_are_no_fault() {
+        let stop = CancellationToken::new();
+        let mut loops = JoinSet::new();
+        loops.spawn(dutiful(stop.clone()));
+        stop.cancel();
+        supervise(&mut loops, &Readiness::default(), &stop).await.unwrap();
+    }
 }

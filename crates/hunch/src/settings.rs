@@ -4,6 +4,7 @@
 //! `exchange.rest_url`). An unknown key is refused, so a misspelt safeguard cannot be silently absent.
 
 use anyhow::{Context, bail, ensure};
+use hunch_kernel::SHARDS_MAX;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -19,6 +20,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
     ("programme.zone", "America/New_York", "the town's time zone: what ends today"),
     (
+        "programme.shards",
+        "0",
+        "how many members' books are written at once, 1 to 8; fixed when the database is new. 0: one a processor",
+    ),
+    (
         "exchange.kind",
         "simulator",
         "simulator (runs within this process), or kalshi (anything that speaks its protocol)",
@@ -27,6 +33,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("exchange.ws_url", "", "WebSocket address, ending in /trade-api/ws/v2"),
     ("exchange.key_id", "", "API key id"),
     ("exchange.private_key_file", "", "PEM file of the API key"),
+    ("exchange.simulator_port", "0", "port of the simulator and of its control interface; 0 takes a free one"),
     ("exchange.sync_seconds", "10", "how often open markets and prices are read"),
     ("exchange.poll_seconds", "10", "how often results are polled even while the socket looks healthy"),
     ("push.subject", "mailto:operator@localhost", "contact that push services see"),
@@ -153,6 +160,11 @@ impl Settings {
         ] {
             ensure!(self.parsed::<u32>(number)? > 0, "{number} must be at least 1");
         }
+        ensure!(
+            self.parsed::<u16>("programme.shards")? <= SHARDS_MAX,
+            "programme.shards must be from 0 to {SHARDS_MAX}"
+        );
+        self.parsed::<u16>("exchange.simulator_port")?;
         self.parsed::<bool>("push.allow_loopback_http")?;
         let zone = self.text("programme.zone");
         ensure!(

@@ -3,8 +3,8 @@
 use crate::{MemberId, derived_uuid};
 use std::fmt;
 
-/// How many shards a new programme gets. Fixed when its database is created.
-pub const SHARDS_DEFAULT: u16 = 8;
+/// Most shards a programme can have. How many it has is fixed when its database is created.
+pub const SHARDS_MAX: u16 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shard(pub i16);

@@ -29,6 +29,11 @@ pub const BUGS: &[Bug] = &[
     bug("break-shortened", "a second, shorter break ends the first one earlier", 12_000),
     bug("raise-at-once", "a higher limit counts at once", 2_000),
     bug("unknown-is-not-placed", "an order whose answer was lost counts as not placed", 2_000),
+    bug(
+        "not-placed-too-early",
+        "an order that is not to be found counts as not placed before it had time to arrive",
+        2_000,
+    ),
     bug("new-id-for-unknown", "an order whose answer was lost is sent again under a new id", 4_000),
     bug("debt-forgiven", "what a return cannot take back is not owed", 4_000),
     bug("message-lost", "some purchases are not announced", 2_000),

@@ -40,6 +40,8 @@ pub const ZONE: &str = "America/New_York";
 const RULES: EndpointRules = EndpointRules { allow_loopback_http: true };
 /// A Thursday in the season when clocks change.
 const BEGIN: &str = "2026-10-29T14:00:00Z";
+/// How far what the exchange tells of orders, fills and cash is behind: an order just taken is not to be found yet.
+const READS_LAG: std::time::Duration = std::time::Duration::from_secs(2);
 /// Operations speak of the newest markets; older ones have mostly ended.
 const NEWEST: usize = 5;
 const SHOPS: [(&str, &str); 3] = [("Rosa's Bakery", "bakery"), ("Blue Cup", "cafe"), ("Corner Store", "grocer")];
@@ -84,9 +86,9 @@ impl World {
         let pair = KeyPair::ed25519(entropy.as_ref()).ok_or_else(|| anyhow::anyhow!("no key pair"))?;
         let key = KeyConfig { key_id: "key-1".to_owned(), public_key_pem: pair.public_pem.clone(), account: 1 };
         let tolerance = std::time::Duration::from_secs(3_600);
-        let exchange =
-            ExchangeSim::start(SimConfig { clock_tolerance: tolerance, ..SimConfig::quiet(clocks.clone(), vec![key]) })
-                .await?;
+        let quiet = SimConfig::quiet(clocks.clone(), vec![key]);
+        let config = SimConfig { clock_tolerance: tolerance, portfolio_lag: READS_LAG, ..quiet };
+        let exchange = ExchangeSim::start(config).await?;
         let vapid = VapidKey::generate_pkcs8()?;
         let signer = VapidKey::from_pkcs8(&vapid)?.public_base64();
         let (arrivals, pushed) = mpsc::unbounded_channel();

@@ -118,7 +118,7 @@ impl Trading {
             && complete_to.duration_since(sent_at) > ARRIVED
             && self.clocks.wall.now().duration_since(sent_wall) > ARRIVED
             && self.reads_work(order).await;
-        let certain = certain || seeded_bug("unknown-is-not-placed");
+        let certain = certain || seeded_bug("unknown-is-not-placed") || seeded_bug("not-placed-too-early");
         Ok(certain.then(|| Fate::NotTaken { reason: "not_placed".to_owned() }))
     }
 

@@ -4,7 +4,7 @@
 mod support;
 
 use hunch_exchange_sim::{Fault, FaultKind, On, Outcome, Px, Qty};
-use hunch_kernel::{Points, SeededEntropy, Side};
+use hunch_kernel::{Points, SeededEntropy, Side, shard_of};
 use hunch_trading::{OrderState, OutcomeRequest};
 use support::{Bench, TICKER};
 
@@ -91,6 +91,73 @@ async fn an_unknown_order_waits_however_long_it_takes() {
     assert_eq!(bench.order(&order).await.state, OrderState::Filled);
     bench.trading.settle_step().await.unwrap();
     assert!(bench.balance(member).await.available > Points(1_000));
+    bench.books_fit().await;
+}
+
+#[tokio::test]
+async fn a_market_is_not_corrected_before_all_its_orders_are_known() {
+    let bench = Bench::start().await;
+    let (early, late) = (bench.member(1_000).await, bench.member(1_000).await);
+    bench.stake(early, Side::Yes, 60).await.unwrap();
+    bench.work().await;
+    bench.sim.inject(Fault::once(FaultKind::Error5xx { status: 500, after_accept: true }));
+    let order = bench.stake(late, Side::Yes, 60).await.unwrap();
+    bench.trading.dispatch_step(10).await.unwrap();
+    bench.end(TICKER, Outcome::Yes).await;
+    let (market, no) = (TICKER.into(), hunch_exchange::MarketResult::No);
+    let propose =
+        || bench.trading.propose_correction(&market, no, hunch_kernel::Price::ZERO, "the feed was wrong", "operator");
+    assert_eq!(propose().await, Err(hunch_trading::CorrectionRefusal::NotPaid), "one may still be found");
+    bench.work_for(6).await;
+    assert_eq!(bench.order(&order).await.state, OrderState::Filled);
+    bench.trading.settle_step().await.unwrap();
+    let proposed = propose().await.unwrap();
+    bench.trading.approve_correction(proposed.id, "approver").await.unwrap();
+    assert_eq!(bench.trading.correct_step().await.unwrap(), 2);
+    for member in [early, late] {
+        let holding = bench.trading.holdings(member, false, None, 1).await.unwrap().remove(0);
+        assert_eq!(bench.balance(member).await.available, Points(1_000) - holding.position.cost);
+    }
+    bench.books_fit().await;
+}
+
+#[tokio::test]
+async fn a_position_that_cannot_be_paid_holds_up_no_other() {
+    let bench = Bench::start().await;
+    let mut members = Vec::new();
+    // All of one shard, so that one transaction would pay them.
+    while members.len() < 5 {
+        let member = bench.member(1_000).await;
+        if shard_of(member, 8) == shard_of(*members.first().unwrap_or(&member), 8) {
+            members.push(member);
+        }
+    }
+    for member in &members {
+        bench.stake(*member, Side::Yes, 60).await.unwrap();
+        bench.work().await;
+    }
+    // Its hold is gone, so that the ledger refuses the payout.
+    let broken = bench.trading.holdings(members[2], true, None, 1).await.unwrap().remove(0).position;
+    let mut superuser = bench.db.superuser().await;
+    sqlx::query("CREATE TABLE public.kept AS SELECT * FROM ledger.hold WHERE hold = $1")
+        .bind(broken.order.0)
+        .execute(&mut superuser)
+        .await
+        .unwrap();
+    let gone = sqlx::query("DELETE FROM ledger.hold WHERE hold = $1").bind(broken.order.0);
+    assert_eq!(gone.execute(&mut superuser).await.unwrap().rows_affected(), 1);
+    bench.sim.close(TICKER).unwrap();
+    bench.sim.determine(TICKER, Outcome::Yes).unwrap();
+    bench.sim.finalize(TICKER).unwrap();
+    bench.markets.poll_step().await.unwrap();
+    assert!(bench.trading.settle_step().await.is_err(), "the operator hears of it");
+    for member in &members {
+        let holding = bench.trading.holdings(*member, false, None, 1).await.unwrap().remove(0);
+        assert_eq!(holding.position.paid.is_some(), *member != members[2]);
+    }
+    // Mended, it is paid with the next step.
+    sqlx::query("INSERT INTO ledger.hold SELECT * FROM public.kept").execute(&mut superuser).await.unwrap();
+    assert_eq!(bench.trading.settle_step().await.unwrap().positions, 1);
     bench.books_fit().await;
 }
 

@@ -1,6 +1,6 @@
 //! Decisions that a model serves: what they earn, what is learned, and that each can be made again.
 
-use hunch_engage::{Engage, Model, ModelError, Recommendation, Replayed, export, replay, told};
+use hunch_engage::{Engage, Model, ModelError, Recommendation, Replayed, export, replay, shadow, told, told_between};
 use hunch_kernel::{MemberId, Shard, derived_uuid, shard_of};
 use hunch_learning::choice::{Chooser, KIND, Parameters};
 use hunch_learning::life::{Artifact, Window};
@@ -189,4 +189,29 @@ async fn decisions_are_exported_for_training() {
     assert!(rows.iter().all(|row| row.len() == header.len() && (row[3] == "0" || !row[5].is_empty())));
     assert!(rows.windows(2).all(|pair| pair[0][1] <= pair[1][1]), "in the order of time");
     assert!(rows.iter().any(|row| row[5] == "1000") && rows.iter().any(|row| row[5] == "0"));
+}
+
+/// A model in the shadow is asked of what was decided. Asked of its own decisions it gives its own chances.
+#[tokio::test]
+async fn a_model_in_the_shadow_is_asked_of_the_decisions_that_were_made() {
+    let town = Town::open(24).await;
+    let (begin, model, other) = (town.now(), model(40, town.now()), model(7, town.now()));
+    let engage = town.engage();
+    engage.serve(Some(Arc::new(model.clone())));
+    town.lives(&engage, 0..7).await;
+    let asked = async |model: &Model| {
+        let mut all = Vec::new();
+        for shard in 0..8 {
+            all.extend(shadow(town.db.auditor(), Shard(shard), model, begin).await.unwrap());
+        }
+        all
+    };
+    let own = asked(&model).await;
+    assert!(own.len() > 50 && own.iter().any(|b| b.reward_thousandths == 1_000), "{}", own.len());
+    assert!(own.iter().all(|b| b.same && b.share_ppm == b.propensity_ppm), "learned in the same order, bit for bit");
+    let others = asked(&other).await;
+    assert_eq!(others.len(), own.len());
+    assert!(others.iter().any(|b| b.share_ppm != b.propensity_ppm));
+    let told = told_between(town.db.auditor(), begin, town.now()).await.unwrap();
+    assert!(told.len() > own.len(), "everything that could be said, not only what was");
 }

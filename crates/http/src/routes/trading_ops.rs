@@ -203,7 +203,7 @@ pub struct Funding {
     #[schema(minimum = 0, maximum = 63)]
     pub exchange_shard: i16,
     /// Dollars; negative when money was taken out.
-    #[schema(example = "2500.00")]
+    #[schema(example = "2500.00", pattern = "^-?[0-9]{1,9}(\\.[0-9]{1,6})?$")]
     pub dollars: String,
 }
 
@@ -245,7 +245,7 @@ pub struct ProposeCorrection {
     pub market: String,
     pub result: OutcomeWord,
     /// What one YES contract should have paid, in dollars.
-    #[schema(example = "1.0000")]
+    #[schema(example = "1.0000", pattern = "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$")]
     pub value: String,
     #[schema(min_length = 1, max_length = 500)]
     pub reason: String,

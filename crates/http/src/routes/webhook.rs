@@ -87,7 +87,7 @@ pub struct SettlementHint {
     pub market_id: String,
     pub winning_outcome: OutcomeWord,
     /// Of one contract, in dollars.
-    #[schema(example = "1.0000")]
+    #[schema(example = "1.0000", pattern = "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$")]
     pub payout: String,
     /// A member's token, if the call is about one member.
     pub member_id: Option<Uuid>,

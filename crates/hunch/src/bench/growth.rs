@@ -36,7 +36,7 @@ pub struct Growth {
     /// Entries of the account that has most.
     pub history_of_one: i64,
     pub filled_per_second: u64,
-    /// Of the mean of the three before.
+    /// Of `empty_per_second`.
     pub share_when_filled: f64,
     pub commands: usize,
     pub clients: usize,
@@ -81,7 +81,7 @@ async fn measure(options: &GrowthBench, app: &PgPool, owner: &PgPool) -> anyhow:
         history_entries: entries,
         history_of_one: most,
         filled_per_second: filled as u64,
-        share_when_filled: share(filled, (empty + one + many) / 3.0),
+        share_when_filled: share(filled, empty),
         commands: options.commands,
         clients: CLIENTS,
         batch: BATCH,

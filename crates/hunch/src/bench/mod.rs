@@ -77,12 +77,15 @@ pub async fn run(bench: &Bench, settings: &Settings) -> anyhow::Result<bool> {
             println!("{}", serde_json::to_string(&growth::run(options, settings).await?)?);
             return Ok(true);
         }
+        Bench::EarnHttp(options) => {
+            println!("{}", serde_json::to_string(&earn_http::run(options, settings).await?)?);
+            return Ok(true);
+        }
         Bench::Idle(options) => {
             println!("{}", serde_json::to_string(&idle::run(options, settings).await?)?);
             return Ok(true);
         }
         Bench::Ledger(options) => ledger::run(options, settings).await?,
-        Bench::EarnHttp(options) => earn_http::run(options, settings).await?,
         Bench::Settle(options) => settle::run(options, settings).await?,
         Bench::Quote(options) => quote::run(options, settings).await?,
         Bench::Push(options) => push::run(options)?,

@@ -4,7 +4,7 @@
 //! of it. Invariants
 //! - At most one version of a kind serves, and at most one stands in the shadow.
 //! - A version serves only after it stood in the shadow, beats its baseline in every gate metric, of which it has at
-//!   least one, and was not found worse there than what serves now.
+//!   least one, and, where the two were compared, was shown to do better there than what serves now.
 //! - Nothing is ever taken off the shelf; every step is written down with who and when.
 //!
 //! Pure. The caller keeps it as one JSON file, written whole, and says who asks and when.
@@ -96,9 +96,10 @@ pub enum ShelfError {
     #[error("version {number} of {kind:?} does not beat its baseline: {}", told(metrics))]
     BelowBaseline { kind: String, number: u32, metrics: Vec<Metric> },
     #[error(
-        "version {number} of {kind:?} did worse in the shadow than what serves: {difference} a decision, at best {high}"
+        "version {number} of {kind:?} was not shown to do better in the shadow than what serves: {difference} a decision, \
+         at worst {low}"
     )]
-    WorseInShadow { kind: String, number: u32, difference: f64, high: f64 },
+    NotBetterInShadow { kind: String, number: u32, difference: f64, low: f64 },
     #[error("no version of {kind:?} served before")]
     NothingBefore { kind: String },
     #[error(transparent)]
@@ -160,7 +161,7 @@ impl Shelf {
     /// Lets the version in the shadow serve; the one that served retires.
     ///
     /// # Errors
-    /// `Unknown`; `State` unless it stands in the shadow; `Unjudged`, `BelowBaseline`, `WorseInShadow`. Then nothing
+    /// `Unknown`; `State` unless it stands in the shadow; `Unjudged`, `BelowBaseline`, `NotBetterInShadow`. Then nothing
     /// has changed.
     pub fn promote(&mut self, kind: &str, number: u32, by: &str, at: &str) -> Result<(), ShelfError> {
         let version = self.needed(kind, number, State::Shadow)?;
@@ -172,9 +173,9 @@ impl Shelf {
         if !metrics.is_empty() {
             return Err(ShelfError::BelowBaseline { kind: named(), number, metrics });
         }
-        if let Some(found) = version.comparison.as_ref().filter(|found| found.difference_high < 0.0) {
-            let (difference, high) = (found.difference, found.difference_high);
-            return Err(ShelfError::WorseInShadow { kind: named(), number, difference, high });
+        if let Some(found) = version.comparison.as_ref().filter(|found| found.difference_low <= 0.0) {
+            let (difference, low) = (found.difference, found.difference_low);
+            return Err(ShelfError::NotBetterInShadow { kind: named(), number, difference, low });
         }
         let kind = self.kinds.entry(named()).or_default();
         kind.in_state(State::Served).into_iter().for_each(|other| other.step(State::Retired, by, at));
@@ -342,17 +343,17 @@ mod tests {
     fn the_shadow_is_passed_through_and_what_it_shows_counts() {
         let mut shelf = shelf(1);
         assert!(matches!(shelf.promote("churn", 1, "ann", "t"), Err(ShelfError::State { .. })));
-        let found = |difference_high| Comparison {
+        let found = |difference_low| Comparison {
             decisions: 900,
             agreed: 700,
-            difference: -0.1,
-            difference_low: -0.2,
-            difference_high,
+            difference: 0.1,
+            difference_low,
+            difference_high: 0.2,
         };
         assert!(matches!(shelf.compared("churn", 1, found(0.1)), Err(ShelfError::State { .. })));
         shelf.shadow("churn", 1, "ann", "t").unwrap();
         shelf.compared("churn", 1, found(-0.05)).unwrap();
-        assert!(matches!(shelf.promote("churn", 1, "ann", "t"), Err(ShelfError::WorseInShadow { .. })));
+        assert!(matches!(shelf.promote("churn", 1, "ann", "t"), Err(ShelfError::NotBetterInShadow { .. })));
         shelf.compared("churn", 1, found(0.05)).unwrap();
         shelf.promote("churn", 1, "ann", "t").unwrap();
     }

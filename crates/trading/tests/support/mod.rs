@@ -1,5 +1,8 @@
 //! A programme that trades, on a real database, with the simulator behind the real protocol.
 
+mod held_turns;
+
+use held_turns::HeldTurns;
 use hunch_audit::{AuditOptions, AuditReport};
 use hunch_db::testing::TestDb;
 use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
@@ -23,6 +26,7 @@ use jiff::SignedDuration;
 use jiff::civil::date;
 use secrecy::SecretString;
 use std::sync::Arc;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 pub const TICKER: &str = "KXTEST-26NOV23-A";
@@ -69,6 +73,8 @@ pub struct Bench {
     pub outcomes: Door<OutcomeHandler>,
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
+    /// True: nobody gets a turn to send an order.
+    pub turns: watch::Sender<bool>,
     _running: RunningBatcher,
 }
 
@@ -90,7 +96,8 @@ impl Bench {
             key_id: "key-1".to_owned(),
             private_key_pem: SecretString::from(pair.private_pem),
         };
-        let exchange = Arc::new(Kalshi::new(&config, clocks.wall.clone()).unwrap());
+        let (turns, held) = watch::channel(false);
+        let exchange = Arc::new(HeldTurns { inner: Kalshi::new(&config, clocks.wall.clone()).unwrap(), held });
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let wall = clocks.wall.clone();
@@ -117,7 +124,8 @@ impl Bench {
             doors,
         ));
         trading.open_books().await.unwrap();
-        let bench = Bench { db, clock, sim, people, gate, standing, gifts, outcomes, markets, trading, _running };
+        let bench =
+            Bench { db, clock, sim, people, gate, standing, gifts, outcomes, markets, trading, turns, _running };
         bench.list(TICKER, 0).await;
         bench
     }

@@ -1,6 +1,8 @@
 //! `hunch models`: the shelf on which versions of models wait, stand in the shadow, serve and retire. It is a folder
 //! beside the programme's keys: `shelf.json`, and each version's file as it was made.
 
+mod watch;
+
 use anyhow::{Context, ensure};
 use hunch_db::PoolSizes;
 use hunch_engage::Model;
@@ -28,14 +30,23 @@ pub enum Models {
     Add { file: PathBuf },
     /// Print a version's card; the one that serves, or the newest, if no number is given.
     Card { kind: String, number: Option<u32> },
-    /// Let a version decide beside the one that serves, with nobody hearing of it.
+    /// Let a version decide beside what serves, with nobody hearing of it.
     Shadow { kind: String, number: u32 },
-    /// Let the version in the shadow serve, if it beats its baseline.
+    /// How the next-action version in the shadow would have done on the decisions made since its data end.
+    Compare,
+    /// Let the version in the shadow serve, if it beats its baseline, and, where it decides, if it was shown to do better
+    /// than what serves.
     Promote { kind: String, number: u32 },
     /// Let the version serve that served before.
     Rollback { kind: String },
     /// Let no version of a kind serve: the rule that needs no model takes over.
     Retire { kind: String },
+    /// Whether decisions are still made of what the serving next-action model learned from, and its expectations met.
+    Drift {
+        /// How far back to look.
+        #[arg(long, default_value_t = 7)]
+        days: u16,
+    },
     /// Write the programme's decisions and what they earned as DIR/decisions.csv, for `hunch train next-action`.
     Export { folder: PathBuf },
 }
@@ -45,6 +56,12 @@ pub enum Models {
 pub async fn run(command: &Models, settings: &Settings) -> anyhow::Result<()> {
     match command {
         Models::Export { folder } => export(folder, settings).await,
+        Models::Compare => watch::compare(settings).await,
+        Models::Drift { days } => watch::drift(*days, settings).await,
+        Models::Promote { kind, .. } if kind == choice::KIND => {
+            watch::compare(settings).await?;
+            on_shelf(command, settings)
+        }
         _ => on_shelf(command, settings),
     }
 }
@@ -89,7 +106,7 @@ fn on_shelf(command: &Models, settings: &Settings) -> anyhow::Result<()> {
         }
         Models::Shadow { kind, number } => {
             folder.change(|shelf| Ok(shelf.shadow(kind, *number, &by, &at)?))?;
-            println!("{kind} {number} decides in the shadow");
+            println!("{kind} {number} stands in the shadow");
         }
         Models::Promote { kind, number } => {
             // What cannot be read whole must not serve.
@@ -105,7 +122,7 @@ fn on_shelf(command: &Models, settings: &Settings) -> anyhow::Result<()> {
             let number = folder.change(|shelf| Ok(shelf.retire(kind, &by, &at)?))?;
             println!("{kind} {number} has retired; no model serves");
         }
-        Models::Export { .. } => {}
+        Models::Export { .. } | Models::Compare | Models::Drift { .. } => {}
     }
     Ok(())
 }

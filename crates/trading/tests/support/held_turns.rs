@@ -1,0 +1,90 @@
+//! An exchange whose queue for orders can be stopped: who asks for a turn waits, as when our limits are used up.
+
+use hunch_exchange::{
+    BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeStatus, ExchangeStream,
+    FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SeriesReport, SettlementReport, SubmitOutcome,
+    Turn,
+};
+use hunch_kalshi::Kalshi;
+use hunch_kernel::{EventTicker, MarketTicker};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+pub struct HeldTurns {
+    pub inner: Kalshi,
+    pub held: watch::Receiver<bool>,
+}
+
+#[async_trait::async_trait]
+impl Exchange for HeldTurns {
+    async fn turn(&self) -> Option<Turn> {
+        self.held.clone().wait_for(|held| !held).await.ok()?;
+        self.inner.turn().await
+    }
+
+    async fn submit(&self, order: &NewOrder, turn: Turn) -> SubmitOutcome {
+        self.inner.submit(order, turn).await
+    }
+
+    async fn find_order(
+        &self,
+        client_order_id: Uuid,
+        ticker: &MarketTicker,
+        sent_after: Timestamp,
+    ) -> Result<Option<OrderReport>, ExchangeError> {
+        self.inner.find_order(client_order_id, ticker, sent_after).await
+    }
+
+    async fn data_as_of(&self) -> Result<Timestamp, ExchangeError> {
+        self.inner.data_as_of().await
+    }
+
+    async fn market(&self, ticker: &MarketTicker) -> Result<Option<MarketReport>, ExchangeError> {
+        self.inner.market(ticker).await
+    }
+
+    async fn markets(&self, query: &MarketQuery, cursor: Option<&str>) -> Result<Page<MarketReport>, ExchangeError> {
+        self.inner.markets(query, cursor).await
+    }
+
+    async fn event(&self, ticker: &EventTicker) -> Result<Option<EventReport>, ExchangeError> {
+        self.inner.event(ticker).await
+    }
+
+    async fn series(&self) -> Result<Vec<SeriesReport>, ExchangeError> {
+        self.inner.series().await
+    }
+
+    async fn book_top(&self, ticker: &MarketTicker) -> Result<BookTop, ExchangeError> {
+        self.inner.book_top(ticker).await
+    }
+
+    async fn status(&self) -> Result<ExchangeStatus, ExchangeError> {
+        self.inner.status().await
+    }
+
+    async fn cash(&self) -> Result<Vec<CashReport>, ExchangeError> {
+        self.inner.cash().await
+    }
+
+    async fn positions(&self, cursor: Option<&str>) -> Result<Page<ExchangePosition>, ExchangeError> {
+        self.inner.positions(cursor).await
+    }
+
+    async fn fills(&self, since: Timestamp, cursor: Option<&str>) -> Result<Page<FillReport>, ExchangeError> {
+        self.inner.fills(since, cursor).await
+    }
+
+    async fn settlements(
+        &self,
+        since: Timestamp,
+        cursor: Option<&str>,
+    ) -> Result<Page<SettlementReport>, ExchangeError> {
+        self.inner.settlements(since, cursor).await
+    }
+
+    async fn stream(&self) -> Result<Box<dyn ExchangeStream>, ExchangeError> {
+        self.inner.stream().await
+    }
+}
