@@ -18,7 +18,7 @@ use crate::{
 const SUITE: &str = "crates/http/tests/schemathesis";
 /// Cases for each operation and phase.
 const LONG: u32 = 200;
-const SHORT: u32 = 8;
+const SHORT: u32 = 20;
 const START_MAX: Duration = Duration::from_secs(60);
 
 pub fn command(arguments: &[String]) -> anyhow::Result<()> {

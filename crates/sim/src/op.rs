@@ -213,7 +213,12 @@ fn draw(dice: &mut Dice) -> Op {
     let market = dice.below(64) as u8;
     let cents = dice.between(1, 20_000);
     let no = dice.chance(1, 2);
-    let points = if dice.chance(1, 12) { dice.between(-5, 60_000) } else { dice.between(10, 400) };
+    let points = match dice.below(12) {
+        0 => dice.between(-5, 60_000),
+        // A few of these come up to a day's limit.
+        1 | 2 => dice.between(400, 1_500),
+        _ => dice.between(10, 400),
+    };
     match dice.below(1_000) {
         0..=49 => Op::Buy { member, till, cents, minutes_ago: dice.between(-3, 2_000) as i16 },
         50..=139 => Op::Batch { seed: dice.next(), size: dice.between(1, 120) as u8 },
