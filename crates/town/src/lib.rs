@@ -4,11 +4,14 @@
 //! What people buy, when and for how much follows a real transaction log ([`Log`]); who they are is invented.
 
 mod api;
+mod counters;
 mod latency;
 mod life;
 mod log;
+mod memory;
 mod names;
 mod push_service;
+mod screens;
 mod stakes;
 
 pub use api::{ApiError, MarketRow, MemberLogin, Operator, Phone, Purchase, Till, TillLogin, push_key};
