@@ -2,10 +2,10 @@
 //! it gives a `SimHandle`, through which tests and the demo drive it without HTTP.
 
 use crate::auth::{ApiKey, KeyError, PublicKey};
-use crate::day::Listing;
 use crate::engine::{Engine, Lags, Notice, Now, Refusal};
 use crate::faults::{Fault, FaultKind, Faults};
 use crate::limits::{Limits, Tier};
+use crate::listing::Listing;
 use crate::model::{Outcome, SHARDS, Status};
 use crate::socket::Hub;
 use crate::units::{Cash, Px, Qty};
