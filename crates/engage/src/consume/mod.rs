@@ -7,42 +7,34 @@
 //! - Memory is a copy of the log: after any failure it is read again from the checkpoint. What was learned is checkpointed
 //!   with the position, and found again by the answers stored since.
 
-use hunch_kernel::{Clocks, MarketTicker, MemberId, MerchantId, Points, Shard, derived_uuid, shard_of, within};
-use hunch_log::positions::{self, AdvanceError, Position};
-use hunch_log::{Batch, LogError, Tail};
-use hunch_loyalty::LoyaltyError;
-use hunch_messages::{Message, PositionPaid, PurchaseRecorded, StakeResolved};
-use hunch_messaging::copy::{
-    credit_receipt, market_prompt, offer_prompt, points_words, purchase_receipt, return_receipt,
-};
-use hunch_messaging::{
-    Cause, MessagingError, NewNotice, PromptGate, PromptSitting, Wanted, WithheldPrompt, open_prompt_categories,
-    withdraw_prompts, write_notices,
-};
+mod checkpoint;
+mod nearby;
+mod reaction;
+
+use hunch_kernel::{Clocks, MemberId, Shard, shard_of, within};
+use hunch_log::positions::{self, Position};
+use hunch_log::{Batch, Tail};
+use hunch_messages::Message;
+use hunch_messaging::{PromptGate, withdraw_prompts, write_notices};
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::answers::{Answer, Answers, MARKET_WINDOW, OFFER_WINDOW, Question, Waiting};
-use crate::decide::{Candidate, Decision, LEARNED_VERSION, OfferCandidate, POLICY_VERSION, Situation, decide, seed_of};
+use crate::answers::{Answer, Question, Waiting};
+use crate::decide::Decision;
 use crate::features::{Book, Features};
 use crate::learn::{Learner, Mind, Model};
 use crate::surroundings::Surroundings;
-use crate::told::Told;
 use crate::{EngageError, store};
+use checkpoint::{Checkpoint, freeze, thaw};
+use nearby::Nearby;
+use reaction::{Plan, is_fresh};
 
 const CONSUMER: &str = "engage";
-/// A purchase told about later than this gets its receipt in the inbox and no push.
-const FRESH: SignedDuration = SignedDuration::from_mins(15);
-/// How long a receipt is worth being pushed.
-const RECEIPT_LIFE: SignedDuration = SignedDuration::from_hours(4);
-/// Wall time between checkpoints, and for which markets, offers and merchants are kept in memory.
+/// Wall time between checkpoints.
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(5);
-const CANDIDATES_FRESH: SignedDuration = SignedDuration::from_secs(1);
 /// Batches folded at once while memory is rebuilt.
 const REBUILD_BATCHES: i64 = 500;
 
@@ -82,14 +74,6 @@ pub(crate) struct DecidedBy {
     pub learned_seq: i64,
 }
 
-/// What can be offered now.
-#[derive(Default)]
-pub(crate) struct Nearby {
-    pub candidates: Vec<Candidate>,
-    merchants: HashMap<Uuid, String>,
-    read_wall: Option<Timestamp>,
-}
-
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepReport {
@@ -123,16 +107,6 @@ pub(crate) struct Heard {
     pub shard: Shard,
     pub seq: i64,
     pub answers: Vec<Answer>,
-}
-
-/// What a step will write.
-#[derive(Default)]
-struct Plan {
-    recorded: Vec<Recorded>,
-    heard: Vec<Heard>,
-    notices: Vec<NewNotice>,
-    withdrawals: Vec<(MemberId, String)>,
-    prompted: Vec<(Uuid, Timestamp)>,
 }
 
 impl<G: PromptGate, S: Surroundings> Engage<G, S> {
@@ -330,208 +304,6 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         tx.commit().await?;
         Ok((notices, withdrawn))
     }
-
-    async fn react(
-        &self,
-        shard: Shard,
-        seq: i64,
-        message: &Message,
-        sitting: &G::Sitting,
-        mind: &mut Mind,
-        plan: &mut Plan,
-    ) -> Result<(), EngageError> {
-        let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
-        match message {
-            Message::PurchaseRecorded(m) => self.purchase(shard, seq, m, sitting, mind, plan).await?,
-            Message::PurchaseReturned(m) => {
-                let nearby = self.nearby(Some(m.merchant)).await?;
-                let body = return_receipt(Points(m.clawed_back), nearby.merchant(m.merchant));
-                plan.tell(MemberId(m.member), Cause::Return(m.purchase), body, RECEIPT, now, wall);
-            }
-            Message::StakeResolved(m) => plan.stake(m, now, wall),
-            Message::PositionPaid(m) => plan.paid(m, now, wall),
-            Message::StandingChanged(m) => {
-                let member = MemberId(m.member);
-                for category in open_prompt_categories(&self.pool, member, now).await? {
-                    if let Err(refusal) = self.gate.permit(member, None, &category).await {
-                        plan.withdrawals.push((member, refusal.code));
-                        break;
-                    }
-                }
-            }
-            Message::Posted(_) | Message::MemberJoined(_) | Message::MarketChanged(_) | Message::StakeHeld(_) => {}
-        }
-        Ok(())
-    }
-
-    async fn purchase(
-        &self,
-        shard: Shard,
-        seq: i64,
-        m: &PurchaseRecorded,
-        sitting: &G::Sitting,
-        mind: &mut Mind,
-        plan: &mut Plan,
-    ) -> Result<(), EngageError> {
-        let now = self.clocks.business.now();
-        let member = MemberId(m.member);
-        let nearby = self.nearby(Some(m.merchant)).await?;
-        let situation = Situation {
-            now,
-            merchant: Some(MerchantId(m.merchant)),
-            merchant_category: Some(m.merchant_category.clone()),
-        };
-        let seed = seed_of(m.member, m.purchase);
-        let (decision, by) = if is_fresh(m, now) {
-            let features = self.book(shard, |book| book.features(m.member, now));
-            let served = self.model_now(now).map(|model| mind.serve(&model));
-            let learner = served.as_ref().map(|(learner, _)| learner.as_ref());
-            let decision = decide(&features, &situation, &nearby.candidates, learner, seed);
-            let by = |(learner, began): (Arc<Learner>, bool)| DecidedBy {
-                model: learner.model.clone(),
-                began,
-                learned_seq: seq,
-            };
-            let served = served.filter(|_| decision.policy == LEARNED_VERSION);
-            (decision, served.map(by))
-        } else {
-            (late(seed), None)
-        };
-        let reason = decision.reason;
-        let chosen = decision.chosen.and_then(|index| nearby.candidates.get(index));
-        let recorded = |action, reference, withheld: Option<String>| Recorded {
-            member,
-            cause: m.purchase,
-            channel: "push",
-            shard,
-            seq,
-            action,
-            reference,
-            asked: chosen.filter(|_| withheld.is_none()).and_then(|chosen| question(seq, m, chosen, &decision, now)),
-            decision,
-            by,
-            withheld,
-            at: now,
-        };
-        let (row, wanted, expires_at) = match chosen {
-            None => {
-                let wanted = Wanted::Nothing { reason: reason.to_owned() };
-                (recorded("nothing", None, None), wanted, now + RECEIPT_LIFE)
-            }
-            Some(Candidate::Offer(o)) => {
-                let title = offer_prompt(&o.title, &o.merchant_name, o.bonus);
-                let row = recorded("offer", Some(o.offer.to_string()), None);
-                (row, Wanted::Offer { offer: o.offer, title }, o.ends_at.min(now + RECEIPT_LIFE))
-            }
-            Some(Candidate::Market(market)) => {
-                let ticker = market.ticker.as_str().to_owned();
-                match sitting.permit(member, None, &market.category) {
-                    Ok(_permit) => {
-                        self.change(shard, |book| book.prompted(m.member, now));
-                        plan.prompted.push((m.member, now));
-                        let row = recorded("market", Some(ticker.clone()), None);
-                        let title = market_prompt(&market.title);
-                        let wanted = Wanted::Market { ticker, category: market.category.clone(), title };
-                        (row, wanted, market.ends_at.min(now + RECEIPT_LIFE))
-                    }
-                    Err(refusal) => {
-                        let row = recorded("market", Some(ticker), Some(refusal.code.clone()));
-                        let withheld = Some(WithheldPrompt { reason: refusal.code });
-                        (row, Wanted::Receipt { withheld }, now + RECEIPT_LIFE)
-                    }
-                }
-            }
-        };
-        row.asked.clone().into_iter().for_each(|question| mind.waiting.ask(question));
-        plan.recorded.push(row);
-        plan.notices.push(NewNotice {
-            member,
-            cause: Cause::Purchase(m.purchase),
-            body: purchase_receipt(Points(m.points), nearby.merchant(m.merchant)),
-            wanted,
-            expires_at,
-            caused_wall: Timestamp::from_microsecond(m.received_wall_us).unwrap_or(now),
-        });
-        Ok(())
-    }
-
-    /// Markets, offers and merchants of the last second; read again at once for a merchant not known,
-    /// unless they were read just now.
-    pub(crate) async fn nearby(&self, merchant: Option<Uuid>) -> Result<Arc<Nearby>, EngageError> {
-        let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
-        let known = self.nearby.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(known) = known {
-            let missing = merchant.is_some_and(|id| !known.merchants.contains_key(&id));
-            let span = if missing { CANDIDATES_FRESH / 10 } else { CANDIDATES_FRESH };
-            if known.read_wall.is_some_and(|read| within(wall, read, span)) {
-                return Ok(known);
-            }
-        }
-        let markets = self.surroundings.markets(now).await.unwrap_or_else(|error| {
-            tracing::warn!(error, "no markets to choose from");
-            Vec::new()
-        });
-        let offers = hunch_loyalty::active_offers(&self.pool, now).await?.into_iter().map(|o| {
-            Candidate::Offer(OfferCandidate {
-                offer: o.id,
-                merchant: o.merchant,
-                merchant_name: o.merchant_name,
-                merchant_category: o.merchant_category,
-                title: o.title,
-                bonus: o.bonus,
-                ends_at: o.valid_to,
-            })
-        });
-        let merchants = hunch_loyalty::merchants(&self.pool).await?.into_iter().map(|m| (m.id.0, m.name)).collect();
-        let candidates = markets.into_iter().map(Candidate::Market).chain(offers).collect();
-        let nearby = Arc::new(Nearby { candidates, merchants, read_wall: Some(wall) });
-        *self.nearby.write().unwrap_or_else(PoisonError::into_inner) = Some(nearby.clone());
-        Ok(nearby)
-    }
-
-    pub(crate) async fn market_now(
-        &self,
-        ticker: &MarketTicker,
-    ) -> Result<Option<crate::MarketCandidate>, EngageError> {
-        self.surroundings.market(ticker, self.clocks.business.now()).await.map_err(EngageError::Surroundings)
-    }
-}
-
-const RECEIPT: Wanted = Wanted::Receipt { withheld: None };
-
-impl Plan {
-    fn tell(&mut self, member: MemberId, cause: Cause, body: String, wanted: Wanted, now: Timestamp, wall: Timestamp) {
-        self.notices.push(NewNotice { member, cause, body, wanted, expires_at: now + RECEIPT_LIFE, caused_wall: wall });
-    }
-
-    /// Points that come back are worth a push; a filled order the member has just watched is not.
-    fn stake(&mut self, m: &StakeResolved, now: Timestamp, wall: Timestamp) {
-        let (body, wanted) = if m.captured_points == 0 {
-            (credit_receipt(Points(m.released_points)), RECEIPT)
-        } else {
-            let body = format!("Confirmed: {} used.", points_words(Points(m.captured_points)));
-            (body, Wanted::Nothing { reason: "shown_in_app".to_owned() })
-        };
-        self.tell(MemberId(m.member), Cause::Stake(m.order), body, wanted, now, wall);
-    }
-
-    /// A result without points stands in the inbox and is not pushed.
-    fn paid(&mut self, m: &PositionPaid, now: Timestamp, wall: Timestamp) {
-        let (body, wanted) = if m.paid_points > 0 {
-            (credit_receipt(Points(m.paid_points)), RECEIPT)
-        } else {
-            ("A result is in. Open the app to see it.".to_owned(), Wanted::Nothing { reason: "no_points".to_owned() })
-        };
-        // A correction is a second message about the same position, and a notice of its own.
-        let cause = derived_uuid(&[m.position.as_bytes(), &m.at.as_microsecond().to_be_bytes()]);
-        self.tell(MemberId(m.member), Cause::Settlement(cause), body, wanted, now, wall);
-    }
-}
-
-impl Nearby {
-    fn merchant(&self, id: Uuid) -> &str {
-        self.merchants.get(&id).map_or("your shop", String::as_str)
-    }
 }
 
 /// Whose purchases may be answered with a prompt: the gate looks at all of them at once.
@@ -545,115 +317,4 @@ fn fresh_buyers(batches: &[Batch], after: i64, now: Timestamp) -> Vec<MemberId> 
     members.sort_unstable();
     members.dedup();
     members
-}
-
-fn is_fresh(m: &PurchaseRecorded, now: Timestamp) -> bool {
-    now.duration_since(m.purchased_at) <= FRESH && now.duration_since(m.recorded_at) <= FRESH
-}
-
-/// The decision about a purchase that is told too late to say more than its receipt.
-fn late(seed: u64) -> Decision {
-    Decision {
-        chosen: None,
-        propensity_ppm: 1_000_000,
-        policy: POLICY_VERSION,
-        seed,
-        candidates_hash: [0; 16],
-        eligible: 1,
-        reason: "late",
-        told: Told::default(),
-        told_at: None,
-    }
-}
-
-/// What would answer this choice, and until when.
-fn question(
-    seq: i64,
-    m: &PurchaseRecorded,
-    chosen: &Candidate,
-    decision: &Decision,
-    now: Timestamp,
-) -> Option<Question> {
-    let (answers, until) = match chosen {
-        Candidate::Market(market) => {
-            (Answers::Stake(market.ticker.as_str().to_owned()), market.ends_at.min(now + MARKET_WINDOW))
-        }
-        Candidate::Offer(offer) => (Answers::Purchase(offer.merchant.0), offer.ends_at.min(now + OFFER_WINDOW)),
-    };
-    // As exact as it is stored, so that a restart changes nothing.
-    let until = Timestamp::from_microsecond(until.as_microsecond()).unwrap_or(until);
-    let numbers = decision.told.choices.get(decision.told_at?)?.numbers(decision.told.seen).to_vec();
-    Some(Question { seq, member: m.member, cause: m.purchase, answers, until, numbers })
-}
-
-/// Memory as it is kept with the position.
-#[derive(Default, Deserialize)]
-struct Checkpoint {
-    /// Its fields stand beside the others: the audit reads them.
-    #[serde(flatten)]
-    book: Book,
-    learner: Option<Learner>,
-    /// No decision before this message waits for an answer.
-    asked_since: i64,
-    clock: Option<Timestamp>,
-}
-
-#[derive(Serialize)]
-struct CheckpointOf<'a> {
-    #[serde(flatten)]
-    book: &'a Book,
-    learner: Option<&'a Learner>,
-    asked_since: i64,
-    clock: Option<Timestamp>,
-}
-
-/// A version byte, then JSON.
-fn freeze(book: &Book, mind: &Mind) -> Option<Vec<u8>> {
-    let mut bytes = vec![2];
-    let kept = CheckpointOf {
-        book,
-        learner: mind.learner.as_deref(),
-        asked_since: mind.waiting.since().unwrap_or(book.seq + 1),
-        clock: mind.waiting.clock(),
-    };
-    serde_json::to_writer(&mut bytes, &kept).ok()?;
-    Some(bytes)
-}
-
-/// None for what an unknown version wrote: the log is read again from its beginning.
-fn thaw(bytes: &[u8]) -> Option<Checkpoint> {
-    let (version, rest) = bytes.split_first()?;
-    match version {
-        // Before there were models.
-        1 => Some(Checkpoint { book: serde_json::from_slice(rest).ok()?, ..Checkpoint::default() }),
-        2 => serde_json::from_slice(rest).ok(),
-        _ => None,
-    }
-}
-
-impl From<LogError> for EngageError {
-    fn from(error: LogError) -> EngageError {
-        EngageError::Log(error)
-    }
-}
-
-impl From<AdvanceError> for EngageError {
-    fn from(error: AdvanceError) -> EngageError {
-        match error {
-            AdvanceError::Fenced => EngageError::Fenced,
-            AdvanceError::Storage(error) => EngageError::Storage(error),
-        }
-    }
-}
-
-impl From<MessagingError> for EngageError {
-    fn from(MessagingError::Storage(error): MessagingError) -> EngageError {
-        EngageError::Storage(error)
-    }
-}
-
-impl From<LoyaltyError> for EngageError {
-    fn from(error: LoyaltyError) -> EngageError {
-        EngageError::Loyalty(error)
-    }
 }
