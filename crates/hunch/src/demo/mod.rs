@@ -1,14 +1,13 @@
 //! `hunch demo`: a town at work. Everything the town does goes through the HTTP API, with credentials of its own.
 
+mod closing;
+mod last_line;
+mod teller;
+
 use anyhow::Context;
-use hunch_audit::{AuditOptions, AuditReport};
 use hunch_kernel::SystemEntropy;
-use hunch_town::{Happening, Log, Percentiles, Summary, Town, TownConfig};
-use hunch_trading::TradingFigures;
-use jiff::Timestamp;
+use hunch_town::{Log, Summary, Town, TownConfig};
 use jiff::tz::TimeZone;
-use serde::Serialize;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
 use crate::watchable::Stage;
-
-/// How long the exchange's reads are waited for when the town has closed.
-const BOOKS_WAIT: Duration = Duration::from_secs(30);
+use closing::{Opened, close};
+use last_line::{Data, LastLine, in_words};
+use teller::tell;
 
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
@@ -46,61 +45,34 @@ pub struct DemoArgs {
     json: bool,
 }
 
-/// The demo's last line.
-#[derive(Serialize)]
-struct LastLine {
-    members: usize,
-    merchants: usize,
-    purchases: u64,
-    points_issued: i64,
-    returns: u64,
-    repeats: u64,
-    decisions: i64,
-    pushes_sent: u64,
-    pushes_withheld: BTreeMap<String, i64>,
-    stakes: u64,
-    stakes_refused: BTreeMap<String, u64>,
-    orders: Orders,
-    markets_settled: i64,
-    /// Positions paid, by result.
-    results: BTreeMap<String, i64>,
-    amended: i64,
-    positions_paid: i64,
-    points_paid: i64,
-    /// Returns that took winnings back.
-    clawbacks: u64,
-    latency_ms: LatencyMs,
-    audit: AuditReport,
-    data: Data,
-}
-
-#[derive(Serialize)]
-struct Orders {
-    filled: i64,
-    partial: i64,
-    killed: i64,
-    refused: i64,
-    /// Of all these, how many were unknown for a while.
-    unknown_resolved: i64,
-    /// Not over when the town closed.
-    open: i64,
-}
-
-#[derive(Serialize)]
-struct LatencyMs {
-    request_answer: Percentiles,
-    purchase_push: Percentiles,
-    /// From our first sight of a final result to the member's points.
-    final_credited: Percentiles,
-}
-
-#[derive(Serialize)]
-struct Data {
-    source: String,
-    rows: usize,
-}
-
 pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let settings = for_a_town(args, settings)?;
+    let log = Log::find(std::env::var_os("HUNCH_DATA_DIR").map(PathBuf::from).as_deref())?;
+    let data = Data { source: log.source.clone(), rows: log.baskets.len() };
+    let served = Served::start(&settings).await?;
+    let opened = Opened { business: served.clocks.business.now(), wall: served.clocks.wall.now() };
+    let staged = set_the_stage(args, &settings, &served)?;
+    let lived = live(args, &settings, &served, log).await;
+    staged.cancel();
+    let closed = match &lived {
+        Ok(_) => Some(close(&served, &settings, opened).await),
+        Err(_) => None,
+    };
+    served.stop().await?;
+    let summary = lived?;
+    let closed = closed.context("the town did not live, so nothing was audited")??;
+    let holds = closed.audit.holds;
+    eprint!("\n{}", closed.audit.to_text());
+    if args.json {
+        println!("{}", serde_json::to_string(&LastLine::new(summary, closed, data))?);
+    } else {
+        println!("{}", in_words(&summary, &closed.figures));
+    }
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The settings, as a town on this machine needs them.
+fn for_a_town(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Settings> {
     let mut settings = settings.clone();
     // The town's phones and their push service are on this machine.
     settings.set("push.allow_loopback_http", "true".to_owned(), Source::CommandLine)?;
@@ -112,10 +84,11 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
         settings.set("exchange.sync_seconds", "2".to_owned(), Source::CommandLine)?;
     }
     settings.set("clock.speed", args.speed.to_string(), Source::CommandLine)?;
-    let log = Log::find(std::env::var_os("HUNCH_DATA_DIR").map(PathBuf::from).as_deref())?;
-    let data = Data { source: log.source.clone(), rows: log.baskets.len() };
-    let served = Served::start(&settings).await?;
-    let (started_at, started_wall) = (served.clocks.business.now(), served.clocks.wall.now());
+    Ok(settings)
+}
+
+/// Where the exchange is our simulator, markets end and things go wrong on it until the token is cancelled.
+fn set_the_stage(args: &DemoArgs, settings: &Settings, served: &Served) -> anyhow::Result<CancellationToken> {
     let staged = CancellationToken::new();
     if let Some(simulator) = &served.simulator {
         let stage = Stage {
@@ -127,77 +100,7 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
         };
         tokio::spawn(stage.play(staged.clone()));
     }
-    let lived = live(args, &settings, &served, log).await;
-    staged.cancel();
-    let closed = match &lived {
-        Ok(_) => Some(close(&served, &settings, started_at, started_wall).await),
-        Err(_) => None,
-    };
-    served.stop().await?;
-    let summary = lived?;
-    let Closed { decisions, pushes_withheld, figures, amended, audit } =
-        closed.context("the town did not live, so nothing was audited")??;
-    let holds = audit.holds;
-    eprint!("\n{}", audit.to_text());
-    if args.json {
-        let line = LastLine {
-            members: summary.members,
-            merchants: summary.merchants,
-            purchases: summary.purchases,
-            points_issued: summary.points_issued,
-            returns: summary.returns,
-            repeats: summary.repeats,
-            decisions,
-            pushes_sent: summary.pushes_sent,
-            pushes_withheld,
-            stakes: summary.stakes,
-            stakes_refused: summary.stakes_refused,
-            orders: Orders {
-                filled: figures.orders.filled,
-                partial: figures.orders.partial,
-                killed: figures.orders.killed,
-                refused: figures.orders.refused,
-                unknown_resolved: figures.orders.unknown_resolved,
-                open: figures.orders.open,
-            },
-            markets_settled: figures.markets_settled,
-            results: figures.results,
-            amended,
-            positions_paid: figures.positions_paid,
-            points_paid: figures.points_paid,
-            clawbacks: summary.clawbacks,
-            latency_ms: LatencyMs {
-                request_answer: summary.request_answer,
-                purchase_push: summary.purchase_push,
-                final_credited: Percentiles {
-                    p50: figures.final_credited.p50,
-                    p95: figures.final_credited.p95,
-                    p99: figures.final_credited.p99,
-                    n: usize::try_from(figures.final_credited.n).unwrap_or(0),
-                },
-            },
-            audit,
-            data,
-        };
-        println!("{}", serde_json::to_string(&line)?);
-    } else {
-        println!(
-            "{} purchases of {} members at {} shops earned {} points; {} came back; {} phones lit up. {} stakes went to the exchange, {} were refused; {} markets ended and paid {} points. A till's answer took {:.1} ms at the median, {:.1} ms at worst for 99 of 100.",
-            summary.purchases,
-            summary.members,
-            summary.merchants,
-            summary.points_issued,
-            summary.returns,
-            summary.pushes_sent,
-            summary.stakes,
-            summary.stakes_refused.values().sum::<u64>(),
-            figures.markets_settled,
-            figures.points_paid,
-            summary.request_answer.p50,
-            summary.request_answer.p99
-        );
-    }
-    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(staged)
 }
 
 async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -> anyhow::Result<Summary> {
@@ -244,100 +147,6 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
     listener.abort();
     teller.await?;
     Ok(lived?)
-}
-
-/// Tells the town's life a line a second.
-async fn tell(mut happenings: mpsc::UnboundedReceiver<Happening>) {
-    let (mut bought, mut points, mut lit, mut staked, mut refused) = (0u64, 0i64, 0u64, 0u64, 0u64);
-    // The rarer it is, the rather it is told.
-    let mut news: (u8, String) = (0, String::new());
-    let mut second = tokio::time::interval(Duration::from_secs(1));
-    second.tick().await;
-    loop {
-        tokio::select! {
-            happening = happenings.recv() => {
-                let Some(happening) = happening else { return };
-                let told = match happening {
-                    Happening::Bought { who, shop, points: earned } => {
-                        bought += 1;
-                        points += earned;
-                        (0, format!("🛍  {who} earned {earned} {} at {shop}", if earned == 1 { "point" } else { "points" }))
-                    }
-                    Happening::Returned { shop, points: taken } => {
-                        (2, format!("↩  a basket came back to {shop}, {taken} points with it"))
-                    }
-                    Happening::Staked { who, points, title } => {
-                        staked += 1;
-                        (3, format!("🎯 {who} stakes {points} points: {title}"))
-                    }
-                    Happening::Refused { who, code } => {
-                        refused += 1;
-                        (2, format!("✋ {who} may not stake: {}", code.replace('-', " ")))
-                    }
-                    Happening::Pushed { who, text } => {
-                        lit += 1;
-                        (if text.contains("available") { 4 } else { 1 }, format!("📱 {who}'s phone: {text}"))
-                    }
-                };
-                if told.0 >= news.0 {
-                    news = told;
-                }
-            }
-            _ = second.tick() => {
-                let (_, text) = std::mem::take(&mut news);
-                eprintln!("{bought:>7} baskets {points:>9} points {lit:>6} pushes {staked:>5} stakes {refused:>4} refused   {text}");
-            }
-        }
-    }
-}
-
-/// What the programme says of the day, and whether every point and dollar is accounted for.
-struct Closed {
-    decisions: i64,
-    pushes_withheld: BTreeMap<String, i64>,
-    figures: TradingFigures,
-    /// Results that were amended before they were paid.
-    amended: i64,
-    audit: AuditReport,
-}
-
-async fn close(
-    served: &Served,
-    settings: &Settings,
-    since: Timestamp,
-    since_wall: Timestamp,
-) -> anyhow::Result<Closed> {
-    // What the exchange still has to show is waited for; then the books are compared once more, at rest.
-    let waited = Instant::now();
-    loop {
-        let found = served.trading.reconcile_step().await;
-        let at_rest = found.as_ref().is_ok_and(|f| {
-            f.differences.is_empty() && f.cash.iter().all(|c| c.in_flight == hunch_kernel::Dollars::ZERO)
-        });
-        if at_rest || waited.elapsed() > BOOKS_WAIT {
-            break;
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    let counts = hunch_messaging::push_counts(served.database.app(), since_wall).await?;
-    Ok(Closed {
-        decisions: hunch_engage::decisions_since(served.database.app(), since).await?,
-        pushes_withheld: counts.withheld.into_iter().collect(),
-        figures: served.trading.figures(since).await?,
-        amended: hunch_markets::amended_since(served.database.app(), since).await?,
-        audit: audit(&served.database, settings).await?,
-    })
-}
-
-async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Result<AuditReport> {
-    let now = crate::clock::clocks(1, None).wall.now();
-    let file = settings.folder().join("anchors.jsonl");
-    let options = AuditOptions::with_anchors(true, file.is_file().then(|| file.clone()))?;
-    let report = hunch_audit::run(database.auditor(), &options, now).await?;
-    if report.holds {
-        hunch_audit::write_anchor_file(database.auditor(), &file, now).await?;
-    }
-    Ok(report)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
