@@ -28,7 +28,7 @@ pub(crate) async fn load(conn: &mut PgConnection, last_seq: i64, commands: &[Com
         _ => None,
     }));
     let mut state = State { last_seq, ..State::default() };
-    load_standing(conn, &keys, &members, &mut state).await?;
+    load_answers_and_accounts(conn, &keys, &members, &mut state).await?;
     if !holds.is_empty() {
         load_holds(conn, &holds, &mut state).await?;
     }
@@ -46,7 +46,7 @@ pub(crate) async fn load(conn: &mut PgConnection, last_seq: i64, commands: &[Com
 }
 
 /// First answers and accounts, in one question: every purchase pays for it.
-async fn load_standing(
+async fn load_answers_and_accounts(
     conn: &mut PgConnection,
     keys: &[Uuid],
     members: &[Uuid],
