@@ -20,4 +20,4 @@ pub use points::{PointRate, Points};
 #[cfg(feature = "seeded-bugs")]
 pub use seeded_bug::plant_bug;
 pub use seeded_bug::seeded_bug;
-pub use shard::{SHARDS_DEFAULT, Shard, shard_of};
+pub use shard::{Shard, shard_of};

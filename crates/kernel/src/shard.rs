@@ -3,9 +3,6 @@
 use crate::{MemberId, derived_uuid};
 use std::fmt;
 
-/// How many shards a new programme gets. Fixed when its database is created.
-pub const SHARDS_DEFAULT: u16 = 8;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Shard(pub i16);
 
