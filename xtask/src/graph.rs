@@ -36,7 +36,7 @@ const APART: &[(&str, &[&str])] = &[
     ("exchange-sim", &["kernel"]),
     // Recomputes everything from the rows; shares no code with what wrote them.
     ("audit", &["kernel", "db"]),
-    // Uses the public doors only.
+    // Uses the public API only.
     ("town", &["kernel"]),
     // Calls the readers of bytes from outside.
     ("fuzz", &["kernel", "exchange", "kalshi", "messaging", "loyalty", "http"]),

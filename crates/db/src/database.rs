@@ -55,19 +55,17 @@ impl Default for PoolSizes {
 #[derive(Debug, Clone)]
 pub struct DatabaseConfig {
     address: PgConnectOptions,
-    passwords: Vec<(Role, String)>,
     pub pools: PoolSizes,
 }
 
 impl DatabaseConfig {
-    /// A database that an operator runs. A password in `url` serves all four roles unless
-    /// [`DatabaseConfig::with_password`] says otherwise.
+    /// A database that an operator runs. A password in `url` serves all four roles.
     ///
     /// # Errors
     /// [`DbError::Address`] if `url` is not a PostgreSQL address.
     pub fn from_url(url: &str) -> Result<DatabaseConfig, DbError> {
         let address = url.parse().map_err(DbError::Address)?;
-        Ok(DatabaseConfig { address, passwords: Vec::new(), pools: PoolSizes::default() })
+        Ok(DatabaseConfig { address, pools: PoolSizes::default() })
     }
 
     /// A database behind a unix socket whose folder is `socket_folder`; the account decides who gets in.
@@ -78,7 +76,7 @@ impl DatabaseConfig {
             .port(port)
             .database(database)
             .ssl_mode(sqlx::postgres::PgSslMode::Disable);
-        DatabaseConfig { address, passwords: Vec::new(), pools: PoolSizes::default() }
+        DatabaseConfig { address, pools: PoolSizes::default() }
     }
 
     /// The same as an address for another program's settings. Passwords are left out.
@@ -90,23 +88,13 @@ impl DatabaseConfig {
     }
 
     #[must_use]
-    pub fn with_password(mut self, role: Role, password: String) -> DatabaseConfig {
-        self.passwords.push((role, password));
-        self
-    }
-
-    #[must_use]
     pub fn with_pools(mut self, pools: PoolSizes) -> DatabaseConfig {
         self.pools = pools;
         self
     }
 
     fn options(&self, role: Role) -> PgConnectOptions {
-        let options = self.address.clone().username(role.name()).application_name("hunch");
-        match self.passwords.iter().rev().find(|(of, _)| *of == role) {
-            Some((_, password)) => options.password(password),
-            None => options,
-        }
+        self.address.clone().username(role.name()).application_name("hunch")
     }
 
     fn pool(&self, role: Role, size: u32) -> PgPool {
@@ -247,7 +235,7 @@ where
 }
 
 /// Looks through the chain of causes for a database error that a second run may not meet.
-pub fn worth_another_try(error: &(dyn Error + 'static)) -> bool {
+fn worth_another_try(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(current) = cause {
         if let Some(database) = current.downcast_ref::<sqlx::Error>() {

@@ -9,11 +9,12 @@
 
 mod begin;
 pub mod cluster;
+pub mod columns;
 mod database;
 mod migrations;
 pub mod roles;
 pub mod testing;
 
 pub use begin::begin;
-pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction, worth_another_try};
-pub use migrations::{migrate, migrations_digest};
+pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction};
+pub use migrations::migrate;

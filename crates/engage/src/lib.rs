@@ -32,6 +32,9 @@ pub use store::decisions_since;
 pub use surroundings::{NoMarkets, Surroundings, SurroundingsError};
 pub use today::Today;
 
+use hunch_log::positions::AdvanceError;
+use hunch_messaging::MessagingError;
+
 #[derive(Debug, thiserror::Error)]
 pub enum EngageError {
     #[error("shard {0} does not exist")]
@@ -39,13 +42,28 @@ pub enum EngageError {
     #[error("another process has taken this shard over")]
     Fenced,
     #[error("the log could not be read")]
-    Log(#[source] hunch_log::LogError),
+    Log(#[from] hunch_log::LogError),
     #[error("merchants and offers could not be read")]
-    Loyalty(#[source] hunch_loyalty::LoyaltyError),
+    Loyalty(#[from] hunch_loyalty::LoyaltyError),
     #[error("the market could not be read")]
     Surroundings(#[source] SurroundingsError),
     #[error("the export could not be written")]
     Export(#[source] std::io::Error),
     #[error("engage storage failed")]
     Storage(#[from] sqlx::Error),
+}
+
+impl From<AdvanceError> for EngageError {
+    fn from(error: AdvanceError) -> EngageError {
+        match error {
+            AdvanceError::Fenced => EngageError::Fenced,
+            AdvanceError::Storage(error) => EngageError::Storage(error),
+        }
+    }
+}
+
+impl From<MessagingError> for EngageError {
+    fn from(MessagingError::Storage(error): MessagingError) -> EngageError {
+        EngageError::Storage(error)
+    }
 }

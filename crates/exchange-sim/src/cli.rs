@@ -1,8 +1,8 @@
 //! The command line: a believable day of markets served to any Kalshi client.
 
 use crate::day;
-use crate::limits::Tier;
 use crate::sim::{ExchangeSim, KeyConfig, SimConfig};
+use crate::token_buckets::Tier;
 use crate::units::Cash;
 use anyhow::Context as _;
 use hunch_kernel::{Clock, Clocks, SharedClock};

@@ -4,9 +4,9 @@
 #![expect(clippy::result_large_err, reason = "a refused request ends in its answer, and that is a whole response")]
 
 use crate::answers::{answer, nested};
-use crate::day::Listing;
 use crate::engine::{Engine, Now, Refusal};
 use crate::faults::Fault;
+use crate::listing::Listing;
 use crate::model::Outcome;
 use crate::sim::Sim;
 use crate::units::{Cash, Px, Qty};

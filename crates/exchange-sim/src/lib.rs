@@ -14,21 +14,23 @@ mod dice;
 mod engine;
 mod faults;
 mod fees;
-mod limits;
+mod listing;
 mod model;
 mod rest;
 mod sim;
 mod socket;
+mod token_buckets;
 mod units;
 mod wire;
 
 pub use auth::KeyPair;
 pub use book::BookSide;
-pub use day::Listing;
+
 pub use engine::Refusal;
 pub use faults::{Fault, FaultKind, On};
 pub use fees::{FeeSchedule, FeeType};
-pub use limits::Tier;
+pub use listing::Listing;
 pub use model::{Dispute, EventSpec, Grid, MarketSpec, Outcome, Script, SeriesSpec, Status};
 pub use sim::{ExchangeSim, KeyConfig, SimConfig, SimHandle, StartError};
+pub use token_buckets::Tier;
 pub use units::{Cash, Px, Qty};

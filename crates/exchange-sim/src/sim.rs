@@ -2,12 +2,12 @@
 //! it gives a `SimHandle`, through which tests and the demo drive it without HTTP.
 
 use crate::auth::{ApiKey, KeyError, PublicKey};
-use crate::day::Listing;
 use crate::engine::{Engine, Lags, Notice, Now, Refusal};
 use crate::faults::{Fault, FaultKind, Faults};
-use crate::limits::{Limits, Tier};
+use crate::listing::Listing;
 use crate::model::{Outcome, SHARDS, Status};
 use crate::socket::Hub;
+use crate::token_buckets::{Tier, TokenBuckets};
 use crate::units::{Cash, Px, Qty};
 use crate::{control, rest, socket, wire};
 use hunch_kernel::Clocks;
@@ -109,7 +109,7 @@ pub struct Sim {
     pub keys: Vec<ApiKey>,
     engine: Mutex<Engine>,
     hub: Hub,
-    limits: Mutex<Limits>,
+    token_buckets: Mutex<TokenBuckets>,
     faults: Mutex<Faults>,
     stopping: watch::Sender<bool>,
 }
@@ -198,7 +198,7 @@ impl Sim {
             keys,
             engine: Mutex::new(engine),
             hub: Hub::default(),
-            limits: Mutex::new(Limits::new(config.tier)),
+            token_buckets: Mutex::new(TokenBuckets::new(config.tier)),
             faults: Mutex::new(Faults::default()),
             stopping: watch::channel(false).0,
             config,
@@ -225,8 +225,8 @@ impl Sim {
         &self.hub
     }
 
-    pub fn limits(&self) -> MutexGuard<'_, Limits> {
-        lock(&self.limits)
+    pub fn token_buckets(&self) -> MutexGuard<'_, TokenBuckets> {
+        lock(&self.token_buckets)
     }
 
     pub fn faults(&self) -> MutexGuard<'_, Faults> {

@@ -1,4 +1,4 @@
-//! The doors of the simulator, over real sockets: refusals, faults, paging, lag, the socket's sequence.
+//! What clients reach of the simulator, over real sockets: refusals, faults, paging, lag, the socket's sequence.
 
 mod support;
 

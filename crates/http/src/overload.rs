@@ -1,10 +1,10 @@
-//! How many requests are in hand at once. Beyond that the next one is turned away at the door, at the price of reading
-//! its first line: what was let in keeps its speed, and the queue empties within seconds once the rush is over.
+//! How many requests are in hand at once. Beyond that the next one is not admitted, at the price of reading its first
+//! line: what was admitted keeps its speed, and the queue empties within seconds once the rush is over.
 //!
-//! Tills, stakes and everything else have doors of their own. Stakes wait for the exchange, and a slow exchange must
-//! not keep a shop from selling. Operators and health have none: at 2 a.m. somebody must get in.
+//! Tills, stakes and everything else are admitted apart. Stakes wait for the exchange, and a slow exchange must not keep
+//! a shop from selling. Operators and health are always admitted: at 2 a.m. somebody must get in.
 //!
-//! The tills' door narrows while answers take longer than they should, in proportion (who is in hand is what arrives
+//! Admission of tills narrows while answers take longer than they should, in proportion (who is in hand is what arrives
 //! in a second times the seconds it stays), and widens again step by step.
 
 use axum::extract::{Request, State};
@@ -28,14 +28,14 @@ const WINDOW: Duration = Duration::from_millis(100);
 const FADING: u32 = 256;
 
 #[derive(Clone)]
-pub(crate) struct Doors {
-    tills: Arc<Door>,
-    stakes: Arc<Door>,
-    others: Arc<Door>,
+pub(crate) struct Admissions {
+    tills: Arc<Admission>,
+    stakes: Arc<Admission>,
+    others: Arc<Admission>,
 }
 
-/// Lets in as many as `places` says.
-struct Door {
+/// Admits as many as `places` says.
+struct Admission {
     name: &'static str,
     inside: AtomicUsize,
     places: AtomicUsize,
@@ -52,16 +52,16 @@ struct Pace {
     calm: Option<Duration>,
 }
 
-/// One who was let in.
-struct Inside<'a> {
-    door: &'a Door,
+/// A request that was admitted, until it is answered.
+struct Admitted<'a> {
+    by: &'a Admission,
     since: Instant,
 }
 
-impl Door {
-    fn new(name: &'static str, places: usize, paced: bool) -> Arc<Door> {
+impl Admission {
+    fn new(name: &'static str, places: usize, paced: bool) -> Arc<Admission> {
         let pace = Pace { begun: Instant::now(), answered: 0, took: Duration::ZERO, shed: false, calm: None };
-        Arc::new(Door {
+        Arc::new(Admission {
             name,
             inside: AtomicUsize::new(0),
             places: AtomicUsize::new(places),
@@ -69,14 +69,15 @@ impl Door {
         })
     }
 
-    fn enter(&self) -> Option<Inside<'_>> {
+    fn enter(&self) -> Option<Admitted<'_>> {
         if self.inside.fetch_add(1, Ordering::Relaxed) < self.places.load(Ordering::Relaxed) {
-            return Some(Inside { door: self, since: Instant::now() });
+            return Some(Admitted { by: self, since: Instant::now() });
         }
         self.inside.fetch_sub(1, Ordering::Relaxed);
         if let Some(pace) = &self.pace {
             pace.lock().unwrap_or_else(PoisonError::into_inner).shed = true;
         }
+        // The label keeps the word that dashboards know.
         metrics::counter!("hunch_http_shed_total", "door" => self.name).increment(1);
         None
     }
@@ -114,23 +115,23 @@ impl Pace {
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for Admitted<'_> {
     fn drop(&mut self) {
-        self.door.inside.fetch_sub(1, Ordering::Relaxed);
-        self.door.answered(self.since.elapsed());
+        self.by.inside.fetch_sub(1, Ordering::Relaxed);
+        self.by.answered(self.since.elapsed());
     }
 }
 
-impl Doors {
-    pub fn new() -> Doors {
-        Doors {
-            tills: Door::new("tills", TILLS, true),
-            stakes: Door::new("stakes", STAKES, false),
-            others: Door::new("others", OTHERS, false),
+impl Admissions {
+    pub fn new() -> Admissions {
+        Admissions {
+            tills: Admission::new("tills", TILLS, true),
+            stakes: Admission::new("stakes", STAKES, false),
+            others: Admission::new("others", OTHERS, false),
         }
     }
 
-    fn of(&self, path: &str) -> Option<&Door> {
+    fn of(&self, path: &str) -> Option<&Admission> {
         let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
         if below(&["/healthz", "/readyz", "/metrics", "/v1/ops/"]) {
             None
@@ -144,11 +145,11 @@ impl Doors {
     }
 }
 
-pub(crate) async fn one_at_a_door(State(doors): State<Doors>, request: Request, next: Next) -> Response {
-    let Some(door) = doors.of(request.uri().path()) else { return next.run(request).await };
-    match door.enter() {
+pub(crate) async fn admit(State(admissions): State<Admissions>, request: Request, next: Next) -> Response {
+    let Some(admission) = admissions.of(request.uri().path()) else { return next.run(request).await };
+    match admission.enter() {
         // Until the answer's first byte: a stream that stays open gives its place back.
-        Some(_inside) => next.run(request).await,
+        Some(_admitted) => next.run(request).await,
         None => {
             let sentence = "more is asked than can be done just now; nothing happened, send the same again in a second";
             Problem::new(ProblemKind::Busy, sentence).into_response()
@@ -166,10 +167,10 @@ mod tests {
     use tokio::sync::Semaphore;
     use tower::ServiceExt;
 
-    /// Every place at the tills' door is taken by requests that wait.
+    /// Every place of the tills is taken by requests that wait.
     #[tokio::test]
-    async fn a_full_door_turns_away_and_the_others_stay_open() {
-        let doors = Doors::new();
+    async fn where_all_places_are_taken_the_next_is_turned_away_and_others_are_not() {
+        let admissions = Admissions::new();
         let hold = Arc::new(Semaphore::new(0));
         let waiting = hold.clone();
         let slow = move || {
@@ -180,14 +181,14 @@ mod tests {
             .route("/v1/pos/purchases", get(slow))
             .route("/v1/me", get(|| async {}))
             .route("/readyz", get(|| async {}))
-            .layer(from_fn_with_state(doors.clone(), one_at_a_door));
+            .layer(from_fn_with_state(admissions.clone(), admit));
         let ask = |path: &str| {
             let request = Request::get(path).body(Body::empty()).unwrap();
             let router = router.clone();
             async move { router.oneshot(request).await.unwrap() }
         };
         let inside: Vec<_> = (0..TILLS).map(|_| tokio::spawn(ask("/v1/pos/purchases"))).collect();
-        while doors.tills.inside.load(Ordering::Relaxed) < TILLS {
+        while admissions.tills.inside.load(Ordering::Relaxed) < TILLS {
             tokio::task::yield_now().await;
         }
         let shed = ask("/v1/pos/purchases").await;
@@ -197,18 +198,19 @@ mod tests {
 
         hold.add_permits(TILLS);
         for one in inside {
-            assert_eq!(one.await.unwrap().status(), 200, "what was let in is answered");
+            assert_eq!(one.await.unwrap().status(), 200, "what was admitted is answered");
         }
         hold.add_permits(1);
-        assert_eq!(ask("/v1/pos/purchases").await.status(), 200, "the door is open again");
+        assert_eq!(ask("/v1/pos/purchases").await.status(), 200, "there is room again");
     }
+
     #[tokio::test(start_paused = true)]
-    async fn slow_answers_narrow_the_door_and_quick_ones_widen_it() {
-        let door = Door::new("tills", TILLS, true);
-        let places = || door.places.load(Ordering::Relaxed);
+    async fn slow_answers_narrow_admission_and_quick_ones_widen_it() {
+        let admission = Admission::new("tills", TILLS, true);
+        let places = || admission.places.load(Ordering::Relaxed);
         let serve = async |took: Duration, windows: u32| {
             for _ in 0..windows * (WINDOW.as_millis() / took.as_millis() + 1) as u32 {
-                let inside: Vec<_> = (0..10).filter_map(|_| door.enter()).collect();
+                let inside: Vec<_> = (0..10).filter_map(|_| admission.enter()).collect();
                 tokio::time::sleep(took).await;
                 drop(inside);
             }
@@ -227,12 +229,12 @@ mod tests {
     /// Where storing always takes long, it does not narrow because of that.
     #[tokio::test(start_paused = true)]
     async fn a_slow_machine_is_known_by_its_calm_times() {
-        let door = Door::new("tills", TILLS, true);
+        let admission = Admission::new("tills", TILLS, true);
         for _ in 0..50 {
-            let inside = door.enter();
+            let inside = admission.enter();
             tokio::time::sleep(Duration::from_millis(60)).await;
             drop(inside);
         }
-        assert_eq!(door.places.load(Ordering::Relaxed), TILLS);
+        assert_eq!(admission.places.load(Ordering::Relaxed), TILLS);
     }
 }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use crate::app::App;
 use crate::openapi::Document;
-use crate::overload::{Doors, one_at_a_door};
+use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
     health, inbox, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, webhook,
@@ -86,7 +86,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(from_fn(refuse_nul))
         .layer(from_fn(measure))
         .layer(from_fn(limit_time))
-        .layer(from_fn_with_state(Doors::new(), one_at_a_door))
+        .layer(from_fn_with_state(Admissions::new(), admit))
         .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(PropagateRequestIdLayer::x_request_id())

@@ -3,7 +3,7 @@
 
 use anyhow::{Context, anyhow, ensure};
 use hunch_exchange::{Exchange, MarketQuery};
-use hunch_exchange_sim::{Cash, ExchangeSim, KeyConfig, KeyPair, SimConfig, SimHandle, Tier, day};
+use hunch_exchange_sim::{Cash, ExchangeSim, KeyConfig, KeyPair, Listing, SimConfig, SimHandle, Tier, day};
 use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{Clocks, SharedClock, SystemEntropy};
 use secrecy::SecretString;
@@ -61,7 +61,7 @@ pub async fn connect(settings: &Settings, clocks: &Clocks) -> anyhow::Result<Con
 }
 
 /// The simulator's day, for later days of a programme that runs on.
-pub fn day_of(now: jiff::Timestamp) -> Vec<day::Listing> {
+pub fn day_of(now: jiff::Timestamp) -> Vec<Listing> {
     day::believable(seed_of(now), now)
 }
 

@@ -20,7 +20,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hunch_db::PoolSizes;
 use settings::Settings;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A server makes and drops a great many small pieces: glibc's allocator took a tenth of a purchase's processor time.
@@ -164,20 +164,9 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::SUCCESS)
         }
         Command::Audit { full, anchor, write_anchor, json } => {
-            let home = home::Home::visit(settings, PoolSizes::default()).await?;
-            let now = clock::clocks(1, None).wall.now();
             let options = hunch_audit::AuditOptions::with_anchors(full, anchor)?;
-            let report = hunch_audit::run(home.database.auditor(), &options, now).await?;
-            if json {
-                println!("{}", serde_json::to_string(&report)?)
-            } else {
-                print!("{}", report.to_text())
-            }
-            if let Some(path) = write_anchor.filter(|_| report.holds) {
-                hunch_audit::write_anchor_file(home.database.auditor(), &path, now).await?;
-            }
-            home.close().await?;
-            Ok(if report.holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            let held = audit(&options, write_anchor.as_deref(), json, settings).await?;
+            Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Backup { folder } => {
             backup::back_up(&folder, settings).await?;
@@ -214,6 +203,28 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }
+}
+
+/// Looks at the books and says whether they hold. Only of books that do is an anchor written.
+async fn audit(
+    options: &hunch_audit::AuditOptions,
+    write_anchor: Option<&Path>,
+    json: bool,
+    settings: &Settings,
+) -> anyhow::Result<bool> {
+    let home = home::Home::visit(settings, PoolSizes::default()).await?;
+    let now = clock::clocks(1, None).wall.now();
+    let report = hunch_audit::run(home.database.auditor(), options, now).await?;
+    if json {
+        println!("{}", serde_json::to_string(&report)?)
+    } else {
+        print!("{}", report.to_text())
+    }
+    if let Some(path) = write_anchor.filter(|_| report.holds) {
+        hunch_audit::write_anchor_file(home.database.auditor(), path, now).await?;
+    }
+    home.close().await?;
+    Ok(report.holds)
 }
 
 fn start_log(settings: &Settings) -> anyhow::Result<()> {

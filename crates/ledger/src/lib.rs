@@ -30,6 +30,4 @@ pub use command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome,
 pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
 pub use lots::LotRange;
 pub use provenance::{Consumption, Provenance, Stake};
-pub use queries::{
-    OpenHold, StatementCursor, StatementLine, available, balance, open_holds, open_member, open_members, statement,
-};
+pub use queries::{StatementCursor, StatementLine, available, balance, open_members, statement};

@@ -1,8 +1,7 @@
 //! What others may ask of the ledger. Reads only, save for opening a member's account.
 
-use hunch_kernel::{HoldId, MemberId, Points, Shard, shard_of};
+use hunch_kernel::{MemberId, Points, shard_of};
 use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -10,15 +9,7 @@ use uuid::Uuid;
 use crate::account::{AccountCode, MemberBalance};
 use crate::command::Reason;
 
-/// Opens the member's account with nothing in it. Safe to repeat.
-///
-/// # Errors
-/// When the database fails.
-pub async fn open_member(conn: &mut PgConnection, member: MemberId, shards: u16) -> Result<(), sqlx::Error> {
-    open_members(conn, &[member], shards).await
-}
-
-/// Like [`open_member`], for many at once.
+/// Opens the members' accounts with nothing in them. Safe to repeat.
 ///
 /// # Errors
 /// When the database fails.
@@ -133,44 +124,6 @@ pub async fn statement(
                 source: r.try_get(7)?,
                 merchant: (!house.is_nil()).then_some(house),
                 at: r.try_get::<jiff_sqlx::Timestamp, _>(8)?.to_jiff(),
-            })
-        })
-        .collect()
-}
-
-/// A hold that its owner has not ended yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OpenHold {
-    pub hold: HoldId,
-    pub member: MemberId,
-    pub shard: Shard,
-    pub amount: Points,
-    pub owner: String,
-    pub placed_at: Timestamp,
-}
-
-/// Open holds placed before `before`, oldest first.
-///
-/// # Errors
-/// When the database fails.
-pub async fn open_holds(pool: &PgPool, before: Timestamp, limit: i64) -> Result<Vec<OpenHold>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT hold, member, shard, amount, owner, placed_at FROM ledger.hold
-         WHERE open AND placed_at < $1 ORDER BY placed_at LIMIT $2",
-    )
-    .bind(before.to_sqlx())
-    .bind(limit)
-    .fetch_all(pool)
-    .await?;
-    rows.iter()
-        .map(|r| {
-            Ok(OpenHold {
-                hold: HoldId(r.try_get(0)?),
-                member: MemberId(r.try_get(1)?),
-                shard: Shard(r.try_get(2)?),
-                amount: Points(r.try_get(3)?),
-                owner: r.try_get(4)?,
-                placed_at: r.try_get::<jiff_sqlx::Timestamp, _>(5)?.to_jiff(),
             })
         })
         .collect()

@@ -13,7 +13,7 @@ mod reader;
 mod shard_tx;
 mod tail;
 
-pub use batch::{BatchFormatError, decode_messages, encode_messages};
+pub use batch::{BatchFormatError, decode_messages};
 pub use chain::{Anchor, anchors};
 pub use reader::{Batch, head, newest, read_after, shards};
 pub use shard_tx::{CommitError, Committed, ShardTx};

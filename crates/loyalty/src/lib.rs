@@ -16,7 +16,7 @@ mod returns;
 mod store;
 mod terminals;
 
-pub use codes::{CODE_SECONDS, CodeError, CodeKey, MemberCode, issue_code};
+pub use codes::{CodeError, CodeKey, MemberCode, issue_code};
 pub use directory::{Directory, Merchant, NewMerchant, Terminal, add_merchant, add_terminal, merchants};
 pub use earn_rule::EarnRule;
 pub use newest::{NewestPurchase, newest_purchases, sold_since};
@@ -25,9 +25,7 @@ pub use purchases::{
     MemberRef, Purchase, PurchaseAnswer, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases, purchase_id,
 };
 pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest, Sold, sold_by};
-pub use terminals::{
-    SESSION_HOURS, SIGNATURE_SECONDS_MAX, SessionError, SignedRequest, TerminalSession, TerminalSessions, sign,
-};
+pub use terminals::{SessionError, SignedRequest, TerminalSession, TerminalSessions, sign};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoyaltyError {

@@ -1,11 +1,11 @@
 //! Loyalty's SQL.
 
+use hunch_db::columns::{maybe_time, time};
 use hunch_kernel::{MemberId, MerchantId, Points, PurchaseId, TerminalId};
 use hunch_ledger::Done;
 use hunch_log::ShardTx;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -19,10 +19,6 @@ use crate::returns::ReturnRequest;
 use crate::terminals::TerminalSession;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
-
-fn time(row: &PgRow, column: usize) -> Result<Timestamp> {
-    Ok(row.try_get::<jiff_sqlx::Timestamp, _>(column)?.to_jiff())
-}
 
 pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
     let mut known = Known::default();
@@ -53,7 +49,7 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
                 points_per_visit: row.try_get(4)?,
                 points_max: row.try_get(5)?,
                 valid_from: time(&row, 6)?,
-                valid_to: row.try_get::<Option<jiff_sqlx::Timestamp>, _>(7)?.map(jiff_sqlx::Timestamp::to_jiff),
+                valid_to: maybe_time(&row, 7)?,
             });
         }
     }
@@ -180,7 +176,7 @@ pub(crate) async fn code(pool: &PgPool, code: Uuid) -> Result<Option<CodeRow>> {
     let Some(row) = row else { return Ok(None) };
     Ok(Some(CodeRow {
         member: MemberId(row.try_get("member")?),
-        expires_at: row.try_get::<jiff_sqlx::Timestamp, _>("expires_at")?.to_jiff(),
+        expires_at: time(&row, "expires_at")?,
         used_for: row.try_get::<Option<Uuid>, _>("used_for")?.map(PurchaseId),
     }))
 }

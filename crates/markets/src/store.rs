@@ -1,5 +1,6 @@
 //! Markets' SQL.
 
+use hunch_db::columns::{maybe_time, strange, time};
 use hunch_exchange::{EventReport, ExchangeShard, FeeRule, MarketReport, MarketResult, PriceBand, SeriesReport};
 use hunch_kernel::{Count, EventTicker, MarketTicker, Price, SeriesTicker};
 use jiff::Timestamp;
@@ -14,20 +15,8 @@ use crate::{Kind, KindRule};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-fn strange(what: &str, value: impl std::fmt::Display) -> sqlx::Error {
-    sqlx::Error::Decode(format!("{what} {value} is not known").into())
-}
-
 fn price(micros: i64) -> Result<Price> {
     Price::from_micros(micros).map_err(|e| sqlx::Error::Decode(Box::new(e)))
-}
-
-fn time(row: &PgRow, column: &str) -> Result<Timestamp> {
-    Ok(row.try_get::<jiff_sqlx::Timestamp, _>(column)?.to_jiff())
-}
-
-fn maybe_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>> {
-    Ok(row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
 }
 
 fn market(row: &PgRow) -> Result<Market> {

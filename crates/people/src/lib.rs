@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use uuid::Uuid;
 
-pub const SESSION_DAYS: i64 = 30;
+const SESSION_DAYS: i64 = 30;
 const CODE_HOURS: i64 = 24;
 /// Wrong codes a minute that begin alike, before codes with that beginning have to wait. A code has 40 bits, so guessing
 /// stays hopeless, and a guesser can make only few others wait.

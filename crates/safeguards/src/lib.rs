@@ -40,13 +40,11 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use denial::{DENIALS, Denial, DenialCode};
+pub use denial::{Denial, DenialCode};
 pub use gate::{Charges, Overview, Safeguards, restore, still_holds};
 pub use limits::{HouseLimits, Limits, RaiseOutcome, Usage, Windows};
-pub use permit::{PERMIT_SECONDS, PromptPermit, StakePermit};
-pub use place::jurisdiction_at;
+pub use permit::{PromptPermit, StakePermit};
 pub use protect::{
     BreakTerm, Change, ChangeAnswer, ChangeRefusal, Changed, ExclusionTerm, StandingHandler, StandingRequest,
 };
-pub use rules::{Rule, Ruling, rule_for};
 pub use sitting::Sitting;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use hunch_kernel::SystemEntropy;
-use hunch_sim::{Op, core, live, op, shrink};
+use hunch_sim::{Failure, Life, Op, core, live, op, shrink};
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -103,11 +103,49 @@ fn in_a_world<T>(work: impl AsyncFnOnce() -> anyhow::Result<T>) -> anyhow::Resul
 
 fn of_everything(args: &Args) -> anyhow::Result<bool> {
     let (first, begun) = (first_seed(args), Instant::now());
+    let mut lived = match live_all(args, first) {
+        Ok(lived) => lived,
+        Err((seed, ops, failure)) => {
+            tell_failure(args, seed, &ops, failure?)?;
+            return Ok(false);
+        }
+    };
+    lived.sort_by_key(|(seed, _)| *seed);
+    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
+    for (name, n) in lived.iter().flat_map(|(_, life)| &life.by_outcome) {
+        *outcomes.entry(name.clone()).or_default() += n;
+    }
+    let operations: u64 = lived.iter().map(|(_, life)| life.operations).sum();
+    let requests: u64 = lived.iter().map(|(_, life)| life.requests).sum();
+    let seconds = begun.elapsed().as_secs_f64();
+    if args.json {
+        let digests: Vec<String> = lived.iter().map(|(seed, life)| format!("{seed}:{}", life.digest)).collect();
+        println!(
+            "{}",
+            serde_json::json!({ "sim": "all", "seed": first, "seeds": args.seeds, "operations": operations,
+                "requests": requests, "holds": true, "seconds": seconds.round(), "outcomes": outcomes, "digests": digests })
+        );
+    } else {
+        for (name, n) in &outcomes {
+            println!("{n:>9}  {name}");
+        }
+        println!(
+            "{} histories from seed {first}, {operations} operations, {requests} requests: all held. {seconds:.0} s",
+            lived.len(),
+        );
+    }
+    Ok(true)
+}
+
+/// A history that did not hold, or could not be lived: its seed, its operations, and what happened.
+type Broken = (u64, Vec<Op>, anyhow::Result<Failure>);
+
+/// Lives every history, several at a time, until all are lived or one is broken.
+fn live_all(args: &Args, first: u64) -> Result<Vec<(u64, Life)>, Broken> {
     let workers = args.workers.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
-    let (next, operations) = (AtomicU64::new(0), AtomicU64::new(0));
-    let total = args.seeds * args.ops as u64;
-    let (lived, failed) = (Mutex::new(Vec::new()), Mutex::new(None));
-    let told = AtomicU64::new(0);
+    let progress = Progress::of(args.seeds * args.ops as u64);
+    let next = AtomicU64::new(0);
+    let (lived, broken) = (Mutex::new(Vec::new()), Mutex::new(None));
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -118,70 +156,59 @@ fn of_everything(args: &Args) -> anyhow::Result<bool> {
                     }
                     let seed = first.wrapping_add(n);
                     let ops = op::history(seed, args.ops);
-                    let result = in_a_world(async || {
-                        live(&ops, |_| {
-                            let done = operations.fetch_add(1, Ordering::Relaxed) + 1;
-                            let part = done * 20 / total.max(1);
-                            if told.fetch_max(part, Ordering::Relaxed) < part {
-                                eprintln!("   {done} of {total} operations, {:.0} s", begun.elapsed().as_secs_f64());
-                            }
-                        })
-                        .await
-                    });
-                    match result {
-                        Ok(Ok(life)) => lived.lock().unwrap_or_else(|e| e.into_inner()).push((seed, life)),
-                        Ok(Err(failure)) => {
-                            next.store(args.seeds, Ordering::Relaxed);
-                            *failed.lock().unwrap_or_else(|e| e.into_inner()) = Some((seed, ops, Ok(failure)));
-                            return;
+                    let failure = match in_a_world(async || live(&ops, |_| progress.step()).await) {
+                        Ok(Ok(life)) => {
+                            lived.lock().unwrap_or_else(|e| e.into_inner()).push((seed, life));
+                            continue;
                         }
-                        Err(error) => {
-                            next.store(args.seeds, Ordering::Relaxed);
-                            *failed.lock().unwrap_or_else(|e| e.into_inner()) = Some((seed, ops, Err(error)));
-                            return;
-                        }
-                    }
+                        Ok(Err(failure)) => Ok(failure),
+                        Err(error) => Err(error),
+                    };
+                    next.store(args.seeds, Ordering::Relaxed);
+                    *broken.lock().unwrap_or_else(|e| e.into_inner()) = Some((seed, ops, failure));
+                    return;
                 }
             });
         }
     });
-    if let Some((seed, ops, failure)) = failed.into_inner().unwrap_or_else(|e| e.into_inner()) {
-        let failure = failure?;
-        eprintln!("Seed {seed} broke at operation {}:", failure.at);
-        failure.what.iter().for_each(|what| eprintln!("   {what}"));
-        eprintln!("   cargo xtask sim --seed {seed} --seeds 1 --ops {}", args.ops);
-        let (short, failure) = in_a_world(async || shrink(&ops, failure, args.shrink).await)?;
-        eprintln!("The shortest history found that breaks the same ({} operations):", short.len());
-        print_ops(&short);
-        failure.what.iter().for_each(|what| eprintln!("   {what}"));
-        return Ok(false);
+    match broken.into_inner().unwrap_or_else(|e| e.into_inner()) {
+        Some(broken) => Err(broken),
+        None => Ok(lived.into_inner().unwrap_or_else(|e| e.into_inner())),
     }
-    let mut lived = lived.into_inner().unwrap_or_else(|e| e.into_inner());
-    lived.sort_by_key(|(seed, _)| *seed);
-    let mut outcomes: BTreeMap<String, u64> = BTreeMap::new();
-    for (name, n) in lived.iter().flat_map(|(_, life)| &life.by_outcome) {
-        *outcomes.entry(name.clone()).or_default() += n;
+}
+
+/// Says how far all worlds together have come, twenty times.
+struct Progress {
+    total: u64,
+    done: AtomicU64,
+    told: AtomicU64,
+    begun: Instant,
+}
+
+impl Progress {
+    fn of(total: u64) -> Progress {
+        Progress { total, done: AtomicU64::new(0), told: AtomicU64::new(0), begun: Instant::now() }
     }
-    let requests: u64 = lived.iter().map(|(_, life)| life.requests).sum();
-    let seconds = begun.elapsed().as_secs_f64();
-    if args.json {
-        let digests: Vec<String> = lived.iter().map(|(seed, life)| format!("{seed}:{}", life.digest)).collect();
-        println!(
-            "{}",
-            serde_json::json!({ "sim": "all", "seed": first, "seeds": args.seeds, "operations": operations.into_inner(),
-                "requests": requests, "holds": true, "seconds": seconds.round(), "outcomes": outcomes, "digests": digests })
-        );
-    } else {
-        for (name, n) in &outcomes {
-            println!("{n:>9}  {name}");
+
+    fn step(&self) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let part = done * 20 / self.total.max(1);
+        if self.told.fetch_max(part, Ordering::Relaxed) < part {
+            eprintln!("   {done} of {} operations, {:.0} s", self.total, self.begun.elapsed().as_secs_f64());
         }
-        println!(
-            "{} histories from seed {first}, {} operations, {requests} requests: all held. {seconds:.0} s",
-            lived.len(),
-            operations.into_inner()
-        );
     }
-    Ok(true)
+}
+
+/// What broke, how to see it again, and the shortest history that breaks the same.
+fn tell_failure(args: &Args, seed: u64, ops: &[Op], failure: Failure) -> anyhow::Result<()> {
+    eprintln!("Seed {seed} broke at operation {}:", failure.at);
+    failure.what.iter().for_each(|what| eprintln!("   {what}"));
+    eprintln!("   cargo xtask sim --seed {seed} --seeds 1 --ops {}", args.ops);
+    let (short, failure) = in_a_world(async || shrink(ops, failure, args.shrink).await)?;
+    eprintln!("The shortest history found that breaks the same ({} operations):", short.len());
+    print_ops(&short);
+    failure.what.iter().for_each(|what| eprintln!("   {what}"));
+    Ok(())
 }
 
 fn print_ops(ops: &[Op]) {

@@ -1,4 +1,4 @@
-//! Clients of the HTTP API: an operator, a till, a phone. Each has its own credentials and knows only its own doors.
+//! Clients of the HTTP API: an operator, a till, a phone. Each has its own credentials and knows only its own routes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,14 +1,17 @@
-//! A town that lives through the public doors: tills that sign their requests, members who sign in. It knows the
+//! A town that lives through the public API: tills that sign their requests, members who sign in. It knows the
 //! programme only by its HTTP API, as any till vendor would.
 //!
 //! What people buy, when and for how much follows a real transaction log ([`Log`]); who they are is invented.
 
 mod api;
+mod counters;
 mod latency;
 mod life;
 mod log;
+mod memory;
 mod names;
 mod push_service;
+mod screens;
 mod stakes;
 
 pub use api::{ApiError, MarketRow, MemberLogin, Operator, Phone, Purchase, Till, TillLogin, push_key};

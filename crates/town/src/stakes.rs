@@ -1,5 +1,5 @@
 //! Members with their phones in hand: they look at today's markets, stake a few points, get refused where they may not,
-//! and one pair takes its receipts back after a win. All over the public doors.
+//! and one pair takes its receipts back after a win. All over the public API.
 
 use hunch_kernel::SharedEntropy;
 use jiff::{SignedDuration, Timestamp};

@@ -40,7 +40,7 @@ pub use outcome::{Fate, OutcomeHandler, OutcomeRequest, Resolved};
 pub use payout::{PayoutHandler, PayoutRequest, PayoutsDone};
 pub use place::{QuoteRefusal, StakeRefusal};
 pub use position::{Holding, Position};
-pub use quote::{QUOTE_SECONDS, Quote, STAKE_POINTS_MIN, Sized, fee_at_most, size};
+pub use quote::Quote;
 pub use reconcile::Reconciled;
 pub use report::{LatencyFigures, OrderCounts, PaidMarket, TradingFigures};
 pub use settle::Settled;

@@ -65,7 +65,7 @@ impl Quote {
 
 /// What fits into a stake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sized {
+pub struct StakeSize {
     pub count: Count,
     pub hold: Points,
     pub pays: Points,
@@ -87,7 +87,7 @@ pub fn worst_price(price: Price) -> Option<Price> {
 }
 
 /// The most contracts that `stake` pays for at `worst`, to 0.01; `None` when it does not buy any.
-pub fn size(stake: Points, worst: Price, fee: FeeRule, rate: PointRate) -> Option<Sized> {
+pub fn size(stake: Points, worst: Price, fee: FeeRule, rate: PointRate) -> Option<StakeSize> {
     let FeeRule::Quadratic { millionths } = fee else { return None };
     let budget = rate.dollars(stake) - ROUNDING_SLACK;
     let p = i128::from(worst.micros());
@@ -98,7 +98,7 @@ pub fn size(stake: Points, worst: Price, fee: FeeRule, rate: PointRate) -> Optio
     while count > Count::ZERO {
         let hold = rate.points_up(worst.times_up(count) + fee_at_most(count, worst, millionths) + ROUNDING_SLACK);
         if hold <= stake {
-            return Some(Sized { count, hold, pays: rate.points_down(Price::ONE.times_down(count)) });
+            return Some(StakeSize { count, hold, pays: rate.points_down(Price::ONE.times_down(count)) });
         }
         count -= Count(1);
     }

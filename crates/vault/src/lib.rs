@@ -8,7 +8,7 @@
 
 mod age;
 
-pub use age::is_at_least;
+use age::is_at_least;
 
 use hunch_kernel::MemberId;
 use jiff::civil::Date;

@@ -15,7 +15,8 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
-use crate::{Database, DatabaseConfig, PoolSizes, migrate, migrations_digest, roles};
+use crate::migrations::migrations_digest;
+use crate::{Database, DatabaseConfig, PoolSizes, migrate, roles};
 pub use canary::{Sighting, find_canaries, find_in};
 use shared_cluster::SharedCluster;
 

@@ -8,6 +8,7 @@
 //! - E4: a client_order_id is accepted once, for ever.
 
 mod audit;
+mod fills;
 mod house;
 mod lifecycle;
 mod orders;

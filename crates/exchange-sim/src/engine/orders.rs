@@ -1,10 +1,10 @@
-//! Placing, cancelling and changing orders, and what a fill does to both sides.
+//! Placing, cancelling and changing orders.
 
-use super::{COUNT_MAX, Engine, HOUSE, NewOrder, Notice, Now, Placed, Refusal, TRADES_KEPT};
-use crate::book::{BookSide, Incoming, Plan, Resting, SelfTrade};
-use crate::model::{Fill, Lagged, Market, Order, OrderStatus, Position, Status, TimeInForce, Trade};
+use super::fills::part;
+use super::{COUNT_MAX, Engine, NewOrder, Notice, Now, Placed, Refusal};
+use crate::book::{BookSide, Incoming, Resting, SelfTrade};
+use crate::model::{Lagged, Market, Order, OrderStatus, Position, Status, TimeInForce};
 use crate::units::{Cash, Px, Qty};
-use std::collections::HashMap;
 use uuid::Uuid;
 
 impl Engine {
@@ -20,12 +20,7 @@ impl Engine {
         }
         check_shape(now, &ask, market)?;
 
-        let mut count = ask.count;
-        if ask.reduce_only {
-            let net = self.position(owner, &ask.ticker).map_or(Qty::ZERO, |p| p.net);
-            let closable = if ask.side == BookSide::Bid { -net } else { net };
-            count = count.min(closable.max(Qty::ZERO));
-        }
+        let count = if ask.reduce_only { ask.count.min(self.closable(owner, &ask)) } else { ask.count };
         let immediate = ask.time_in_force != TimeInForce::GoodTillCanceled;
         let reach = if immediate { ask.cap.map_or(count, |cap| count.min(cap)) } else { count };
         let incoming = Incoming { owner, side: ask.side, limit: ask.price, count: reach, self_trade: ask.self_trade };
@@ -42,6 +37,44 @@ impl Engine {
         };
         let reserve = if kill { Cash::ZERO } else { self.taker_can_pay(owner, &ask, &plan, rest)? };
 
+        let seq = self.take_on(now, owner, &ask, client_order_id, rest);
+        if kill {
+            return Err(Refusal::Killed);
+        }
+        for (price, maker) in &plan.self_cancels {
+            self.cancel_resting(now, &ask.ticker, ask.side.opposite(), *price, *maker, "SelfTradeCancel");
+        }
+        self.execute(now, &ask.ticker, Some(seq), &incoming, &plan);
+        let mut order = self.orders[&seq].now().clone();
+        if order.filled == order.initial {
+            order.status = OrderStatus::Executed;
+            order.remaining = Qty::ZERO;
+        }
+        if rest > Qty::ZERO {
+            order.reserved = reserve;
+            self.reserve(now, owner, order.shard, reserve);
+            self.rest(now, &ask.ticker, ask.side, ask.price, Resting { seq, owner, remaining: rest });
+        }
+        let reason = match order.status {
+            _ if filled > Qty::ZERO => Some("Trade"),
+            OrderStatus::Canceled if ask.reduce_only => Some("ReduceOnlyCancel"),
+            OrderStatus::Canceled if plan.met_itself => Some("SelfTradeCancel"),
+            _ => None,
+        };
+        self.store_order(now, order.clone(), reason);
+        self.note(Notice::Ticker { ticker: ask.ticker });
+        Ok(Placed { order })
+    }
+
+    /// How many contracts of this order would close what its owner holds.
+    fn closable(&self, owner: usize, ask: &NewOrder) -> Qty {
+        let net = self.position(owner, &ask.ticker).map_or(Qty::ZERO, |p| p.net);
+        let against = if ask.side == BookSide::Bid { -net } else { net };
+        against.max(Qty::ZERO)
+    }
+
+    /// Gives the order its number and keeps it under all its ids, before anything meets it. `rest` will rest.
+    fn take_on(&mut self, now: Now, owner: usize, ask: &NewOrder, client_order_id: String, rest: Qty) -> u64 {
         let seq = self.next_seq();
         let id = self.dice.uuid();
         let market = &self.markets[&ask.ticker];
@@ -75,33 +108,8 @@ impl Engine {
         };
         self.accounts[owner].client_order_ids.insert(order.client_order_id.clone(), seq);
         self.order_seqs.insert(id, seq);
-        self.orders.insert(seq, Lagged::new(now.wall, order.clone()));
-        if kill {
-            return Err(Refusal::Killed);
-        }
-        for (price, maker) in &plan.self_cancels {
-            self.cancel_resting(now, &ask.ticker, ask.side.opposite(), *price, *maker, "SelfTradeCancel");
-        }
-        self.execute(now, &ask.ticker, Some(seq), &incoming, &plan);
-        let mut order = self.orders[&seq].now().clone();
-        if order.filled == order.initial {
-            order.status = OrderStatus::Executed;
-            order.remaining = Qty::ZERO;
-        }
-        if rest > Qty::ZERO {
-            order.reserved = reserve;
-            self.reserve(now, owner, order.shard, reserve);
-            self.rest(now, &ask.ticker, ask.side, ask.price, Resting { seq, owner, remaining: rest });
-        }
-        let reason = match order.status {
-            _ if filled > Qty::ZERO => Some("Trade"),
-            OrderStatus::Canceled if ask.reduce_only => Some("ReduceOnlyCancel"),
-            OrderStatus::Canceled if plan.met_itself => Some("SelfTradeCancel"),
-            _ => None,
-        };
-        self.store_order(now, order.clone(), reason);
-        self.note(Notice::Ticker { ticker: ask.ticker });
-        Ok(Placed { order })
+        self.orders.insert(seq, Lagged::new(now.wall, order));
+        seq
     }
 
     pub fn cancel(&mut self, now: Now, owner: usize, id: Uuid) -> Result<(Order, Qty), Refusal> {
@@ -218,213 +226,6 @@ impl Engine {
         }
     }
 
-    /// The plan after resting orders that their owners can no longer pay for are gone.
-    pub(super) fn payable_plan(&mut self, now: Now, ticker: &str, incoming: &Incoming) -> Plan {
-        loop {
-            let Some(market) = self.markets.get(ticker) else { return Plan::default() };
-            let plan = market.book.plan(incoming);
-            let Some((price, seq)) = self.first_unpayable(market, incoming.side.opposite(), &plan) else { return plan };
-            self.cancel_resting(now, ticker, incoming.side.opposite(), price, seq, "MarginCancel");
-        }
-    }
-
-    pub(super) fn first_unpayable(&self, market: &Market, side: BookSide, plan: &Plan) -> Option<(Px, u64)> {
-        let mut seen: HashMap<usize, (Position, Cash)> = HashMap::new();
-        for m in plan.matches.iter().filter(|m| m.maker_owner != HOUSE) {
-            let order = self.orders.get(&m.maker)?.now();
-            let balance = self.accounts[m.maker_owner].balance.now();
-            let (position, cash) = seen.entry(m.maker_owner).or_insert_with(|| {
-                let fresh = || Position::new(order.created);
-                (
-                    self.position(m.maker_owner, &market.spec.ticker).cloned().unwrap_or_else(fresh),
-                    balance.available(market.shard),
-                )
-            });
-            let effect = position.trade(side, m.price, m.count);
-            let fee = market.fees.at_most(false, m.price, m.count) + Cash(100);
-            let released = part(order.reserved, m.count, order.remaining);
-            *cash = *cash + released + effect.pair_cash - effect.cost - fee;
-            if *cash < Cash::ZERO {
-                return Some((m.price, m.maker));
-            }
-        }
-        None
-    }
-
-    /// What must be set aside for the part that will rest, or the refusal.
-    pub(super) fn taker_can_pay(&self, owner: usize, ask: &NewOrder, plan: &Plan, rest: Qty) -> Result<Cash, Refusal> {
-        let market = &self.markets[&ask.ticker];
-        let mut position = self.position(owner, &ask.ticker).cloned().unwrap_or_else(|| Position::new(market.created));
-        let mut cash = self.accounts[owner].balance.now().available(market.shard);
-        let mut excess = 0;
-        for m in &plan.matches {
-            let effect = position.trade(ask.side, m.price, m.count);
-            cash = cash + effect.pair_cash
-                - effect.cost
-                - self.fill_fee(market, true, ask.side, m.price, m.count, &mut excess);
-        }
-        let mut reserve = Cash::ZERO;
-        if rest > Qty::ZERO {
-            let promised: Qty = self
-                .resting_orders(owner)
-                .iter()
-                .filter(|o| o.ticker == ask.ticker && o.side == ask.side)
-                .map(|o| o.remaining)
-                .sum();
-            let against = if ask.side == BookSide::Bid { -position.net } else { position.net };
-            let closing = (against - promised).max(Qty::ZERO).min(rest);
-            reserve = ask.side.cost_of(ask.price).times(rest - closing) + market.fees.at_most(false, ask.price, rest);
-        }
-        if cash < reserve { Err(Refusal::Balance) } else { Ok(reserve) }
-    }
-
-    /// The fee, with what makes the balance change a multiple of 0.0001 dollar.
-    pub(super) fn fill_fee(
-        &self,
-        market: &Market,
-        taker: bool,
-        side: BookSide,
-        price: Px,
-        count: Qty,
-        excess: &mut i64,
-    ) -> Cash {
-        let fee = market.fees.fee(taker, price, count, excess);
-        let paid = side.cost_of(price).times(count) + fee;
-        fee + Cash((-paid.0).rem_euclid(100))
-    }
-
-    /// Books every match of the plan on both sides. The plan was found payable.
-    pub(super) fn execute(&mut self, now: Now, ticker: &str, taker: Option<u64>, incoming: &Incoming, plan: &Plan) {
-        for m in &plan.matches {
-            let maker_side = incoming.side.opposite();
-            let Some(market) = self.markets.get_mut(ticker) else { return };
-            let gone = market.book.take(maker_side, m.price, m.maker, m.count);
-            market.last_price = m.price;
-            market.last_size = m.count;
-            market.volume += m.count;
-            let maker_client_id = self.orders.get(&m.maker).map(|o| o.now().client_order_id.clone());
-            self.book_moved(now, ticker, maker_side, m.price, -m.count, m.maker_owner, maker_client_id);
-            let trade = Trade {
-                seq: self.next_seq(),
-                id: self.dice.uuid(),
-                ticker: ticker.to_owned(),
-                price: m.price,
-                count: m.count,
-                taker_side: incoming.side,
-                at: now.time,
-            };
-            self.book_fill(now, &trade, incoming.owner, incoming.side, taker, true, false);
-            let maker_order = self.orders.contains_key(&m.maker).then_some(m.maker);
-            self.book_fill(now, &trade, m.maker_owner, maker_side, maker_order, false, gone);
-            self.refresh_open_interest(ticker);
-            self.publish_trade(trade);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one fill has these facts, and one caller")]
-    pub(super) fn book_fill(
-        &mut self,
-        now: Now,
-        trade: &Trade,
-        owner: usize,
-        side: BookSide,
-        order: Option<u64>,
-        taker: bool,
-        gone: bool,
-    ) {
-        let Some(market) = self.markets.get(&trade.ticker) else { return };
-        let shard = market.shard;
-        let mut order = order.and_then(|seq| self.orders.get(&seq)).map(|o| o.now().clone());
-        let mut no_excess = 0;
-        let excess = order.as_mut().map_or(&mut no_excess, |o| &mut o.fee_excess);
-        let fee = self.fill_fee(market, taker, side, trade.price, trade.count, excess);
-
-        let mut position = self.position(owner, &trade.ticker).cloned().unwrap_or_else(|| Position::new(now.time));
-        let effect = position.trade(side, trade.price, trade.count);
-        position.fees += fee;
-        position.updated = now.time;
-        let mut balance = self.accounts[owner].balance.now().clone();
-        balance.cash[shard] = balance.cash[shard] + effect.pair_cash - effect.cost - fee;
-        self.fees += fee;
-        if let Some(market) = self.markets.get_mut(&trade.ticker) {
-            market.pot = market.pot + effect.cost - effect.pair_cash;
-        }
-        if let Some(order) = order.as_mut() {
-            order.filled += trade.count;
-            order.yes_notional += trade.price.times(trade.count);
-            order.updated = now.time;
-            if taker {
-                order.taker_cost += effect.cost;
-                order.taker_fees += fee;
-            } else {
-                let release = if gone { order.reserved } else { part(order.reserved, trade.count, order.remaining) };
-                order.reserved -= release;
-                balance.reserved[shard] -= release;
-                order.remaining -= trade.count;
-                order.maker_cost += effect.cost;
-                order.maker_fees += fee;
-                if order.remaining <= Qty::ZERO {
-                    order.status = OrderStatus::Executed;
-                }
-            }
-        }
-        let post_position = position.net;
-        let (wall, lag) = (now.wall, self.lags.portfolio);
-        let account = &mut self.accounts[owner];
-        account.balance.set(wall, lag, balance);
-        match account.positions.get_mut(&trade.ticker) {
-            Some(known) => known.set(wall, lag, position.clone()),
-            None => {
-                account.positions.insert(trade.ticker.clone(), Lagged::new(wall, position.clone()));
-            }
-        }
-        if owner == HOUSE {
-            return;
-        }
-        let Some(order) = order else { return };
-        let fill = Fill {
-            seq: self.next_seq(),
-            wall,
-            trade_id: trade.id,
-            order_id: order.id,
-            owner,
-            ticker: trade.ticker.clone(),
-            shard,
-            side,
-            price: trade.price,
-            count: trade.count,
-            fee,
-            is_taker: taker,
-            at: now.time,
-        };
-        self.fills.push(fill.clone());
-        let client_order_id = order.client_order_id.clone();
-        if taker {
-            // The caller stores the order's final state once; here only the running sums.
-            if let Some(stored) = self.orders.get_mut(&order.seq) {
-                stored.set(wall, lag, order);
-            }
-        } else {
-            self.store_order(now, order, Some("Trade"));
-        }
-        self.note(Notice::Fill { fill, client_order_id, post_position });
-        self.note(Notice::Position { owner, ticker: trade.ticker.clone(), position });
-    }
-
-    pub(super) fn publish_trade(&mut self, trade: Trade) {
-        self.note(Notice::Trade(trade.clone()));
-        self.trades.push_back(trade);
-        if self.trades.len() > TRADES_KEPT {
-            self.trades.pop_front();
-        }
-    }
-
-    pub(super) fn refresh_open_interest(&mut self, ticker: &str) {
-        if let Some(market) = self.markets.get_mut(ticker) {
-            market.open_interest = Qty(market.pot.0 / 10_000);
-        }
-    }
-
     pub(super) fn rest(&mut self, now: Now, ticker: &str, side: BookSide, price: Px, resting: Resting) {
         let (owner, count, seq) = (resting.owner, resting.remaining, resting.seq);
         if let Some(market) = self.markets.get_mut(ticker) {
@@ -506,14 +307,6 @@ impl Engine {
         let mine = |o: &&Order| o.owner == owner && o.status == OrderStatus::Resting;
         self.orders.values().map(Lagged::now).filter(mine).cloned().collect()
     }
-}
-
-/// What falls to `count` of `whole`, rounded down.
-fn part(amount: Cash, count: Qty, whole: Qty) -> Cash {
-    if whole.0 <= 0 {
-        return Cash::ZERO;
-    }
-    Cash((i128::from(amount.0) * i128::from(count.0) / i128::from(whole.0)) as i64)
 }
 
 fn check_shape(now: Now, ask: &NewOrder, market: &Market) -> Result<(), Refusal> {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::book::BookSide::{Ask, Bid};
-use crate::day::Listing;
+use crate::listing::Listing;
 use crate::model::OrderStatus;
 use proptest::prelude::*;
 use std::collections::BTreeSet;

@@ -11,9 +11,9 @@ use crate::answers::{answer, flat, nested, not_found, parameter, too_many};
 use crate::auth::authenticate;
 use crate::engine::Now;
 use crate::faults::{FaultKind, On, Subject};
-use crate::limits::Bucket;
 use crate::model::SHARDS;
 use crate::sim::Sim;
+use crate::token_buckets::Bucket;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -168,7 +168,7 @@ impl Call<'_> {
         let segments = self.segments();
         if self.method == Method::GET
             && segments == ["portfolio", "balance"]
-            && !self.sim.limits().take(account, Bucket::Balance, 1, wall)
+            && !self.sim.token_buckets().take(account, Bucket::Balance, 1, wall)
         {
             return false;
         }
@@ -182,7 +182,7 @@ impl Call<'_> {
             (_, ["portfolio", "events", "orders", "batched"]) => (Bucket::Write(0), 10 * self.batch_size()),
             _ => (Bucket::Write(self.named_shard()), 10),
         };
-        self.sim.limits().take(account, bucket, cost, wall)
+        self.sim.token_buckets().take(account, bucket, cost, wall)
     }
 
     fn batch_size(&self) -> i64 {

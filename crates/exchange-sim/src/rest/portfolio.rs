@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 impl Call<'_> {
     pub(super) fn account_limits(&self) -> Response {
-        let tier = self.sim.limits().tier;
+        let tier = self.sim.token_buckets().tier;
         let bucket = |(rate, size): (i64, i64)| json!({ "refill_rate": rate, "bucket_capacity": size });
         answer(
             200,

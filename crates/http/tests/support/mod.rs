@@ -159,7 +159,7 @@ impl Service {
         self.ask(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
-    /// Someone who joined and signed in through the public doors: session token and member token.
+    /// Someone who joined and signed in through the public API: session token and member token.
     pub async fn member(&self) -> (String, String) {
         let person = json!({"full_name": "Ann Example", "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
         let added = self.operator("/v1/ops/members", json!({"members": [person]})).await;
@@ -172,7 +172,7 @@ impl Service {
         (text(&answer.body["token"]), text(&answer.body["member_token"]))
     }
 
-    /// Rosa's Bakery with one till and an open session, all through the public doors.
+    /// Rosa's Bakery with one till and an open session, all through the public API.
     pub async fn till(&self) -> Till {
         self.till_of(MERCHANT, "Rosa's Bakery").await
     }

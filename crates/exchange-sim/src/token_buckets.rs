@@ -36,15 +36,15 @@ pub enum Bucket {
     Balance,
 }
 
-pub struct Limits {
+pub struct TokenBuckets {
     pub tier: Tier,
     /// Thousandths of a token and the wall microsecond at which they were counted.
     buckets: HashMap<(usize, Bucket), (i64, i64)>,
 }
 
-impl Limits {
-    pub fn new(tier: Tier) -> Limits {
-        Limits { tier, buckets: HashMap::new() }
+impl TokenBuckets {
+    pub fn new(tier: Tier) -> TokenBuckets {
+        TokenBuckets { tier, buckets: HashMap::new() }
     }
 
     /// Takes `cost` tokens, or says that there are not so many.
@@ -73,11 +73,12 @@ mod tests {
 
     #[test]
     fn ten_orders_a_second_at_the_basic_tier() {
-        let mut limits = Limits::new(Tier::BASIC);
-        let taken = |limits: &mut Limits, wall| (0..20).filter(|_| limits.take(1, Bucket::Write(0), 10, wall)).count();
-        assert_eq!(taken(&mut limits, 0), 10);
-        assert_eq!(taken(&mut limits, 500_000), 5);
-        assert!(limits.take(1, Bucket::Write(3), 10, 500_000), "each shard has its own bucket");
-        assert!(limits.take(2, Bucket::Write(0), 10, 500_000), "and each account");
+        let mut buckets = TokenBuckets::new(Tier::BASIC);
+        let taken =
+            |buckets: &mut TokenBuckets, wall| (0..20).filter(|_| buckets.take(1, Bucket::Write(0), 10, wall)).count();
+        assert_eq!(taken(&mut buckets, 0), 10);
+        assert_eq!(taken(&mut buckets, 500_000), 5);
+        assert!(buckets.take(1, Bucket::Write(3), 10, 500_000), "each shard has its own bucket");
+        assert!(buckets.take(2, Bucket::Write(0), 10, 500_000), "and each account");
     }
 }

@@ -1,0 +1,72 @@
+//! What can be offered now: markets, offers, and the merchants' names.
+
+use hunch_kernel::{MarketTicker, within};
+use hunch_messaging::PromptGate;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use uuid::Uuid;
+
+use super::Engage;
+use crate::EngageError;
+use crate::decide::{Candidate, OfferCandidate};
+use crate::surroundings::Surroundings;
+
+/// Wall time for which it is kept in memory.
+const CANDIDATES_FRESH: SignedDuration = SignedDuration::from_secs(1);
+
+#[derive(Default)]
+pub(crate) struct Nearby {
+    pub candidates: Vec<Candidate>,
+    merchants: HashMap<Uuid, String>,
+    read_wall: Option<Timestamp>,
+}
+
+impl Nearby {
+    pub(super) fn merchant(&self, id: Uuid) -> &str {
+        self.merchants.get(&id).map_or("your shop", String::as_str)
+    }
+}
+
+impl<G: PromptGate, S: Surroundings> Engage<G, S> {
+    /// Markets, offers and merchants of the last second; read again at once for a merchant not known,
+    /// unless they were read just now.
+    pub(crate) async fn nearby(&self, merchant: Option<Uuid>) -> Result<Arc<Nearby>, EngageError> {
+        let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
+        let known = self.nearby.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(known) = known {
+            let missing = merchant.is_some_and(|id| !known.merchants.contains_key(&id));
+            let span = if missing { CANDIDATES_FRESH / 10 } else { CANDIDATES_FRESH };
+            if known.read_wall.is_some_and(|read| within(wall, read, span)) {
+                return Ok(known);
+            }
+        }
+        let markets = self.surroundings.markets(now).await.unwrap_or_else(|error| {
+            tracing::warn!(error, "no markets to choose from");
+            Vec::new()
+        });
+        let offers = hunch_loyalty::active_offers(&self.pool, now).await?.into_iter().map(|o| {
+            Candidate::Offer(OfferCandidate {
+                offer: o.id,
+                merchant: o.merchant,
+                merchant_name: o.merchant_name,
+                merchant_category: o.merchant_category,
+                title: o.title,
+                bonus: o.bonus,
+                ends_at: o.valid_to,
+            })
+        });
+        let merchants = hunch_loyalty::merchants(&self.pool).await?.into_iter().map(|m| (m.id.0, m.name)).collect();
+        let candidates = markets.into_iter().map(Candidate::Market).chain(offers).collect();
+        let nearby = Arc::new(Nearby { candidates, merchants, read_wall: Some(wall) });
+        *self.nearby.write().unwrap_or_else(PoisonError::into_inner) = Some(nearby.clone());
+        Ok(nearby)
+    }
+
+    pub(crate) async fn market_now(
+        &self,
+        ticker: &MarketTicker,
+    ) -> Result<Option<crate::MarketCandidate>, EngageError> {
+        self.surroundings.market(ticker, self.clocks.business.now()).await.map_err(EngageError::Surroundings)
+    }
+}

@@ -1,0 +1,65 @@
+//! What the exchange does: books that move, answers that fail, and the life of a market up to its result.
+
+use hunch_exchange_sim::{Fault as Armed, FaultKind, On, Outcome, Px, Qty};
+use hunch_kernel::{Clock, MarketTicker};
+use hunch_town::StatusCode;
+use hunch_trading::Hint;
+
+use super::Lived;
+use crate::op::Fault;
+use crate::world::World;
+
+pub fn set_book(world: &World, market: u8, cents: i64, depth: i64) -> Lived {
+    let set = world.book(&world.ticker(market), cents, depth);
+    Lived::quiet(if set.is_ok() { "set" } else { "not open" })
+}
+
+pub async fn list(world: &mut World, hours: u8, slow: bool) -> anyhow::Result<Lived> {
+    world.list(hours, slow)?;
+    // Known at once, unless the exchange cannot be read just now.
+    Ok(Lived::quiet(format!("known {}", world.parts.markets.sync_step().await.is_ok())))
+}
+
+pub fn lifecycle<E>(world: &World, market: u8, step: impl Fn(&World, &str) -> Result<(), E>) -> Lived {
+    let ticker = world.ticker(market);
+    let done = step(world, &ticker).is_ok();
+    Lived::quiet(if done { "done" } else { "not now" })
+}
+
+pub fn outcome(cents: u8) -> Outcome {
+    match cents {
+        0 => Outcome::No,
+        100 => Outcome::Yes,
+        other => Outcome::Scalar(Px::cents(i64::from(other))),
+    }
+}
+
+pub async fn hint(world: &World, market: u8, twice: bool) -> anyhow::Result<Lived> {
+    let ticker = world.ticker(market);
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&world.clock.now().as_second().to_be_bytes());
+    let hint = Hint { digest, market: MarketTicker(ticker), member: None };
+    for _ in 0..=usize::from(twice) {
+        world.parts.trading.take_hint(&hint).await?;
+    }
+    Ok(Lived::quiet("hinted"))
+}
+
+pub fn arm(world: &World, fault: Fault) {
+    let arm = |kind: FaultKind| world.exchange.inject(Armed::once(kind));
+    match fault {
+        Fault::TimeoutAfterAccept => arm(FaultKind::TimeoutAfterAccept { hold_ms: 1 }),
+        Fault::ErrorAfterAccept => arm(FaultKind::Error5xx { status: 502, after_accept: true }),
+        Fault::ErrorBefore => arm(FaultKind::Error5xx { status: 503, after_accept: false }),
+        Fault::Unreadable => arm(FaultKind::Malformed2xx),
+        Fault::Busy => arm(FaultKind::RateLimit),
+        Fault::PartialFill { hundredths } => arm(FaultKind::PartialFill { at_most: Qty(hundredths) }),
+        Fault::ReadsBusy => world.exchange.inject(Armed::once(FaultKind::RateLimit).on(On::Read)),
+        Fault::ReadsFail { times } => {
+            let failing = FaultKind::Error5xx { status: 500, after_accept: false };
+            world.exchange.inject(Armed::once(failing).on(On::Read).times(u32::from(times)));
+        }
+        Fault::PushFails { times } => world.phones.trouble(StatusCode::SERVICE_UNAVAILABLE, usize::from(times)),
+        Fault::PushGone => world.phones.trouble(StatusCode::GONE, 1),
+    }
+}
