@@ -107,7 +107,7 @@ pub fn local(at: Timestamp) -> jiff::Zoned {
     at.to_zoned(TimeZone::get(ZONE).unwrap_or(TimeZone::UTC))
 }
 
-fn monday(at: Timestamp) -> Date {
+pub fn monday(at: Timestamp) -> Date {
     let day = local(at).date();
     day.saturating_sub(i64::from(day.weekday().to_monday_zero_offset()).days())
 }

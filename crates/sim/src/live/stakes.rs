@@ -1,15 +1,15 @@
 //! What members with points do: a quote, a confirmation, and what may become of its order. Whoever may not stake must
 //! have been refused.
 
-use hunch_kernel::{Clock, MarketTicker, Points, Side};
+use hunch_kernel::{Clock, MarketTicker, MemberId, Points, Side};
 use hunch_trading::StakeRefusal;
 
 use super::{Lived, exchange};
 use crate::facts::Touched;
 use crate::jobs;
-use crate::model::{Model, of_age};
+use crate::model::{Model, local, monday, of_age};
 use crate::op::{Fault, Job};
-use crate::world::{World, birth_date};
+use crate::world::{World, ZONE, birth_date};
 
 const AFTER_STAKE: &[&str] = &["T1o", "T2", "S1o", "S4"];
 
@@ -31,6 +31,24 @@ pub async fn lose_order(world: &mut World, model: &Model, wish: Wish, taken: boo
         staked.add(done);
     }
     Ok(staked)
+}
+
+/// What a member has put on markets today and this week, reckoned from the orders and not from what the limits remember.
+async fn staked(world: &World, member: MemberId) -> anyhow::Result<(Points, Points)> {
+    let now = world.clock.now();
+    let (day, week): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(sum(c.points - c.restored) FILTER (WHERE o.at::date = $2::date), 0)::int8,
+                coalesce(sum(c.points - c.restored) FILTER (WHERE date_trunc('week', o.at)::date = $3::date), 0)::int8
+         FROM safeguards.charge c
+         JOIN (SELECT order_id, placed_at AT TIME ZONE $4 AS at FROM trading.orders WHERE member = $1) o USING (order_id)",
+    )
+    .bind(member.0)
+    .bind(local(now).date().to_string())
+    .bind(monday(now).to_string())
+    .bind(ZONE)
+    .fetch_one(world.db.auditor())
+    .await?;
+    Ok((Points(day), Points(week)))
 }
 
 /// Quotes, waits so many seconds, and confirms the quote so many times.
@@ -62,15 +80,17 @@ pub async fn confirm(world: &World, model: &Model, wish: Wish, seconds: u8, time
                 if answer.first {
                     lived.words.push_str("staked ");
                     let age = of_age(birth_date(wish.member), now, promise.place);
-                    let used = world.parts.gate.overview(member).await.map_err(|d| anyhow::anyhow!("{d}"))?.usage;
+                    let (day, week) = staked(world, member).await?;
                     for (right, what) in [
                         (seconds < 10, "S1: an expired quote was staked on"),
                         (age, "S4: somebody under age staked"),
                         (!promise.protected(now), "S4: somebody protected staked"),
-                        (used.day <= promise.day && used.week <= promise.week, "S2: more was staked than the limit"),
+                        (day <= promise.day && week <= promise.week, "S2: more was staked than the limit"),
                     ] {
                         if !right {
-                            lived.wrong.push(format!("{what}: {member}, used {used:?}, promised {promise:?}"));
+                            lived.wrong.push(format!(
+                                "{what}: {member}, {day} of this day, {week} of this week, promised {promise:?}"
+                            ));
                         }
                     }
                 }
