@@ -10,7 +10,7 @@
 use crate::numeric::regression::{Family, Regression, Rows};
 use crate::numeric::special::{logistic, logit};
 use crate::value::features::{Moment, Snapshot};
-use crate::value::past::{Lesson, lessons, season_ahead};
+use crate::value::past::{Lesson, level_now, now_and_past};
 use crate::value::stack::Lessons;
 use crate::value::{PurchaseHistory, ValueError};
 
@@ -43,34 +43,20 @@ pub fn churn(customers: &[PurchaseHistory], now: Moment, seed: u64) -> Result<Ch
     if known < CUSTOMERS_MIN {
         return Ok(Churn::NotEnoughData { customers: known, needed: CUSTOMERS_MIN });
     }
-    let lessons = lessons(customers, now)?;
-    let has_season = lessons.iter().any(|lesson| lesson.same_season);
-    let stretch = if has_season { 1.0 } else { season_ahead(customers, now) };
-    let snapshot = Snapshot::take(customers, now, stretch)?;
+    let (snapshot, lessons) = now_and_past(customers, now)?;
     let none = corrected(&snapshot, &lessons, seed);
     let risks = snapshot.who.iter().zip(none).map(|(who, none)| Risk { who: *who, none });
     Ok(Churn::Judged(risks.collect()))
 }
 
 fn corrected(snapshot: &Snapshot, lessons: &[Lesson], seed: u64) -> Vec<f64> {
-    let mut all = Lessons {
-        features: Vec::new(),
-        offset: Vec::new(),
-        target: Vec::new(),
-        weight: Vec::new(),
-        group: Vec::new(),
-        family: Family::Logistic,
-    };
+    let mut all = Lessons::new(Family::Logistic);
     let levels: Vec<f64> = lessons.iter().map(level).collect();
     for (lesson, level) in lessons.iter().zip(&levels) {
-        all.features.extend(lesson.snapshot.features.iter().cloned());
-        all.offset.extend(lesson.snapshot.none_base.iter().map(|none| logit(*none) + level));
-        all.target.extend(lesson.outcomes.days.iter().map(|days| f64::from(u8::from(*days == 0.0))));
-        let weight = if lesson.same_season { 2.0 } else { 1.0 };
-        all.weight.extend(std::iter::repeat_n(weight, lesson.snapshot.who.len()));
-        all.group.extend(&lesson.snapshot.who);
+        let base = &lesson.snapshot.none_base;
+        all.add(lesson, base.iter().map(|none| logit(*none) + level), &bought_nothing(lesson), &vec![1.0; base.len()]);
     }
-    let now = level_now(lessons, &levels);
+    let now = level_now(lessons, &levels, 1.0);
     let offset: Vec<f64> = snapshot.none_base.iter().map(|none| logit(*none) + now).collect();
     match all.correct(&snapshot.features, &offset, seed) {
         Ok(corrected) => corrected.linear.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect(),
@@ -81,20 +67,12 @@ fn corrected(snapshot: &Snapshot, lessons: &[Lesson], seed: u64) -> Vec<f64> {
 /// Shift of the models' logits that makes their sum what came to pass.
 fn level(lesson: &Lesson) -> f64 {
     let offset: Vec<f64> = lesson.snapshot.none_base.iter().map(|none| logit(*none)).collect();
-    let target: Vec<f64> = lesson.outcomes.days.iter().map(|days| f64::from(u8::from(*days == 0.0))).collect();
+    let target = bought_nothing(lesson);
     let (features, weight) = (vec![Vec::new(); offset.len()], vec![1.0; offset.len()]);
     let rows = Rows { features: &features, target: &target, weight: &weight, offset: &offset };
     Regression::fit(rows, Family::Logistic, 0.0).map_or(0.0, |shift| shift.intercept.clamp(-1.5, 1.5))
 }
 
-/// The shift to expect now: that of the same season if there was one, else the mean of what was seen lately.
-fn level_now(lessons: &[Lesson], levels: &[f64]) -> f64 {
-    if let Some((_, level)) = lessons.iter().zip(levels).find(|(lesson, _)| lesson.same_season) {
-        return *level;
-    }
-    let (mut sum, mut weight, mut share) = (0.0, 0.0, 1.0);
-    for level in levels {
-        (sum, weight, share) = (sum + share * level, weight + share, share * 0.7);
-    }
-    if weight > 0.0 { sum / weight } else { 0.0 }
+fn bought_nothing(lesson: &Lesson) -> Vec<f64> {
+    lesson.outcomes.days.iter().map(|days| f64::from(u8::from(*days == 0.0))).collect()
 }
