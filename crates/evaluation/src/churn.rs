@@ -8,9 +8,6 @@ use crate::ltv::moment;
 use crate::purchases::{Asked, Customers};
 use crate::tasks::{Run, Task};
 
-/// Where there is not enough data to judge anybody, every row needs a number all the same: nothing known, an even one.
-const UNKNOWN: f64 = 0.5;
-
 pub(crate) const TASK: Task =
     Task { name: "churn", about: "probability that a customer buys nothing in the days ahead", evaluate };
 
@@ -26,10 +23,13 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
                 out.row(format_args!("{},{:.6}", customers.ids[risk.who], risk.none))?;
             }
         }
-        Churn::NotEnoughData { customers: few, needed } => {
-            run.say(format_args!("{few} customers are not enough to judge churn, {needed} are needed"));
+        Churn::NotEnoughData { customers: few, needed, base_rate } => {
+            // Every row needs a number all the same.
+            run.say(format_args!(
+                "not enough data: {few} customers, {needed} are needed to judge churn; all get the base rate {base_rate:.3}"
+            ));
             for id in &customers.ids[..own] {
-                out.row(format_args!("{id},{UNKNOWN}"))?;
+                out.row(format_args!("{id},{base_rate:.6}"))?;
             }
         }
     }

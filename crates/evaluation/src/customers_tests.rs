@@ -96,6 +96,19 @@ fn one_customer_one_purchase_and_equal_customers_are_survived() {
     }
 }
 
+/// Seven customers: those with a purchase two weeks before the cut-off, or earlier, tell the base rate.
+#[test]
+fn churn_of_too_few_is_the_base_rate() {
+    let gone = "1,2024-01-05,2\n2,2024-01-05,2\n3,2024-01-09,2\n4,2024-02-16,2\n";
+    let stays = "5,2024-01-05,2\n5,2024-02-17,2\n";
+    let new = "6,2024-02-20,2\n7,2024-02-28,2\n";
+    let folder = folder(&format!("customer_id,ts,value\n{gone}{stays}{new}"), "2024-03-01");
+    let text = run("churn", folder.path(), &[], &folder.path().join("out.csv")).unwrap();
+    let told: Vec<f64> = text.lines().skip(1).map(|row| numbers(row)[0]).collect();
+    // Four of five bought nothing since; with one of each kind added, five of seven.
+    assert_eq!(told, [0.714286; 7]);
+}
+
 #[test]
 fn bad_logs_are_told_with_line_and_column() {
     let cases = [

@@ -15,7 +15,7 @@ use crate::EvaluateError;
 use crate::files::{self, Predictions, Table};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task =
+pub(crate) const TASK: Task =
     Task { name: "demand", about: "counts per hour or day with quantiles, from their own history", evaluate };
 
 fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {

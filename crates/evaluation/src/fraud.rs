@@ -19,7 +19,7 @@ use crate::EvaluateError;
 use crate::files::{self, Predictions, Table};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task =
+pub(crate) const TASK: Task =
     Task { name: "fraud", about: "how likely each purchase of a stream is a fraud: row,score", evaluate };
 
 const REFIT_DAYS: i64 = 7;

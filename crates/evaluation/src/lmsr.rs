@@ -8,7 +8,7 @@ use crate::EvaluateError;
 use crate::files::{Predictions, Table};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task = Task { name: "lmsr", about: "replay of a market maker's trades, b = 100", evaluate };
+pub(crate) const TASK: Task = Task { name: "lmsr", about: "replay of a market maker's trades, b = 100", evaluate };
 
 const LIQUIDITY: f64 = 100.0;
 /// Both outcomes; the price asked for is that of the first.

@@ -9,7 +9,7 @@ use crate::EvaluateError;
 use crate::files::{self, Predictions, Table};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task = Task {
+pub(crate) const TASK: Task = Task {
     name: "metric-anomaly",
     about: "how strange each reading of a metric is when it is read: file,row,score,alert",
     evaluate,

@@ -6,9 +6,12 @@ use hunch_learning::off_policy::{Description, Estimate, Intervals, Log, cross_fi
 
 use crate::EvaluateError;
 use crate::files::{Predictions, Table};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 
-pub fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task =
+    Task { name: "obd", about: "the same, from a log of clicks by item and position", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let policy = Policy::read(run)?;
     let clicks = Clicks::read(run, &policy)?;
     let actions = policy.items.len();

@@ -10,9 +10,12 @@ use hunch_learning::off_policy::{Description, Estimate, Intervals, Log, OffPolic
 
 use crate::EvaluateError;
 use crate::files::{Predictions, Table};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 
-pub fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task =
+    Task { name: "ope", about: "what other policies would have earned, from a log", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let policies = policies(run.input)?;
     let actions = policies.first().map_or(0, |policy| policy.actions);
     let contexts = Contexts::read(run.input, actions)?;

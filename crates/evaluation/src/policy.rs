@@ -9,9 +9,11 @@ use hunch_learning::uplift::{Trial, target};
 
 use crate::EvaluateError;
 use crate::files::{Column, Predictions, Table};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 
-pub fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task = Task { name: "policy", about: "whom to contact with what, from a trial", evaluate };
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let input = People::open(run.input, "input.csv")?;
     let [train] = run.train else {
         return Err(EvaluateError::Data("policy needs one --train DIR, with train.csv".to_owned()));

@@ -9,7 +9,7 @@ use crate::files::{self, Column, Predictions, Table};
 use crate::opinions::{self, Event, Register, Row, Stream};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task =
+pub(crate) const TASK: Task =
     Task { name: "recs", about: "ranking of open questions for a person, in stream order", evaluate };
 
 /// Rows of the stream are read up to the one above each choice, then the choice is scored. Choices may come in any

@@ -10,7 +10,7 @@ use crate::EvaluateError;
 use crate::files::{self, Predictions, Table};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task =
+pub(crate) const TASK: Task =
     Task { name: "table-anomaly", about: "how unlike the others each row of a table is: set,row,score", evaluate };
 
 fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {

@@ -39,14 +39,10 @@ pub struct Task {
 
 /// In the order of `--list`.
 pub const TASKS: &[Task] = &[
-    Task {
-        name: "nba",
-        about: "next best action, decision by decision; --protocol: on standard input and output",
-        evaluate: crate::nba::evaluate,
-    },
-    Task { name: "ope", about: "what other policies would have earned, from a log", evaluate: crate::ope::evaluate },
-    Task { name: "obd", about: "the same, from a log of clicks by item and position", evaluate: crate::obd::evaluate },
-    Task { name: "policy", about: "whom to contact with what, from a trial", evaluate: crate::policy::evaluate },
+    crate::nba::TASK,
+    crate::ope::TASK,
+    crate::obd::TASK,
+    crate::policy::TASK,
     crate::ltv::TASK,
     crate::churn::TASK,
     crate::offer::TASK,

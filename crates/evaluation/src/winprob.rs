@@ -9,7 +9,7 @@ use crate::files::{Predictions, Table};
 use crate::opinions::{Event, Register, Row, Stream};
 use crate::tasks::{Run, Task};
 
-pub const TASK: Task =
+pub(crate) const TASK: Task =
     Task { name: "winprob", about: "chance of YES, from forecasts or orders in stream order", evaluate };
 
 /// Rows of `--train` come first, in the order given, and are not predicted; those numbered like rows of `--in` or later

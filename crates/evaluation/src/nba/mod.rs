@@ -14,10 +14,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::EvaluateError;
 use crate::files::{Column, Predictions, Table};
-use crate::tasks::Run;
+use crate::tasks::{Run, Task};
 use player::{Occasion, Player};
 
-pub fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
+pub(crate) const TASK: Task = Task {
+    name: "nba",
+    about: "next best action, decision by decision; --protocol: on standard input and output",
+    evaluate,
+};
+
+fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let mut player = Player::new(run.seed);
     for folder in run.train {
         let mut stream = Stream::open(folder)?;

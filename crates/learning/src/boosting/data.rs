@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::rank::Worths;
 use super::{BoostError, Columns, Loss};
 
 /// Rows to learn from or to stop by.
@@ -29,6 +30,7 @@ pub struct Data<'a> {
     pub weight: Option<&'a [f64]>,
     pub offset: Option<&'a [f64]>,
     pub groups: Vec<Range<usize>>,
+    pub worths: Worths,
 }
 
 impl Data<'_> {
@@ -123,15 +125,18 @@ pub fn data<'a>(sample: &Sample<'a>, kept: &'a Kept) -> Result<Data<'a>, BoostEr
     let Some(rows) = &kept.rows else {
         let (features, target) = (Cow::Borrowed(sample.features), Cow::Borrowed(sample.target));
         let groups = groups(sample.group)?;
-        return Ok(Data { features, target, weight: sample.weight, offset: sample.offset, groups });
+        let worths = Worths::of(&target, &groups);
+        return Ok(Data { features, target, weight: sample.weight, offset: sample.offset, groups, worths });
     };
     let target: Vec<f64> = rows.iter().filter_map(|&row| sample.target.get(row).copied()).collect();
+    let groups = groups(sample.group.map(|_| kept.group.as_slice()))?;
     Ok(Data {
         features: Cow::Owned(sample.features.pick(rows)),
-        target: Cow::Owned(target),
         weight: Some(&kept.weight),
         offset: sample.offset.map(|_| kept.offset.as_slice()),
-        groups: groups(sample.group.map(|_| kept.group.as_slice()))?,
+        worths: Worths::of(&target, &groups),
+        target: Cow::Owned(target),
+        groups,
     })
 }
 

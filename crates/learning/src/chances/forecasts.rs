@@ -6,7 +6,7 @@ use super::crowd::{Crowd, Mark};
 use super::features::{self, LEAST, Sitting, View};
 use super::logistic::{Logistic, Rows};
 use super::people::Person;
-use super::{ChanceError, Estimate, log_odds};
+use super::{ChanceError, Estimate, Latest, WEIGHT_POWER, log_odds};
 
 /// Somebody says how likely it is that a question ends YES.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ pub struct Forecasts {
     wide: Logistic,
     fitted_rows: usize,
     resolved_questions: u64,
-    now: f64,
+    latest: Latest,
 }
 
 #[derive(Clone, Debug)]
@@ -65,8 +65,6 @@ struct Said {
 
 /// Questions opened by one person with no longer pause than this belong to one sitting, in days.
 const SITTING_PAUSE: f64 = 30.0 / 1440.0;
-/// Weight of a question with n forecasts is n to the quarter: opinions on one question share its luck.
-const WEIGHT_POWER: f64 = -0.75;
 const PLAIN_STRENGTH: f64 = 60.0;
 const WIDE_STRENGTH: f64 = 200.0;
 /// Refitted from this many resolved forecasts on.
@@ -91,7 +89,7 @@ impl Default for Forecasts {
             wide: Logistic::new(prior(features::ALL), WIDE_STRENGTH, 1.0),
             fitted_rows: 0,
             resolved_questions: 0,
-            now: f64::NEG_INFINITY,
+            latest: Latest::default(),
         }
     }
 }
@@ -109,7 +107,7 @@ impl Forecasts {
         if forecast.closes_days.is_some_and(|closes| !closes.is_finite()) {
             return Err(ChanceError::Time);
         }
-        self.go_to(forecast.at_days)?;
+        self.latest.go_to(forecast.at_days)?;
         self.refit_when_due();
         self.open_if_new(forecast);
         let Some((said, mark)) = self.view(forecast) else {
@@ -129,7 +127,7 @@ impl Forecasts {
     /// # Errors
     /// `Time`, `Order`; then nothing is learned.
     pub fn resolve(&mut self, at_days: f64, question: u64, yes: bool) -> Result<(), ChanceError> {
-        self.go_to(at_days)?;
+        self.latest.go_to(at_days)?;
         let Some(question) = self.questions.get_mut(&question) else {
             return Ok(());
         };
@@ -157,17 +155,6 @@ impl Forecasts {
         Ok(())
     }
 
-    fn go_to(&mut self, at: f64) -> Result<(), ChanceError> {
-        if !at.is_finite() {
-            return Err(ChanceError::Time);
-        }
-        if at < self.now {
-            return Err(ChanceError::Order(self.now - at));
-        }
-        self.now = at;
-        Ok(())
-    }
-
     fn refit_when_due(&mut self) {
         let rows = self.rows.len();
         if rows >= ROWS_MIN && rows > self.fitted_rows + self.fitted_rows / 12 {
@@ -183,7 +170,7 @@ impl Forecasts {
         if self.questions.contains_key(&forecast.question) {
             return;
         }
-        let now = self.now;
+        let now = self.latest.0;
         let last = self.sitting_of.get(&forecast.person).copied();
         let sitting = last.filter(|&i| now - self.sittings[i].last_at < SITTING_PAUSE).unwrap_or_else(|| {
             self.sittings.push(Sitting::default());
@@ -215,7 +202,7 @@ impl Forecasts {
         let stranger = Person::default();
         let person = |id: u64| self.people.get(&id).unwrap_or(&stranger);
         let (p, logit) = (forecast.probability, log_odds(forecast.probability, LEAST));
-        let (author, now) = (person(forecast.person), self.now);
+        let (author, now) = (person(forecast.person), self.latest.0);
         let view = View {
             p,
             logit,

@@ -63,6 +63,35 @@ impl Estimate {
     }
 }
 
+/// Weight of a row of a question with n rows is n to this: what is said about one question shares its luck, so that
+/// all of it together weighs n to the quarter.
+const WEIGHT_POWER: f64 = -0.75;
+
+/// The time of the latest row of a stream.
+#[derive(Clone, Copy, Debug)]
+struct Latest(f64);
+
+impl Default for Latest {
+    fn default() -> Latest {
+        Latest(f64::NEG_INFINITY)
+    }
+}
+
+impl Latest {
+    /// # Errors
+    /// `Time`, `Order`; then it stays where it was.
+    fn go_to(&mut self, at: f64) -> Result<(), ChanceError> {
+        if !at.is_finite() {
+            return Err(ChanceError::Time);
+        }
+        if at < self.0 {
+            return Err(ChanceError::Order(self.0 - at));
+        }
+        self.0 = at;
+        Ok(())
+    }
+}
+
 /// Log-odds, with probabilities below `least` and above `1 - least` taken for those.
 fn log_odds(p: f64, least: f64) -> f64 {
     let p = p.clamp(least, 1.0 - least);

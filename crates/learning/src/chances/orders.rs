@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::logistic::{Logistic, Rows};
-use super::{ChanceError, Estimate, log_odds};
+use super::{ChanceError, Estimate, Latest, WEIGHT_POWER, log_odds};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -41,7 +41,7 @@ pub struct Orders {
     model: Logistic,
     fitted_rows: usize,
     resolved_contracts: u64,
-    now: f64,
+    latest: Latest,
 }
 
 const WIDTH: usize = 6;
@@ -54,7 +54,6 @@ const STRENGTH: f64 = 100.0;
 /// The constant hardly moves: contracts that are resolved early are those in which something happened, so their share
 /// of YES is above that of all contracts.
 const CONSTANT_STRENGTH: f64 = 1_000.0;
-const WEIGHT_POWER: f64 = -0.75;
 /// Beliefs end here, in probability.
 const LEAST: f64 = 0.01;
 
@@ -83,7 +82,7 @@ impl Default for Orders {
             model: Logistic::new(PRIOR.to_vec(), STRENGTH, CONSTANT_STRENGTH),
             fitted_rows: 0,
             resolved_contracts: 0,
-            now: f64::NEG_INFINITY,
+            latest: Latest::default(),
         }
     }
 }
@@ -100,7 +99,7 @@ impl Orders {
         if let Some(bad) = [order.quantity, order.filled].into_iter().find(|x| !(x.is_finite() && *x >= 0.0)) {
             return Err(ChanceError::Amount(bad));
         }
-        self.go_to(order.at_days)?;
+        self.latest.go_to(order.at_days)?;
         let rows = self.rows.len();
         if rows > self.fitted_rows + self.fitted_rows / 20 {
             self.model.refit(&self.rows, 4);
@@ -122,7 +121,7 @@ impl Orders {
     /// # Errors
     /// `Time`, `Order`; then nothing is learned.
     pub fn resolve(&mut self, at_days: f64, contract: u64, yes: bool) -> Result<(), ChanceError> {
-        self.go_to(at_days)?;
+        self.latest.go_to(at_days)?;
         let Some(contract) = self.contracts.get_mut(&contract) else {
             return Ok(());
         };
@@ -135,17 +134,6 @@ impl Orders {
         for columns in waiting {
             self.rows.push(&columns, yes, weight);
         }
-        Ok(())
-    }
-
-    fn go_to(&mut self, at: f64) -> Result<(), ChanceError> {
-        if !at.is_finite() {
-            return Err(ChanceError::Time);
-        }
-        if at < self.now {
-            return Err(ChanceError::Order(self.now - at));
-        }
-        self.now = at;
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! Finding the parameters at which a function is smallest. The methods are argmin's; this is the shape in which the
 //! estimators want them: slices in, a minimum out, and a point outside the domain is a function value of infinity.
 
+use std::cell::RefCell;
+
 use argmin::core::{CostFunction, Error, Executor, Gradient, State, TerminationReason, TerminationStatus};
 use argmin::solver::linesearch::MoreThuenteLineSearch;
 use argmin::solver::neldermead::NelderMead;
@@ -26,29 +28,29 @@ pub struct NoMinimum(pub String);
 
 /// Smallest value of `value` by L-BFGS with a More–Thuente line search.
 ///
-/// `gradient` writes the partial derivatives at its first argument into its second, which has the same length.
+/// `value` also writes its partial derivatives at its first argument into its second, which has the same length: most
+/// of what the one costs the other needs too.
 ///
 /// # Errors
-/// `value(start)` is not finite, or no step from it goes down.
+/// The value at `start` is not finite, or no step from it goes down.
 pub fn by_gradient(
     start: &[f64],
-    value: impl Fn(&[f64]) -> f64,
-    gradient: impl Fn(&[f64], &mut [f64]),
+    value: impl Fn(&[f64], &mut [f64]) -> f64,
     iterations_max: u64,
 ) -> Result<Minimum, NoMinimum> {
-    in_domain(value(start))?;
+    let smooth = Smooth { value, latest: RefCell::new(None) };
+    in_domain(smooth.at(start).value)?;
     let solver = LBFGS::new(MoreThuenteLineSearch::new(), MEMORY)
         .with_tolerance_grad(1e-7)
         .and_then(|solver| solver.with_tolerance_cost(1e-12))
         .map_err(|e| NoMinimum(e.to_string()))?;
-    let problem = Smooth { value: &value, gradient };
-    let run = Executor::new(problem, solver)
+    let run = Executor::new(&smooth, solver)
         .configure(|state| state.param(start.to_vec()).max_iters(iterations_max))
         .timer(false)
         .run();
     // A line search that finds no lower point near a minimum is an error to argmin, and an answer to us.
     match run {
-        Ok(run) => found(run.state(), start, &value),
+        Ok(run) => found(run.state(), start, |at| smooth.at(at).value),
         Err(e) => Err(NoMinimum(e.to_string())),
     }
 }
@@ -105,28 +107,47 @@ fn finite(value: f64) -> f64 {
     if value.is_finite() { value } else { OUTSIDE }
 }
 
-struct Smooth<'a, V, G> {
-    value: &'a V,
-    gradient: G,
+/// A function with its gradient. The solver asks for both at one point, but one after the other, so the latest answer
+/// is kept.
+struct Smooth<V> {
+    value: V,
+    latest: RefCell<Option<Point>>,
 }
 
-impl<V: Fn(&[f64]) -> f64, G> CostFunction for Smooth<'_, V, G> {
+#[derive(Clone)]
+struct Point {
+    at: Vec<f64>,
+    value: f64,
+    gradient: Vec<f64>,
+}
+
+impl<V: Fn(&[f64], &mut [f64]) -> f64> Smooth<V> {
+    fn at(&self, at: &[f64]) -> Point {
+        let mut latest = self.latest.borrow_mut();
+        if let Some(point) = latest.as_ref().filter(|point| point.at == at) {
+            return point.clone();
+        }
+        let mut gradient = vec![0.0; at.len()];
+        let value = (self.value)(at, &mut gradient);
+        latest.insert(Point { at: at.to_vec(), value, gradient }).clone()
+    }
+}
+
+impl<V: Fn(&[f64], &mut [f64]) -> f64> CostFunction for &Smooth<V> {
     type Param = Vec<f64>;
     type Output = f64;
 
     fn cost(&self, at: &Vec<f64>) -> Result<f64, Error> {
-        Ok(finite((self.value)(at)))
+        Ok(finite(self.at(at).value))
     }
 }
 
-impl<V, G: Fn(&[f64], &mut [f64])> Gradient for Smooth<'_, V, G> {
+impl<V: Fn(&[f64], &mut [f64]) -> f64> Gradient for &Smooth<V> {
     type Param = Vec<f64>;
     type Gradient = Vec<f64>;
 
     fn gradient(&self, at: &Vec<f64>) -> Result<Vec<f64>, Error> {
-        let mut out = vec![0.0; at.len()];
-        (self.gradient)(at, &mut out);
-        Ok(out)
+        Ok(self.at(at).gradient)
     }
 }
 
@@ -154,12 +175,13 @@ mod tests {
 
     #[test]
     fn both_methods_reach_the_floor_of_a_bent_valley() {
-        let slope = |x: &[f64], out: &mut [f64]| {
+        let sloping = |x: &[f64], out: &mut [f64]| {
             out[0] = -2.0 * (1.0 - x[0]) - 400.0 * x[0] * (x[1] - x[0] * x[0]);
             out[1] = 200.0 * (x[1] - x[0] * x[0]);
+            valley(x)
         };
         for minimum in [
-            by_gradient(&[-1.2, 1.0], valley, slope, 200).unwrap(),
+            by_gradient(&[-1.2, 1.0], sloping, 200).unwrap(),
             by_simplex(&[-1.2, 1.0], &[0.5, 0.5], valley, 2_000).unwrap(),
         ] {
             assert!(minimum.converged && minimum.value < 1e-8, "{minimum:?}");

@@ -27,52 +27,48 @@ impl GammaGamma {
     /// `NoSpend` if nobody has spent anything, `NoFit`.
     pub fn fit(customers: &[MeanSpend]) -> Result<GammaGamma, ValueError> {
         let usable = |c: &&MeanSpend| c.days > 0.0 && c.mean > 0.0 && c.mean.is_finite();
-        let spent: Vec<MeanSpend> = customers.iter().filter(usable).copied().collect();
+        let mut spent: Vec<MeanSpend> = customers.iter().filter(usable).copied().collect();
         let many = spent.len() as f64;
         if spent.is_empty() {
             return Err(ValueError::NoSpend);
         }
-        let level = spent.iter().map(|c| libm::log(c.mean)).sum::<f64>() / many;
-        let natural = |at: &[f64]| match *at {
-            [p, q, v] => GammaGamma { p: bounded(p), q: bounded(q), v: bounded(v) },
-            _ => GammaGamma { p: 1.0, q: 1.0, v: 1.0 },
-        };
+        // Special functions depend on the days alone, so those with equally many are taken together.
+        spent.sort_by(|left, right| left.days.total_cmp(&right.days));
+        let blocks: Vec<Block> = spent.chunk_by(|left, right| left.days == right.days).map(Block::of).collect();
+        let level = blocks.iter().map(|block| block.ln_mean_sum).sum::<f64>() / many;
         // A weak pull keeps parameters that the data leave open (all spend alike, one customer) from running off.
         let pull = |at: &[f64]| 1e-7 * (at[0] * at[0] + at[1] * at[1] + (at[2] - level) * (at[2] - level));
-        let value = |at: &[f64]| {
-            let model = natural(at);
-            pull(at) - spent.iter().map(|c| model.likelihood(c, None)).sum::<f64>() / many
-        };
-        let gradient = |at: &[f64], out: &mut [f64]| {
-            let model = natural(at);
+        let value = |at: &[f64], out: &mut [f64]| {
+            let model = GammaGamma { p: bounded(at[0]), q: bounded(at[1]), v: bounded(at[2]) };
             let mut slopes = [0.0; 3];
-            for customer in &spent {
-                model.likelihood(customer, Some(&mut slopes));
-            }
+            let sum: f64 = blocks.iter().map(|block| model.likelihood(block, &mut slopes)).sum();
             for (i, own) in [model.p, model.q, model.v].into_iter().enumerate() {
                 out[i] = 2e-7 * (at[i] - if i == 2 { level } else { 0.0 }) - slopes[i] * own / many;
             }
+            pull(at) - sum / many
         };
-        let start = [libm::log(2.0), libm::log(3.0), level];
-        let found = by_gradient(&start, value, gradient, 300).map_err(ValueError::NoFit)?;
-        Ok(natural(&found.at))
+        let found = by_gradient(&[libm::log(2.0), libm::log(3.0), level], value, 300).map_err(ValueError::NoFit)?;
+        let [p, q, v] = [0, 1, 2].map(|i| bounded(found.at[i]));
+        Ok(GammaGamma { p, q, v })
     }
 
-    fn likelihood(&self, customer: &MeanSpend, slopes: Option<&mut [f64; 3]>) -> f64 {
+    /// Sum of the logarithms of the likelihood; adds its slopes by p, q, v.
+    fn likelihood(&self, block: &Block, slopes: &mut [f64; 3]) -> f64 {
         let GammaGamma { p, q, v } = *self;
-        let MeanSpend { days: x, mean: m } = *customer;
-        let ln_total = libm::log(x * m + v);
-        if let Some(slopes) = slopes {
-            let shape = digamma(p * x + q);
-            slopes[0] += x * (shape - digamma(p * x) + libm::log(x * m) - ln_total);
-            slopes[1] += shape - digamma(q) + libm::log(v) - ln_total;
-            slopes[2] += q / v - (p * x + q) / (x * m + v);
+        let (x, many) = (block.days, block.totals.len() as f64);
+        let (mut ln_rates, mut inverse_rates) = (0.0, 0.0);
+        for total in &block.totals {
+            ln_rates += libm::log(total + v);
+            inverse_rates += 1.0 / (total + v);
         }
-        ln_gamma(p * x + q) - ln_gamma(p * x) - ln_gamma(q)
-            + q * libm::log(v)
-            + (p * x - 1.0) * libm::log(m)
-            + p * x * libm::log(x)
-            - (p * x + q) * ln_total
+        let (shape, ln_v) = (digamma(p * x + q), libm::log(v));
+        let ln_totals = block.ln_mean_sum + many * libm::log(x);
+        slopes[0] += x * (many * (shape - digamma(p * x)) + ln_totals - ln_rates);
+        slopes[1] += many * (shape - digamma(q) + ln_v) - ln_rates;
+        slopes[2] += many * q / v - (p * x + q) * inverse_rates;
+        many * (ln_gamma(p * x + q) - ln_gamma(p * x) - ln_gamma(q) + q * ln_v) + p * x * ln_totals
+            - block.ln_mean_sum
+            - (p * x + q) * ln_rates
     }
 
     /// Expected spend on a purchase day of a customer with this past; of a new one if `days` is 0.
@@ -94,6 +90,24 @@ impl GammaGamma {
             return 0.0;
         }
         Gamma::new(self.p * f64::from(days), 1.0 / rate).map_or(0.0, |spend| spend.sample(chance))
+    }
+}
+
+/// Customers with equally many days of spend.
+struct Block {
+    days: f64,
+    /// Spend on all days together, one entry for each customer.
+    totals: Vec<f64>,
+    ln_mean_sum: f64,
+}
+
+impl Block {
+    fn of(customers: &[MeanSpend]) -> Block {
+        Block {
+            days: customers[0].days,
+            totals: customers.iter().map(|c| c.days * c.mean).collect(),
+            ln_mean_sum: customers.iter().map(|c| libm::log(c.mean)).sum(),
+        }
     }
 }
 
@@ -139,15 +153,17 @@ mod tests {
         fn slopes_are_those_of_the_likelihood(
             p in 0.2..20.0_f64, q in 0.2..20.0_f64, v in 0.5..50.0_f64, days in 1_u32..40, mean in 0.5..300.0_f64,
         ) {
-            let (seen, at) = (MeanSpend { days: f64::from(days), mean }, [p, q, v]);
+            let others = [1.0, 0.3, 4.0].map(|times| MeanSpend { days: f64::from(days), mean: times * mean });
+            let (seen, at) = (Block::of(&others), [p, q, v]);
             let model = |at: [f64; 3]| GammaGamma { p: at[0], q: at[1], v: at[2] };
             let mut slopes = [0.0; 3];
-            model(at).likelihood(&seen, Some(&mut slopes));
+            model(at).likelihood(&seen, &mut slopes);
             for i in 0..3 {
                 let h = 1e-5 * at[i];
                 let (mut up, mut down) = (at, at);
                 (up[i], down[i]) = (at[i] + h, at[i] - h);
-                let difference = (model(up).likelihood(&seen, None) - model(down).likelihood(&seen, None)) / (2.0 * h);
+                let value = |at| model(at).likelihood(&seen, &mut [0.0; 3]);
+                let difference = (value(up) - value(down)) / (2.0 * h);
                 prop_assert!((slopes[i] - difference).abs() < 1e-4 * (1.0 + difference.abs()), "{i}: {slopes:?} {difference}");
             }
         }

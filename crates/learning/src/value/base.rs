@@ -29,17 +29,22 @@ impl Base {
         Ok(Base { at_random, regular, any_time: Pareto::fit(customers).ok(), amount: GammaGamma::fit(spend).ok() })
     }
 
-    /// The models that answer, each with its say. Where purchases are regular, the model that knows it has half of it;
-    /// where they come at random, most of it goes to the one that lets customers leave at any time. BG/NBD, which lets nobody leave before
-    /// a second purchase, has none.
-    fn models(&self) -> impl Iterator<Item = (&dyn RepeatBuying, f64)> {
-        let regular = if self.any_time.is_none() {
+    /// The say of the model that knows regular purchases. Where they are regular it is half; where they come at random,
+    /// most goes to the model that lets customers leave at any time. BG/NBD, which lets nobody leave before a second
+    /// purchase, has none.
+    fn regular_say(&self) -> f64 {
+        if self.any_time.is_none() {
             1.0
         } else if self.regular.regularity > 1 {
             0.5
         } else {
             0.25
-        };
+        }
+    }
+
+    /// The models that answer, each with its say.
+    fn models(&self) -> impl Iterator<Item = (&dyn RepeatBuying, f64)> {
+        let regular = self.regular_say();
         let first: (&dyn RepeatBuying, f64) = (&self.regular, regular);
         let second = self.any_time.iter().map(move |model| (model as &dyn RepeatBuying, 1.0 - regular));
         std::iter::once(first).chain(second)
@@ -54,16 +59,18 @@ impl Base {
         self.mean(|model| model.expected(customer, horizon))
     }
 
-    pub(super) fn regular_expected(&self, customer: &Summary, horizon: f64) -> f64 {
-        self.regular.expected(customer, horizon)
-    }
-
-    pub(super) fn at_random_expected(&self, customer: &Summary, horizon: f64) -> f64 {
-        self.at_random.expected(customer, horizon)
-    }
-
-    pub(super) fn any_time_expected(&self, customer: &Summary, horizon: f64) -> Option<f64> {
-        self.any_time.as_ref().map(|model| model.expected(customer, horizon))
+    /// `expected` of many customers, and what each model says by itself.
+    pub(super) fn expected_all(&self, customers: &[Summary], horizon: f64) -> ExpectedAll {
+        let regular = self.regular.expected_all(customers, horizon);
+        let any_time = self.any_time.as_ref().map(|model| model.expected_all(customers, horizon));
+        let joint = match &any_time {
+            None => regular.clone(),
+            Some(any_time) => {
+                let say = self.regular_say();
+                regular.iter().zip(any_time).map(|(regular, any_time)| say * regular + (1.0 - say) * any_time).collect()
+            }
+        };
+        ExpectedAll { joint, at_random: self.at_random.expected_all(customers, horizon), regular, any_time }
     }
 
     /// Probability of no purchase in the `horizon`.
@@ -100,4 +107,12 @@ impl Base {
         let days = days.unwrap_or(0);
         (days, self.amount.as_ref().map_or(0.0, |model| model.draw(spend, days, chance)))
     }
+}
+
+/// Expected purchase days, one entry for each customer.
+pub(super) struct ExpectedAll {
+    pub joint: Vec<f64>,
+    pub at_random: Vec<f64>,
+    pub regular: Vec<f64>,
+    pub any_time: Option<Vec<f64>>,
 }

@@ -23,6 +23,8 @@ pub struct Moment {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub moment: Moment,
+    /// By which the horizon was multiplied in the models.
+    pub stretch: f64,
     /// Places in the list that the snapshot was made from.
     pub who: Vec<usize>,
     pub summary: Vec<Summary>,
@@ -65,6 +67,7 @@ impl Snapshot {
         let horizon = f64::from(moment.horizon) / 7.0 * stretch;
         let mut snapshot = Snapshot {
             moment,
+            stretch,
             who,
             summary,
             spend,
@@ -75,9 +78,10 @@ impl Snapshot {
             features: Vec::new(),
             base,
         };
+        let expected = snapshot.base.expected_all(&snapshot.summary, horizon);
         for (i, place) in snapshot.who.iter().enumerate() {
             let (known, spent, base) = (&snapshot.summary[i], &snapshot.spend[i], &snapshot.base);
-            let days = base.expected(known, horizon).max(LEAST);
+            let days = expected.joint[i].max(LEAST);
             let none = base.none(known, horizon).clamp(LEAST, 1.0 - LEAST);
             let alive = base.alive(known);
             let mut features = log_features(customers[*place].until(moment.cutoff), moment);
@@ -86,9 +90,9 @@ impl Snapshot {
                 libm::log(days),
                 logit(none),
                 alive,
-                ratio(base.at_random_expected(known, horizon)),
-                ratio(base.regular_expected(known, horizon)),
-                base.any_time_expected(known, horizon).map_or(f64::NAN, ratio),
+                ratio(expected.at_random[i]),
+                ratio(expected.regular[i]),
+                expected.any_time.as_ref().map_or(f64::NAN, |any_time| ratio(any_time[i])),
             ]);
             snapshot.days_base.push(days);
             snapshot.spend_base.push((days * base.amount(spent)).max(LEAST));

@@ -8,7 +8,7 @@ use rand_distr::{Distribution, Gamma};
 
 use super::features::{LEAST, Moment, Snapshot};
 use super::history::PurchaseHistory;
-use super::past::{Lesson, lessons, season_ahead};
+use super::past::{Lesson, level_now, now_and_past};
 use super::repeat::ValueError;
 use super::stack::Lessons;
 use crate::numeric::chance::{Chance, chance};
@@ -35,13 +35,10 @@ pub struct Forecast {
 /// # Errors
 /// `Empty` without such customers; as `Base::fit`.
 pub fn forecast(customers: &[PurchaseHistory], now: Moment, seed: u64) -> Result<Vec<Forecast>, ValueError> {
-    let lessons = lessons(customers, now)?;
-    let has_season = lessons.iter().any(|lesson| lesson.same_season);
-    let stretch = if has_season { 1.0 } else { season_ahead(customers, now) };
-    let snapshot = Snapshot::take(customers, now, stretch)?;
+    let (snapshot, lessons) = now_and_past(customers, now)?;
     let days = corrected(&snapshot, &lessons, &snapshot.days_base, Subject::Days, seed);
     let spend = corrected(&snapshot, &lessons, &snapshot.spend_base, Subject::Spend, seed);
-    Ok(with_ranges(&snapshot, lessons.first(), &days, &spend, stretch, seed))
+    Ok(with_ranges(&snapshot, lessons.first(), &days, &spend, seed))
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -53,29 +50,17 @@ enum Subject {
 /// The expectation of the models, corrected; unchanged where the past teaches nothing.
 fn corrected(snapshot: &Snapshot, lessons: &[Lesson], base: &[f64], subject: Subject, seed: u64) -> Vec<f64> {
     let levels: Vec<f64> = lessons.iter().map(|lesson| level(lesson, subject)).collect();
-    let mut all = Lessons {
-        features: Vec::new(),
-        offset: Vec::new(),
-        target: Vec::new(),
-        weight: Vec::new(),
-        group: Vec::new(),
-        family: Family::Poisson,
-    };
+    let mut all = Lessons::new(Family::Poisson);
     for (lesson, level) in lessons.iter().zip(&levels) {
         let (base, outcome) = pair(lesson, subject);
         let mean = base.iter().sum::<f64>() / base.len() as f64;
-        for i in 0..base.len() {
-            all.features.push(lesson.snapshot.features[i].clone());
-            all.offset.push(libm::log(base[i]) + level);
-            all.target.push(outcome[i] / unit(mean, subject));
-            all.weight.push(weight(base[i], mean, subject) * if lesson.same_season { 2.0 } else { 1.0 });
-            all.group.push(lesson.snapshot.who[i]);
-        }
-        let shift = libm::log(unit(mean, subject));
-        let from = all.offset.len() - base.len();
-        all.offset[from..].iter_mut().for_each(|offset| *offset -= shift);
+        let unit = unit(mean, subject);
+        let target: Vec<f64> = outcome.iter().map(|outcome| outcome / unit).collect();
+        let weight: Vec<f64> = base.iter().map(|base| weight(*base, mean, subject)).collect();
+        all.add(lesson, base.iter().map(|base| libm::log(*base) + level - libm::log(unit)), &target, &weight);
     }
-    let now = level_now(lessons, &levels);
+    // Levels come and go with seasons, so half of what was seen lately is believed.
+    let now = level_now(lessons, &levels, 0.5);
     let offset: Vec<f64> = base.iter().map(|base| libm::log(base.max(LEAST)) + now).collect();
     // What was learned for a shorter horizon fades over a longer one.
     let faded = lessons
@@ -122,35 +107,15 @@ fn level(lesson: &Lesson, subject: Subject) -> f64 {
     libm::log((came + LEAST) / (expected + LEAST)).clamp(-1.0, 1.0)
 }
 
-/// The level to expect now: that of the same season if there was one, else half of what was seen lately, since levels
-/// come and go with seasons.
-fn level_now(lessons: &[Lesson], levels: &[f64]) -> f64 {
-    if let Some((_, level)) = lessons.iter().zip(levels).find(|(lesson, _)| lesson.same_season) {
-        return *level;
-    }
-    let (mut sum, mut weight, mut share) = (0.0, 0.0, 1.0);
-    for level in levels {
-        (sum, weight, share) = (sum + share * level, weight + share, share * 0.7);
-    }
-    if weight > 0.0 { 0.5 * sum / weight } else { 0.0 }
-}
-
 /// Draws for a customer's interval.
 const DRAWS: usize = 200;
 
 /// Quantiles of the models' posterior predictive, with the horizon stretched to where its mean is the corrected one,
 /// and as much unrest added as the latest lesson asks for.
-fn with_ranges(
-    snapshot: &Snapshot,
-    latest: Option<&Lesson>,
-    days: &[f64],
-    spend: &[f64],
-    stretch: f64,
-    seed: u64,
-) -> Vec<Forecast> {
+fn with_ranges(snapshot: &Snapshot, latest: Option<&Lesson>, days: &[f64], spend: &[f64], seed: u64) -> Vec<Forecast> {
     let unrest = latest.map_or(Unrest::default(), |lesson| Unrest::of(lesson, seed));
     let one = |i: usize| {
-        let busier = stretch * (days[i] / snapshot.days_base[i].max(LEAST)).clamp(0.2, 5.0);
+        let busier = snapshot.stretch * (days[i] / snapshot.days_base[i].max(LEAST)).clamp(0.2, 5.0);
         let dearer = spend[i] / (days[i] * snapshot.base.amount(&snapshot.spend[i])).max(LEAST);
         let mut chance = chance(seed, snapshot.who[i] as u64 + 1);
         let (days_range, spend_range) =

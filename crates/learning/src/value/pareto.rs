@@ -4,17 +4,17 @@
 //! rate that is gamma distributed too. Sources: Schmittlein, Morrison and Colombo (1987); the likelihood in the form of
 //! Fader and Hardie (2005), "A note on deriving the Pareto/NBD model".
 //!
-//! The likelihood needs the integral of (α+τ)^-(r+x) (β+τ)^-(s+1) over the time since the last purchase, a difference
-//! of two Gauss functions. Both are taken in the form 2F1(1, ·; r+s+x+1; z) with 0 ≤ z < 1, all of whose terms are
-//! positive. Their difference loses digits only as it becomes small against the chance to be alive, to which it is
-//! added, so the likelihood keeps its digits. If α < β the roles change, and z with them.
+//! The likelihood needs the integral of (α+τ)^-(r+x) (β+τ)^-(s+1) from the last purchase to the cut-off, a difference of
+//! two that go on to infinity. Each of those is its first value times a Gauss function, taken in the form
+//! 2F1(1, ·; r+s+x+1; z) with 0 ≤ z < 1, all of whose terms are positive. With their scales taken out, what is summed up
+//! is positive too, so nothing overflows and no digits are lost. If α < β the roles change, and z with them.
 
 use rand_distr::{Distribution, Exp1, Gamma, Open01, Poisson};
 
 use super::history::Summary;
-use super::repeat::{RepeatBuying, ValueError, grouped, most_likely};
+use super::repeat::{Groups, Memo, RepeatBuying, ValueError, most_likely};
 use crate::numeric::chance::Chance;
-use crate::numeric::special::{digamma, gauss_with_one, ln_gamma};
+use crate::numeric::special::{digamma, gauss_with_one, gauss_with_one_and_slopes, ln_gamma};
 
 /// A fitted model; rates are per week.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -33,100 +33,185 @@ impl Pareto {
     /// # Errors
     /// `Empty`, `Summary` for customers that cannot be, `NoFit`.
     pub fn fit(customers: &[Summary]) -> Result<Pareto, ValueError> {
-        let groups = grouped(customers)?;
-        let age = (customers.iter().map(|c| c.age).sum::<f64>() / customers.len() as f64).clamp(0.5, 20.0);
-        let at = |at: &[f64]| match *at {
-            [r, alpha, s, beta] => Pareto { r, alpha, s, beta },
-            _ => Pareto { r: 1.0, alpha: 1.0, s: 1.0, beta: 1.0 },
-        };
-        let found =
-            most_likely(&[0.7, age, 0.7, age], &groups, |p, customer, slopes| at(p).likelihood(customer, slopes))?;
-        Ok(at(&found))
+        let groups = Groups::of(customers)?;
+        let age = groups.age_mean.clamp(0.5, 20.0);
+        let found = most_likely([0.7, age, 0.7, age], &groups, |at, slopes| {
+            Pareto::from(at).ln_likelihood_sum(&groups, slopes)
+        })?;
+        Ok(Pareto::from(found))
     }
 
-    /// ln of the integral from `from` to infinity, and its slopes by r, alpha, s, beta.
-    fn ln_left(&self, x: f64, from: f64) -> (f64, [f64; 4]) {
-        let Pareto { r, alpha, s, beta } = *self;
-        let (buys, total) = (r + x, r + s + x);
-        let (a, b) = (alpha + from, beta + from);
-        let (ln_a, ln_b) = (libm::log(a), libm::log(b));
-        if alpha >= beta {
-            let z = (alpha - beta) / a;
-            let gauss = gauss_with_one(buys, total + 1.0, z);
-            let by = |slope: f64| slope / gauss.value;
-            let shared = by(gauss.by_c) - 1.0 / total;
-            let value = -buys * ln_a - s * ln_b - libm::log(total) + libm::log(gauss.value);
-            let by_alpha = -buys / a + by(gauss.by_z) * b / (a * a);
-            (value, [-ln_a + by(gauss.by_b) + shared, by_alpha, -ln_b + shared, -s / b - by(gauss.by_z) / a])
+    fn from([r, alpha, s, beta]: [f64; 4]) -> Pareto {
+        Pareto { r, alpha, s, beta }
+    }
+
+    fn reach(&self, time: f64) -> Reach {
+        let (alpha, beta) = (self.alpha + time, self.beta + time);
+        Reach { alpha, beta, ln_alpha: libm::log(alpha), ln_beta: libm::log(beta) }
+    }
+
+    /// ln of (α+t)^-(r+x) (β+t)^-s.
+    fn ln_alive(&self, repeats: f64, at: Reach) -> f64 {
+        -(self.r + repeats) * at.ln_alpha - self.s * at.ln_beta
+    }
+
+    /// s times the integral from a time to infinity, as a multiple of exp(`ln_alive`) there.
+    fn leaves(&self, repeats: f64, at: Reach) -> f64 {
+        let (buys, total) = (self.r + repeats, self.r + self.s + repeats);
+        if self.alpha >= self.beta {
+            self.s / total * gauss_with_one(buys, total + 1.0, (self.alpha - self.beta) / at.alpha)
         } else {
-            let z = (beta - alpha) / b;
-            let gauss = gauss_with_one(s + 1.0, total + 1.0, z);
-            let by = |slope: f64| slope / gauss.value;
-            let shared = by(gauss.by_c) - 1.0 / total;
-            let value = -(s + 1.0) * ln_b + (1.0 - buys) * ln_a - libm::log(total) + libm::log(gauss.value);
-            let by_beta = -(s + 1.0) / b + by(gauss.by_z) * a / (b * b);
-            let by_alpha = (1.0 - buys) / a - by(gauss.by_z) / b;
-            (value, [-ln_a + shared, by_alpha, -ln_b + by(gauss.by_b) + shared, by_beta])
+            let gauss = gauss_with_one(self.s + 1.0, total + 1.0, (self.beta - self.alpha) / at.beta);
+            self.s / total * gauss * at.alpha / at.beta
         }
     }
 
-    /// Logarithms of being alive at the cut-off, of having left after the last purchase, and of having left after the
-    /// cut-off (to be taken off the second), less what they share; with slopes.
-    fn parts(&self, customer: &Summary) -> [(f64, [f64; 4]); 3] {
+    /// `leaves`, and the slopes of its logarithm by r, alpha, s, beta.
+    fn leaves_and_slopes(&self, repeats: f64, at: Reach) -> (f64, [f64; 4]) {
         let Pareto { r, alpha, s, beta } = *self;
-        let x = f64::from(customer.repeats);
-        let (a, b) = (alpha + customer.age, beta + customer.age);
-        let (ln_a, ln_b) = (libm::log(a), libm::log(b));
-        let alive = (-(r + x) * ln_a - s * ln_b, [-ln_a, -(r + x) / a, -ln_b, -s / b]);
-        let times_s = |(value, mut by): (f64, [f64; 4])| {
-            by[2] += 1.0 / s;
-            (value + libm::log(s), by)
-        };
-        [alive, times_s(self.ln_left(x, customer.recency)), times_s(self.ln_left(x, customer.age))]
+        let (buys, total) = (r + repeats, r + s + repeats);
+        let Reach { alpha: a, beta: b, .. } = at;
+        if alpha >= beta {
+            let gauss = gauss_with_one_and_slopes(buys, total + 1.0, (alpha - beta) / a);
+            let inverse = 1.0 / gauss.value;
+            let shared = gauss.by_c * inverse - 1.0 / total;
+            let by_z = gauss.by_z * inverse / a;
+            (s / total * gauss.value, [shared + gauss.by_b * inverse, by_z * b / a, shared + 1.0 / s, -by_z])
+        } else {
+            let gauss = gauss_with_one_and_slopes(s + 1.0, total + 1.0, (beta - alpha) / b);
+            let inverse = 1.0 / gauss.value;
+            let shared = gauss.by_c * inverse - 1.0 / total;
+            let by_z = gauss.by_z * inverse / b;
+            let by_s = shared + gauss.by_b * inverse + 1.0 / s;
+            (s / total * gauss.value * a / b, [shared, 1.0 / a - by_z, by_s, by_z * a / b - 1.0 / b])
+        }
     }
 
-    /// Logarithm of the likelihood; adds weight times its slopes by r, alpha, s, beta to what is given.
-    fn likelihood(&self, customer: &Summary, slopes: Option<(&mut [f64], f64)>) -> f64 {
+    /// The part of the logarithm of a likelihood that times have no say in; adds `many` times its slopes.
+    fn timeless(&self, repeats: f64, slopes: &mut [f64; 4], many: f64) -> f64 {
         let Pareto { r, alpha, s, beta } = *self;
-        let x = f64::from(customer.repeats);
-        let parts = self.parts(customer);
-        let largest = parts.iter().map(|part| part.0).fold(f64::NEG_INFINITY, f64::max);
-        let shares = [1.0, 1.0, -1.0].map(|sign: f64| sign);
-        let terms: Vec<f64> = parts.iter().zip(shares).map(|(part, sign)| sign * libm::exp(part.0 - largest)).collect();
-        let sum = terms.iter().sum::<f64>().max(terms[0]).max(f64::MIN_POSITIVE);
-        if let Some((slopes, weight)) = slopes {
-            let shared = [digamma(r + x) - digamma(r) + libm::log(alpha), r / alpha, libm::log(beta), s / beta];
-            for (i, slope) in slopes.iter_mut().enumerate() {
-                let own: f64 = parts.iter().zip(&terms).map(|(part, term)| term * part.1[i]).sum();
-                *slope += weight * (shared[i] + own / sum);
+        let (ln_alpha, ln_beta) = (libm::log(alpha), libm::log(beta));
+        let shared = [digamma(r + repeats) - digamma(r) + ln_alpha, r / alpha, ln_beta, s / beta];
+        slopes.iter_mut().zip(shared).for_each(|(slope, shared)| *slope += many * shared);
+        ln_gamma(r + repeats) - ln_gamma(r) + r * ln_alpha + s * ln_beta
+    }
+
+    /// The other part.
+    fn timed(&self, repeats: f64, last: &Left, end: &Left, slopes: &mut [f64; 4], many: f64) -> f64 {
+        // What is known until the last purchase is shared; then somebody left, or stayed silent until now.
+        let silence = libm::exp(end.ln_alive - last.ln_alive);
+        let total = last.leaves + silence * (1.0 - end.leaves);
+        let (left, stayed) = (last.leaves / total, silence / total);
+        let (alive, later) = (stayed * (1.0 - end.leaves), stayed * end.leaves);
+        let by = |at: Reach| [-at.ln_alpha, -(self.r + repeats) / at.alpha, -at.ln_beta, -self.s / at.beta];
+        let (by_last, by_end) = (by(last.reach), by(end.reach));
+        for i in 0..4 {
+            let through_last = left * (by_last[i] + last.by[i]);
+            slopes[i] += many * (through_last + alive * by_end[i] - later * end.by[i]);
+        }
+        last.ln_alive + libm::log(total)
+    }
+
+    fn left(&self, repeats: f64, reach: Reach) -> Left {
+        let (leaves, by) = self.leaves_and_slopes(repeats, reach);
+        Left { reach, ln_alive: self.ln_alive(repeats, reach), leaves, by }
+    }
+
+    /// Sum of the logarithms of the likelihood; adds its slopes by r, alpha, s, beta.
+    fn ln_likelihood_sum(&self, groups: &Groups, slopes: &mut [f64; 4]) -> f64 {
+        let reach: Vec<Reach> = groups.times.iter().map(|time| self.reach(*time)).collect();
+        let mut sum = 0.0;
+        // For each time what it means for those of the block at hand, once somebody needs it.
+        let mut known: Vec<Option<(u32, Left)>> = vec![None; reach.len()];
+        for block in &groups.blocks {
+            let repeats = f64::from(block.repeats);
+            sum += block.many * self.timeless(repeats, slopes, block.many);
+            for row in &block.rows {
+                let [last, end] = [row.last, row.end].map(|time| match known[time] {
+                    Some((repeats, left)) if repeats == block.repeats => left,
+                    _ => known[time].insert((block.repeats, self.left(repeats, reach[time]))).1,
+                });
+                sum += row.many * self.timed(repeats, &last, &end, slopes, row.many);
             }
         }
-        ln_gamma(r + x) - ln_gamma(r) + r * libm::log(alpha) + s * libm::log(beta) + largest + libm::log(sum)
-    }
-}
-
-impl RepeatBuying for Pareto {
-    fn ln_likelihood(&self, customer: &Summary) -> f64 {
-        self.likelihood(customer, None)
+        sum
     }
 
-    fn alive(&self, customer: &Summary) -> f64 {
-        let [alive, left, later] = self.parts(customer).map(|part| part.0);
-        1.0 / (1.0 + (libm::exp(left - alive) - libm::exp(later - alive)).max(0.0))
+    fn ln_likelihood_with(&self, customer: &Summary, slopes: &mut [f64; 4]) -> f64 {
+        let repeats = f64::from(customer.repeats);
+        let [last, end] = [customer.recency, customer.age].map(|time| self.left(repeats, self.reach(time)));
+        self.timeless(repeats, slopes, 1.0) + self.timed(repeats, &last, &end, slopes, 1.0)
     }
 
-    fn expected(&self, customer: &Summary, horizon: f64) -> f64 {
+    /// Expected purchases of one who is alive.
+    fn expected_if_alive(&self, customer: &Summary, horizon: f64) -> f64 {
         let (a, b) = (self.alpha + customer.age, self.beta + customer.age);
         let rate = (self.r + f64::from(customer.repeats)) / a;
         // ∫ (b/(b+τ))^s dτ over the horizon; s = 1 is the limit, which expm1 reaches without losing digits.
         let (grows, stretch) = (1.0 - self.s, libm::log1p(horizon / b));
         let time = if grows.abs() < 1e-9 { stretch } else { libm::expm1(grows * stretch) / grows };
-        self.alive(customer) * rate * b * time
+        rate * b * time
+    }
+}
+
+/// α + t and β + t for a time t, and their logarithms.
+#[derive(Clone, Copy)]
+struct Reach {
+    alpha: f64,
+    beta: f64,
+    ln_alpha: f64,
+    ln_beta: f64,
+}
+
+/// What the likelihood needs at a time.
+#[derive(Clone, Copy)]
+struct Left {
+    reach: Reach,
+    ln_alive: f64,
+    /// Of those alive then, how many will have left before they buy again, as a multiple of exp(`ln_alive`); and the
+    /// slopes of its logarithm.
+    leaves: f64,
+    by: [f64; 4],
+}
+
+impl RepeatBuying for Pareto {
+    fn ln_likelihood(&self, customer: &Summary) -> f64 {
+        self.ln_likelihood_with(customer, &mut [0.0; 4])
+    }
+
+    fn alive(&self, customer: &Summary) -> f64 {
+        let repeats = f64::from(customer.repeats);
+        let [last, end] = [customer.recency, customer.age].map(|time| self.reach(time));
+        alive(
+            (self.ln_alive(repeats, last), self.leaves(repeats, last)),
+            (self.ln_alive(repeats, end), self.leaves(repeats, end)),
+        )
+    }
+
+    fn expected(&self, customer: &Summary, horizon: f64) -> f64 {
+        self.alive(customer) * self.expected_if_alive(customer, horizon)
     }
 
     fn none(&self, customer: &Summary, horizon: f64) -> f64 {
         let later = Summary { age: customer.age + horizon, ..*customer };
-        libm::exp(self.likelihood(&later, None) - self.likelihood(customer, None)).clamp(0.0, 1.0)
+        libm::exp(self.ln_likelihood(&later) - self.ln_likelihood(customer)).clamp(0.0, 1.0)
+    }
+
+    fn expected_all(&self, customers: &[Summary], horizon: f64) -> Vec<f64> {
+        let mut reach = Memo::new(customers.len());
+        let mut leaves = Memo::new(customers.len());
+        let mut futures = Memo::new(customers.len());
+        let one = |customer: &Summary| {
+            let repeats = f64::from(customer.repeats);
+            let [last, end] = [customer.recency, customer.age].map(|time| {
+                let reach = reach.get(0, time, || self.reach(time));
+                let leaves = leaves.get(customer.repeats, time, || self.leaves(repeats, reach));
+                (self.ln_alive(repeats, reach), leaves)
+            });
+            let future = futures.get(customer.repeats, customer.age, || self.expected_if_alive(customer, horizon));
+            alive(last, end) * future
+        };
+        customers.iter().map(one).collect()
     }
 
     fn draw(&self, customer: &Summary, horizon: f64, chance: &mut Chance) -> u32 {
@@ -143,6 +228,14 @@ impl RepeatBuying for Pareto {
         let mean = buys * lives.min(horizon);
         Poisson::new(mean).map_or(0, |count| count.sample(chance) as u32)
     }
+}
+
+/// Probability of being alive, from `ln_alive` and `leaves` at the last purchase and at the cut-off.
+fn alive(last: (f64, f64), end: (f64, f64)) -> f64 {
+    let silence = libm::exp(end.0 - last.0);
+    let total = last.1 + silence * (1.0 - end.1);
+    // Nothing is left of the sum only where silence is so long that it underflows.
+    if total > 0.0 { (silence / total).min(1.0) } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -209,7 +302,7 @@ mod tests {
             let seen = customer(x, if x > 0 { last } else { 0.0 }, last + idle);
             let model = |at: [f64; 4]| Pareto { r: at[0], alpha: at[1], s: at[2], beta: at[3] };
             let mut slopes = [0.0; 4];
-            model(at).likelihood(&seen, Some((&mut slopes, 1.0)));
+            model(at).ln_likelihood_with(&seen, &mut slopes);
             for i in 0..4 {
                 let h = 1e-5 * at[i];
                 let (mut up, mut down) = (at, at);
@@ -226,6 +319,9 @@ mod tests {
             let seen = customer(x, f64::from(x) / 5.0, f64::from(x) / 5.0 + 3.0);
             let (few, more) = (model.expected(&seen, t), model.expected(&seen, t + 5.0));
             prop_assert!(few >= 0.0 && more >= few - 1e-9 && more.is_finite(), "{few} {more}");
+            let others = [seen, Summary { recency: 0.5 * seen.recency, ..seen }, seen];
+            let each: Vec<f64> = others.iter().map(|customer| model.expected(customer, t)).collect();
+            prop_assert_eq!(model.expected_all(&others, t), each);
             for p in [model.alive(&seen), model.none(&seen, t)] {
                 prop_assert!((0.0..=1.0).contains(&p));
             }

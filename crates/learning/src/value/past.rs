@@ -13,6 +13,37 @@ pub struct Lesson {
     pub same_season: bool,
 }
 
+impl Lesson {
+    /// How much each of its rows counts.
+    pub fn weight(&self) -> f64 {
+        if self.same_season { 2.0 } else { 1.0 }
+    }
+}
+
+/// What is known now, and what the past teaches about such moments.
+///
+/// # Errors
+/// As `Snapshot::take`.
+pub fn now_and_past(customers: &[PurchaseHistory], now: Moment) -> Result<(Snapshot, Vec<Lesson>), ValueError> {
+    let lessons = lessons(customers, now)?;
+    let has_season = lessons.iter().any(|lesson| lesson.same_season);
+    let stretch = if has_season { 1.0 } else { season_ahead(customers, now) };
+    Ok((Snapshot::take(customers, now, stretch)?, lessons))
+}
+
+/// The level to expect now, from what the lessons' levels were: that of the same season if there was one, else
+/// `trusted` times the mean of what was seen lately.
+pub fn level_now(lessons: &[Lesson], levels: &[f64], trusted: f64) -> f64 {
+    if let Some((_, level)) = lessons.iter().zip(levels).find(|(lesson, _)| lesson.same_season) {
+        return *level;
+    }
+    let (mut sum, mut weight, mut share) = (0.0, 0.0, 1.0);
+    for level in levels {
+        (sum, weight, share) = (sum + share * level, weight + share, share * 0.7);
+    }
+    if weight > 0.0 { trusted * sum / weight } else { 0.0 }
+}
+
 /// Days of past that a cut-off needs before it teaches anything.
 const PAST_MIN: i32 = 56;
 /// Days between two cut-offs.
@@ -23,7 +54,7 @@ const CUSTOMERS_MIN: usize = 50;
 
 /// The cut-offs in the past of `now`, latest first: with the same horizon where the log reaches far enough, otherwise
 /// with a third of the log as horizon, from which relations are learned but no levels.
-pub fn cutoffs(now: Moment) -> Vec<(Moment, bool)> {
+fn cutoffs(now: Moment) -> Vec<(Moment, bool)> {
     let known = now.cutoff - now.start;
     let horizon = if known >= now.horizon + PAST_MIN { now.horizon } else { known / 3 };
     if horizon < 14 {
@@ -44,7 +75,7 @@ pub fn cutoffs(now: Moment) -> Vec<(Moment, bool)> {
 ///
 /// # Errors
 /// As `Snapshot::take`.
-pub fn lessons(customers: &[PurchaseHistory], now: Moment) -> Result<Vec<Lesson>, ValueError> {
+fn lessons(customers: &[PurchaseHistory], now: Moment) -> Result<Vec<Lesson>, ValueError> {
     let mut found = Vec::new();
     for (moment, same_season) in cutoffs(now) {
         if customers.iter().filter(|c| !c.until(moment.cutoff).days.is_empty()).count() < CUSTOMERS_MIN {
@@ -64,7 +95,7 @@ pub fn lessons(customers: &[PurchaseHistory], now: Moment) -> Result<Vec<Lesson>
 /// customers were known a year ago than now, so that level is too low rather than too high: only a busier time is
 /// believed, and no more than half as busy again. A log whose new customers have dried up is a closed group, whose
 /// activity a year ago says nothing of seasons. The fewer of the days are visible, the less their level is believed.
-pub fn season_ahead(customers: &[PurchaseHistory], now: Moment) -> f64 {
+fn season_ahead(customers: &[PurchaseHistory], now: Moment) -> f64 {
     let (from, to) = (now.cutoff + 1 - YEAR, now.cutoff + now.horizon - YEAR);
     if from >= now.start || to - now.start < 6 || now.cutoff - now.start < 182 || now.horizon > 182 {
         return 1.0;

@@ -1,6 +1,7 @@
 //! A supervised model on top of a known answer: it learns by how much the answer is to be corrected, from lessons of
 //! the past, and how far each of its members is to be trusted, from customers it did not learn from.
 
+use super::past::Lesson;
 use crate::boosting::{self, Columns, Loss, Sample, Settings};
 use crate::numeric::regression::{Family, Regression, RegressionError, Rows};
 use crate::numeric::special::{logistic, logit};
@@ -33,6 +34,26 @@ const RIDGES: [f64; 3] = [5.0, 50.0, 500.0];
 const TREE_ROWS_MIN: usize = 400;
 
 impl Lessons {
+    pub fn new(family: Family) -> Lessons {
+        Lessons {
+            features: Vec::new(),
+            offset: Vec::new(),
+            target: Vec::new(),
+            weight: Vec::new(),
+            group: Vec::new(),
+            family,
+        }
+    }
+
+    /// Adds all rows of a cut-off in the past; `offset`, `target` and `weight` have one entry for each of its customers.
+    pub fn add(&mut self, lesson: &Lesson, offset: impl Iterator<Item = f64>, target: &[f64], weight: &[f64]) {
+        self.features.extend(lesson.snapshot.features.iter().cloned());
+        self.offset.extend(offset);
+        self.target.extend(target);
+        self.weight.extend(weight.iter().map(|weight| weight * lesson.weight()));
+        self.group.extend(&lesson.snapshot.who);
+    }
+
     /// Learns from all lessons and corrects the rows asked about.
     ///
     /// # Errors
