@@ -22,3 +22,30 @@ fn a_rush_is_turned_away_in_good_order() {
     }
     assert!(line["rush_accepted_per_second"].as_u64().unwrap() > 0, "{line}");
 }
+
+/// The others have no bound; that they run and print their line is looked at in the smallest size.
+#[test]
+fn every_benchmark_prints_its_line() {
+    let small: [&[&str]; 6] = [
+        &["ledger", "--commands", "4000", "--clients", "4", "--batch", "100"],
+        &["settle", "--positions", "2000"],
+        &["earn-http", "--seconds", "1", "--clients", "4", "--members", "50"],
+        &["growth", "--history", "80000", "--commands", "32000"],
+        &["decide", "--seconds", "1"],
+        &["push", "--seconds", "1"],
+    ];
+    for words in small {
+        let folder = tempfile::tempdir().unwrap();
+        let out = Command::new(env!("CARGO_BIN_EXE_hunch"))
+            .arg("bench")
+            .args(words)
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let told = format!("{}{}", String::from_utf8_lossy(&out.stderr), String::from_utf8_lossy(&out.stdout));
+        assert!(out.status.success(), "{words:?}: {told}");
+        let line: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{words:?}, {e}: {told}"));
+        assert_eq!(line["bench"], words[0], "{line}");
+    }
+}

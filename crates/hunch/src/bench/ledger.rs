@@ -17,7 +17,6 @@ use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wa
 use crate::home::Home;
 use crate::settings::{Settings, Source};
 
-const SHARDS: u16 = 8;
 
 #[derive(clap::Args, Debug)]
 pub struct LedgerBench {
@@ -90,10 +89,11 @@ pub(super) async fn on_new_books<T>(
 pub(super) async fn open(app: &PgPool, members: usize) -> anyhow::Result<Vec<Vec<MemberId>>> {
     let members: Vec<MemberId> = (0..members as u128).map(|n| MemberId(Uuid::from_u128(n))).collect();
     let mut connection = app.acquire().await?;
-    open_members(&mut connection, &members, SHARDS).await?;
-    let mut by_shard: Vec<Vec<MemberId>> = vec![Vec::new(); usize::from(SHARDS)];
+    let shards = hunch_log::shards(app).await?;
+    open_members(&mut connection, &members, shards).await?;
+    let mut by_shard: Vec<Vec<MemberId>> = vec![Vec::new(); usize::from(shards)];
     for member in &members {
-        by_shard[shard_of(*member, SHARDS).0 as usize].push(*member);
+        by_shard[shard_of(*member, shards).0 as usize].push(*member);
     }
     Ok(by_shard)
 }
@@ -119,11 +119,11 @@ pub(super) async fn post(
     load: &Load,
 ) -> anyhow::Result<(Vec<Duration>, Figures)> {
     let clocks = crate::clock::clocks(1, None);
-    let mut builder = Batcher::builder(app.clone(), clocks, Tail::new(SHARDS));
+    let mut builder = Batcher::builder(app.clone(), clocks, Tail::new(by_shard.len() as u16));
     let door = builder.register(Earnings);
     let batcher = builder.build();
     let mut loops = JoinSet::new();
-    for shard in 0..SHARDS {
+    for shard in 0..batcher.shard_count() {
         let batcher = batcher.clone();
         loops.spawn(async move {
             loop {

@@ -13,7 +13,6 @@ use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wa
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
 
-const SHARDS: u16 = 8;
 const MARKET: &str = "KXBENCH-26-A";
 const ROWS_AT_ONCE: usize = 10_000;
 const SECONDS_MAX: u64 = 300;
@@ -83,9 +82,10 @@ async fn measure(options: &SettleBench, served: &Served) -> anyhow::Result<Measu
 /// A closed market with so many open positions, each of an order that cost 20 points and is worth 40.
 async fn positions(options: &SettleBench, app: &PgPool, owner: &PgPool) -> anyhow::Result<()> {
     let members: Vec<MemberId> = (0..options.members as u128).map(|n| MemberId(Uuid::from_u128(n + 1))).collect();
+    let all_shards = hunch_log::shards(app).await?;
     let mut connection = app.acquire().await?;
     for some in members.chunks(ROWS_AT_ONCE) {
-        open_members(&mut connection, some, SHARDS).await?;
+        open_members(&mut connection, some, all_shards).await?;
     }
     drop(connection);
     sqlx::raw_sql(
@@ -102,7 +102,7 @@ async fn positions(options: &SettleBench, app: &PgPool, owner: &PgPool) -> anyho
             let member = members[n * 7 % members.len()];
             orders.push(derived_uuid(&[b"bench-order", &n.to_be_bytes()]));
             owners.push(member.0);
-            shards.push(shard_of(member, SHARDS).0);
+            shards.push(shard_of(member, all_shards).0);
         }
         sqlx::query(
             "WITH made AS (SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int2[]) AS m(order_id, member, shard)),
@@ -143,12 +143,13 @@ async fn floor(options: &SettleBench, owner: &PgPool) -> anyhow::Result<f64> {
     )
     .execute(owner)
     .await?;
+    let shards = hunch_log::shards(owner).await? as i16;
     let begun = Instant::now();
     let mut sessions = JoinSet::new();
     for session in 0..2i16 {
         let owner = owner.clone();
         sessions.spawn(async move {
-            for shard in (session..SHARDS as i16).step_by(2) {
+            for shard in (session..shards).step_by(2) {
                 let mut chunk = 0i64;
                 loop {
                     chunk += 1;
