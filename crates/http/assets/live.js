@@ -31,6 +31,10 @@ function stake(s) {
   return li;
 }
 
+function hunches(count) {
+  return count === 1 ? "1 hunch" : `${number(count)} hunches`;
+}
+
 function empty(list, rows, text) {
   if (rows.length === 0) rows.push(item(text, "", ""));
   byId(list).replaceChildren(...rows);
@@ -49,13 +53,13 @@ function draw(live) {
     tile("Stakes", number(o.filled + o.partial + o.killed + o.refused + o.open), `${number(o.open)} on their way`),
     tile("Not filled", number(o.killed + o.refused), `${number(o.partial)} in part`),
     tile("Cleared up", number(o.unknown_resolved), "outcomes that were unknown"),
-    tile("Markets paid", number(live.markets_settled), `${number(live.positions_paid)} hunches`),
+    tile("Markets paid", number(live.markets_settled), hunches(live.positions_paid)),
     tile("Points paid", number(live.points_paid), `99 of 100 within ${Math.ceil(live.credited_p99_ms)} ms`),
   );
   const at = (t) => new Date(t).toLocaleTimeString();
   empty("purchases", live.newest_purchases.map((p) => item(p.shop, at(p.at), `+${number(p.points)}`, true)), "No baskets in the last minutes.");
   empty("stakes", live.newest_stakes.map(stake), "No stakes yet.");
-  empty("results", live.newest_results.map((r) => item(r.title, `${r.result} · ${number(r.positions)} hunches`, number(r.points), r.points > 0)), "No market has ended yet.");
+  empty("results", live.newest_results.map((r) => item(r.title, `${r.result} · ${hunches(r.positions)}`, number(r.points), r.points > 0)), "No market has ended yet.");
 }
 
 async function look() {
