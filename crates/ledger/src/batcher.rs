@@ -20,8 +20,9 @@ use crate::apply::BatchError;
 
 /// How many requests one transaction takes at most.
 const BATCH_REQUESTS_MAX: usize = 1_000;
-/// How many requests may wait for a shard before new ones are turned away: a few transactions' worth.
-const QUEUE_REQUESTS_MAX: usize = 4_000;
+/// How many requests may wait in all shards together before new ones are turned away, evenly divided: what is stored in
+/// a second or two.
+const QUEUE_REQUESTS_MAX: usize = 32_000;
 /// How long the same work is tried when the database cannot be reached or the commit's answer is lost: a restart of
 /// PostgreSQL takes less. Then people are told.
 const TRYING_SECONDS_MAX: u64 = 4;
@@ -89,7 +90,7 @@ impl<H: ShardHandler> Door<H> {
         {
             let place = self.queue.shards.get(shard.0 as usize).ok_or(DoorError::Stopped)?;
             let mut queue = lock(place);
-            if queue.len() + requests.len() > QUEUE_REQUESTS_MAX {
+            if queue.len() + requests.len() > QUEUE_REQUESTS_MAX / self.queue.shards.len() {
                 return Err(DoorError::Busy);
             }
             for request in requests {
