@@ -17,7 +17,6 @@ use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wa
 use crate::home::Home;
 use crate::settings::{Settings, Source};
 
-
 #[derive(clap::Args, Debug)]
 pub struct LedgerBench {
     /// Commands in all.
