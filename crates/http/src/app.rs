@@ -33,7 +33,7 @@ pub struct App {
     pub engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>,
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
-    pub push: PushDoor,
+    pub push: PushTerms,
     /// Wakes live streams.
     pub tail: Tail,
     /// The people who run the programme, each with a token of their own.
@@ -52,7 +52,7 @@ pub struct App {
 
 /// What phones need to subscribe to pushes.
 #[derive(Clone)]
-pub struct PushDoor {
+pub struct PushTerms {
     pub rules: EndpointRules,
     /// The page's `applicationServerKey`.
     pub public_key: String,

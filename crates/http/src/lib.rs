@@ -18,7 +18,7 @@ mod rate_limits;
 mod router;
 mod routes;
 
-pub use app::{App, PushDoor, Readiness};
+pub use app::{App, PushTerms, Readiness};
 pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL, WEBHOOK};
 pub use idempotency::sweep_first_answers;
 pub use openapi::openapi_json;

@@ -4,7 +4,7 @@ use anyhow::Context;
 use hunch_db::Database;
 use hunch_engage::{Engage, Surroundings, Today};
 use hunch_exchange::Exchange;
-use hunch_http::{App, OperatorKey, PushDoor, RateLimits, Readiness, WebhookKey};
+use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, WebhookKey};
 use hunch_kernel::{Clocks, Points, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
@@ -17,6 +17,7 @@ use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
 use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::PgPool;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,27 +69,15 @@ impl Programme {
         let entropy: SharedEntropy = SystemEntropy::shared();
         let shards = hunch_log::shards(&pool).await?;
         let folder = settings.folder();
-        let operator_token = match settings.path("operator.token_file") {
-            Some(file) => std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned(),
-            None => secret(&folder, "operator-token", entropy.as_ref())?,
-        };
-        let approver_token = match settings.path("operator.approver_token_file") {
-            Some(file) => std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned(),
-            None => secret(&folder, "approver-token", entropy.as_ref())?,
-        };
-        let webhook_secret = match settings.path("webhook.secret_file") {
-            Some(file) => std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned(),
-            None => secret(&folder, "webhook-secret", entropy.as_ref())?,
-        };
+        let operator_token = token(settings, "operator.token_file", "operator-token", &entropy)?;
+        let approver_token = token(settings, "operator.approver_token_file", "approver-token", &entropy)?;
+        let webhook_secret = token(settings, "webhook.secret_file", "webhook-secret", &entropy)?;
         let code_key = secret(&folder, "member-code-key", entropy.as_ref())?;
 
         let tail = Tail::new(shards);
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let (purchases, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
-        let house = HouseLimits {
-            day: Points(settings.parsed("limits.house_day_points")?),
-            week: Points(settings.parsed("limits.house_week_points")?),
-        };
+        let house = house_limits(settings)?;
         let standing = builder.register(StandingHandler { house });
         let wall = clocks.wall.clone();
         let doors = Doors {
@@ -129,19 +118,7 @@ impl Programme {
             sync_every: paced(settings, "exchange.sync_seconds")?,
             poll_every: paced(settings, "exchange.poll_seconds")?,
         };
-        let rules = EndpointRules { allow_loopback_http: settings.parsed("push.allow_loopback_http")? };
-        let vapid = VapidKey::from_pkcs8(&secret_bytes(&folder, "vapid-key", VapidKey::generate_pkcs8)?)?;
-        let signer = VapidSigner::new(vapid, settings.text("push.subject"), clocks.wall.clone())?;
-        let transport = PushTransport::new(signer, rules, clocks.wall.clone())?;
-        let push = PushDoor { rules, public_key: transport.public_key_base64() };
-        let sender = Arc::new(Sender {
-            pool: pool.clone(),
-            transport,
-            gate: safeguards.clone(),
-            clocks: clocks.clone(),
-            entropy: entropy.clone(),
-            limits: SenderLimits { concurrent_max: settings.parsed("push.concurrency")?, ..SenderLimits::default() },
-        });
+        let (sender, push) = messaging(settings, &pool, &safeguards, &clocks, &entropy)?;
         let app = App {
             people,
             safeguards,
@@ -207,6 +184,45 @@ impl Programme {
         loops.spawn(anchor(self.database.clone(), self.anchors.clone(), self.clocks.clone(), stop.clone()));
         loops
     }
+}
+
+/// From the file that the settings name, or made once and kept beside the database.
+fn token(settings: &Settings, key: &str, kept_as: &str, entropy: &SharedEntropy) -> anyhow::Result<String> {
+    match settings.path(key) {
+        Some(file) => Ok(std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned()),
+        None => secret(&settings.folder(), kept_as, entropy.as_ref()),
+    }
+}
+
+fn house_limits(settings: &Settings) -> anyhow::Result<HouseLimits> {
+    Ok(HouseLimits {
+        day: Points(settings.parsed("limits.house_day_points")?),
+        week: Points(settings.parsed("limits.house_week_points")?),
+    })
+}
+
+/// What hands pushes over, and what phones need to subscribe to them.
+fn messaging(
+    settings: &Settings,
+    pool: &PgPool,
+    gate: &Safeguards,
+    clocks: &Clocks,
+    entropy: &SharedEntropy,
+) -> anyhow::Result<(Arc<Sender<Safeguards>>, PushTerms)> {
+    let rules = EndpointRules { allow_loopback_http: settings.parsed("push.allow_loopback_http")? };
+    let vapid = VapidKey::from_pkcs8(&secret_bytes(&settings.folder(), "vapid-key", VapidKey::generate_pkcs8)?)?;
+    let signer = VapidSigner::new(vapid, settings.text("push.subject"), clocks.wall.clone())?;
+    let transport = PushTransport::new(signer, rules, clocks.wall.clone())?;
+    let terms = PushTerms { rules, public_key: transport.public_key_base64() };
+    let sender = Sender {
+        pool: pool.clone(),
+        transport,
+        gate: gate.clone(),
+        clocks: clocks.clone(),
+        entropy: entropy.clone(),
+        limits: SenderLimits { concurrent_max: settings.parsed("push.concurrency")?, ..SenderLimits::default() },
+    };
+    Ok((Arc::new(sender), terms))
 }
 
 async fn drive_shard(batcher: Arc<Batcher>, shard: Shard, stop: CancellationToken) {

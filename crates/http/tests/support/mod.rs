@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hunch_db::testing::TestDb;
 use hunch_engage::{Engage, Surroundings, Today};
 use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
-use hunch_http::{App, OperatorKey, PushDoor, RateLimits, Readiness, WebhookKey, router};
+use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, WebhookKey, router};
 use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{Clock, Clocks, ManualClock, MemberId, Points, SeededEntropy, Shard};
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
@@ -111,7 +111,7 @@ impl Service {
             engage: engage.clone(),
             markets: markets.clone(),
             trading: trading.clone(),
-            push: PushDoor { rules: EndpointRules { allow_loopback_http: true }, public_key: "key".to_owned() },
+            push: PushTerms { rules: EndpointRules { allow_loopback_http: true }, public_key: "key".to_owned() },
             directory: directory.clone(),
             purchases: Purchases {
                 directory,
