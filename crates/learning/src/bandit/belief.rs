@@ -77,24 +77,9 @@ impl Belief {
         }
     }
 
-    /// Lower triangle L with L Lᵀ = covariance (Cholesky); a direction without variance gives a column of zeros.
+    /// Of the covariance.
     pub fn root(&self) -> Root {
-        let width = self.mean.len();
-        let mut lower = vec![0.0; width * width];
-        for i in 0..width {
-            for j in 0..=i {
-                let (row_i, row_j) = (&lower[i * width..i * width + j], &lower[j * width..j * width + j]);
-                let rest = self.covariance[i * width + j] - product(row_i, row_j);
-                lower[i * width + j] = if i == j {
-                    if rest > 1e-14 * self.covariance[i * width + i] { libm::sqrt(rest) } else { 0.0 }
-                } else if lower[j * width + j] > 0.0 {
-                    rest / lower[j * width + j]
-                } else {
-                    0.0
-                };
-            }
-        }
-        Root { width, lower }
+        Root::of(&self.covariance, self.mean.len())
     }
 }
 
@@ -105,6 +90,32 @@ pub(super) struct Root {
 }
 
 impl Root {
+    /// Lower triangle L with L Lᵀ = `covariance`, row by row and of which only the lower triangle is looked at (Cholesky);
+    /// a direction without variance gives a column of zeros.
+    pub fn of(covariance: &[f64], width: usize) -> Root {
+        let mut lower = vec![0.0; width * width];
+        for i in 0..width {
+            for j in 0..=i {
+                let (row_i, row_j) = (&lower[i * width..i * width + j], &lower[j * width..j * width + j]);
+                let rest = covariance[i * width + j] - product(row_i, row_j);
+                lower[i * width + j] = if i == j {
+                    if rest > 1e-14 * covariance[i * width + i] { libm::sqrt(rest) } else { 0.0 }
+                } else if lower[j * width + j] > 0.0 {
+                    rest / lower[j * width + j]
+                } else {
+                    0.0
+                };
+            }
+        }
+        Root { width, lower }
+    }
+
+    /// The rows of the triangle, each up to its diagonal.
+    pub fn rows(self) -> Vec<Vec<f64>> {
+        let rows = self.lower.chunks_exact(self.width.max(1)).enumerate();
+        rows.map(|(i, row)| row[..=i].to_vec()).collect()
+    }
+
     /// Lᵀ `features`: its product with independent normals has the covariance's spread along `features`.
     pub fn project(&self, features: &[f64]) -> Vec<f64> {
         let mut out = vec![0.0; self.width];

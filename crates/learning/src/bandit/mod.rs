@@ -155,7 +155,7 @@ impl Bandit {
         let probabilities = match self.settings.exploration {
             Exploration::InverseGap { .. } => exploration::inverse_gap(&gaps, &self.settings),
             Exploration::Thompson { draws } => {
-                let wins = self.wins(&features, &scores, draws, chance);
+                let wins = self.spread(&features, &scores).wins(&scores, draws, chance);
                 exploration::from_wins(&wins, &self.settings)
             }
         };
@@ -245,23 +245,64 @@ impl Bandit {
                 (keep * own.belief.dot(&own_features), keep * keep * variance + (1.0 - keep * keep) * prior)
             }
         };
-        let shared_variance = belief::product(&self.shared.along(features), features);
-        Score { mean: self.shared.dot(features) + own_mean, shared_variance, own_variance }
+        let along = self.shared.along(features);
+        let shared_variance = belief::product(&along, features);
+        Score { mean: self.shared.dot(features) + own_mean, along, shared_variance, own_variance }
     }
 
+    /// How the scores vary together. A decision asks for the scores alone, so their own covariance, with one row for a
+    /// candidate, is what is drawn from; with more candidates than weights the root of the weights' is the smaller one.
+    fn spread(&self, features: &[Vec<f64>], scores: &[Score]) -> Spread {
+        let count = scores.len();
+        let own_variance = scores.iter().map(|score| score.own_variance.max(0.0));
+        if count > self.shared.mean().len() {
+            let root = self.shared.root();
+            let shared = features.iter().map(|features| root.project(features)).collect();
+            return Spread { shared, own: own_variance.map(libm::sqrt).collect() };
+        }
+        let mut covariance = vec![0.0; count * count];
+        for (i, (score, own)) in scores.iter().zip(own_variance).enumerate() {
+            for (j, features) in features[..i].iter().enumerate() {
+                covariance[i * count + j] = belief::product(&score.along, features);
+            }
+            covariance[i * count + i] = score.shared_variance.max(0.0) + own;
+        }
+        Spread { shared: belief::Root::of(&covariance, count).rows(), own: Vec::new() }
+    }
+}
+
+/// Belief about one candidate's score, before the link.
+struct Score {
+    mean: f64,
+    /// Covariance of the shared weights times φ.
+    along: Vec<f64>,
+    shared_variance: f64,
+    own_variance: f64,
+}
+
+/// Makes independent normals vary as the scores do.
+struct Spread {
+    /// Of each candidate: what its score takes of the normals that all share; a short row takes none of the rest.
+    shared: Vec<Vec<f64>>,
+    /// What it takes of a normal of its own; empty if `shared` holds that too.
+    own: Vec<f64>,
+}
+
+impl Spread {
     /// How often each candidate is best among `draws` samples of the belief. Samples come in pairs mirrored at the
     /// mean, which halves the work and evens the counts.
-    fn wins(&self, features: &[Vec<f64>], scores: &[Score], draws: usize, chance: &mut Chance) -> Vec<f64> {
-        let root = self.shared.root();
-        let spread: Vec<Vec<f64>> = features.iter().map(|features| root.project(features)).collect();
-        let own: Vec<f64> = scores.iter().map(|score| libm::sqrt(score.own_variance.max(0.0))).collect();
+    fn wins(&self, scores: &[Score], draws: usize, chance: &mut Chance) -> Vec<f64> {
         let mut normals = exploration::Normals::new(chance);
         let mut wins = vec![0.0; scores.len()];
         let mut noise = vec![0.0; scores.len()];
+        let mut shared = vec![0.0; self.shared.iter().map(Vec::len).max().unwrap_or(0)];
         for _ in 0..draws.div_ceil(2) {
-            let shared: Vec<f64> = (0..self.shared.mean().len()).map(|_| normals.next()).collect();
-            for ((noise, spread), own) in noise.iter_mut().zip(&spread).zip(&own) {
-                *noise = belief::product(spread, &shared) + own * normals.next();
+            shared.fill_with(|| normals.next());
+            for (noise, spread) in noise.iter_mut().zip(&self.shared) {
+                *noise = belief::product(spread, &shared);
+            }
+            for (noise, own) in noise.iter_mut().zip(&self.own) {
+                *noise += own * normals.next();
             }
             for sign in [1.0, -1.0] {
                 let sampled = scores.iter().zip(&noise).map(|(score, noise)| score.mean + sign * noise);
@@ -270,13 +311,6 @@ impl Bandit {
         }
         wins
     }
-}
-
-/// Belief about one candidate's score, before the link.
-struct Score {
-    mean: f64,
-    shared_variance: f64,
-    own_variance: f64,
 }
 
 impl Score {

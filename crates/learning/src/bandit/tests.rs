@@ -86,6 +86,38 @@ fn the_propensity_is_the_frequency() {
     }
 }
 
+/// The two ways to draw the scores are one law: with one candidate more than there are weights the other way is taken,
+/// and a candidate that can never win changes nothing.
+#[test]
+fn scores_drawn_together_and_through_the_weights_win_alike() {
+    let mut settings = Settings::new(0, 3);
+    settings.exploration = Exploration::Thompson { draws: 4_096 };
+    // The first feature is known to pay, so that a candidate far below 0 in it can never win.
+    settings.prior = vec![0.0, 5.0, 0.0, -0.1];
+    settings.deviation = vec![0.5, 0.01, 0.7, 0.4];
+    settings.floor = 1e-6;
+    let mut bandit = Bandit::new(settings).unwrap();
+    for round in 0..40_u64 {
+        let features = vec![1.0, (round % 3) as f64, (round % 5) as f64 - 2.0, 1.0];
+        bandit.learn(&Taken { action: round % 4, features }, f64::from(u8::from(round % 7 < 3))).unwrap();
+    }
+    let features = [[0.1, 0.2, 0.1], [0.1, -0.4, 0.0], [0.1, 1.0, -1.0], [0.1, 0.3, 0.2], [-90.0, 0.0, 0.0]];
+    let shares = |count: usize| {
+        let candidates: Vec<Candidate<'_>> = (0..).zip(&features[..count]).map(candidate).collect();
+        bandit.decide(&[], &candidates, &mut chance(3, 3)).unwrap().probabilities
+    };
+    let (together, through_weights) = (shares(4), shares(5));
+    assert!(together.iter().all(|share| *share > 0.02), "every one of the four may win: {together:?}");
+    for (a, b) in together.iter().zip(&through_weights) {
+        // Four standard errors of the difference of two shares of 4096 draws are 0.044 at most.
+        assert!((a - b).abs() < 0.044, "{together:?} {through_weights:?}");
+    }
+}
+
+fn candidate((action, features): (u64, &[f64; 3])) -> Candidate<'_> {
+    Candidate { action, features }
+}
+
 #[test]
 fn replay_is_bit_for_bit_and_survives_being_stored() {
     for exploration in [Exploration::InverseGap { gamma: 10.0, growth: 0.5 }, Exploration::Thompson { draws: 8 }] {
