@@ -3,7 +3,7 @@
 use hunch_learning::churn::{Churn, churn};
 
 use crate::EvaluateError;
-use crate::files::Predictions;
+use crate::files::{Field, Predictions};
 use crate::ltv::moment;
 use crate::purchases::{Asked, Customers};
 use crate::tasks::{Run, Task};
@@ -23,13 +23,13 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     match judged {
         Churn::Judged(risks) => {
             for risk in risks.iter().filter(|risk| risk.who < own) {
-                out.row(format_args!("{},{:.6}", customers.ids[risk.who], risk.none))?;
+                out.row(format_args!("{},{:.6}", Field(&customers.ids[risk.who]), risk.none))?;
             }
         }
         Churn::NotEnoughData { customers: few, needed } => {
             run.say(format_args!("{few} customers are not enough to judge churn, {needed} are needed"));
             for id in &customers.ids[..own] {
-                out.row(format_args!("{id},{UNKNOWN}"))?;
+                out.row(format_args!("{},{UNKNOWN}", Field(id)))?;
             }
         }
     }
