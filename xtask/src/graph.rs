@@ -39,7 +39,7 @@ const APART: &[(&str, &[&str])] = &[
     // Uses the public API only.
     ("town", &["kernel"]),
     // Calls the readers of bytes from outside.
-    ("fuzz", &["kernel", "exchange", "kalshi", "messaging", "loyalty", "http"]),
+    ("fuzz", &["kernel", "exchange", "kalshi", "messaging", "loyalty", "http", "evaluation"]),
     // Drives the real crates, so it may know them all.
     ("sim", &["*"]),
     ("xtask", &[]),

@@ -3,7 +3,7 @@
 use hunch_learning::churn::{Churn, churn};
 
 use crate::EvaluateError;
-use crate::files::Predictions;
+use crate::files::{Field, Predictions};
 use crate::ltv::moment;
 use crate::purchases::{Asked, Customers};
 use crate::tasks::{Run, Task};
@@ -20,7 +20,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     match judged {
         Churn::Judged(risks) => {
             for risk in risks.iter().filter(|risk| risk.who < own) {
-                out.row(format_args!("{},{:.6}", customers.ids[risk.who], risk.none))?;
+                out.row(format_args!("{},{:.6}", Field(&customers.ids[risk.who]), risk.none))?;
             }
         }
         Churn::NotEnoughData { customers: few, needed, base_rate } => {
@@ -29,7 +29,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
                 "not enough data: {few} customers, {needed} are needed to judge churn; all get the base rate {base_rate:.3}"
             ));
             for id in &customers.ids[..own] {
-                out.row(format_args!("{id},{base_rate:.6}"))?;
+                out.row(format_args!("{},{base_rate:.6}", Field(id)))?;
             }
         }
     }

@@ -28,7 +28,8 @@ pub struct Args {
     /// Fixes all chance: the same seed, data and version give the same file.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Threads to use.
+    /// Threads to use, with the same file from any number. `demand`, `fraud`, `metric-anomaly`, `ope`, `policy` and
+    /// `table-anomaly` share out their work; the others have none to share, or follow one stream row by row.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
     /// For `policy`: what one contact costs, in units of the outcome.
@@ -69,6 +70,17 @@ pub fn run(args: &Args) -> Result<(), EvaluateError> {
         threads,
         cost: args.cost,
     })
+}
+
+/// The line protocol of `nba` over `lines` instead of standard input; gives what would go to standard output.
+///
+/// # Errors
+/// As [`run`].
+#[cfg(feature = "fuzzing")]
+pub fn protocol(lines: &[u8], seed: u64) -> Result<Vec<u8>, EvaluateError> {
+    let mut answers = Vec::new();
+    crate::nba::converse(crate::nba::player::Player::new(seed), lines, &mut answers)?;
+    Ok(answers)
 }
 
 fn find(name: &str) -> Result<&'static Task, EvaluateError> {

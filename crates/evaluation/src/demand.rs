@@ -5,14 +5,14 @@
 //! Rows at or after an origin are not looked at for that origin, and rows at or after the last origin not at all.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use hunch_learning::demand::{self, Ask, Expectation, Panel, Step};
 use jiff::civil::DateTime;
 
 use crate::EvaluateError;
-use crate::files::{self, Predictions, Table};
+use crate::files::{self, Field, Predictions, Table};
 use crate::tasks::{Run, Task};
 
 pub(crate) const TASK: Task =
@@ -20,6 +20,10 @@ pub(crate) const TASK: Task =
 
 fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let ask: Asked = files::json(run.input, "task.json")?;
+    if !(1..=HORIZON_MAX).contains(&ask.horizon) {
+        let problem = format!("a horizon is 1 to {HORIZON_MAX} rows, not {}", ask.horizon);
+        return Err(EvaluateError::File { file: run.input.join("task.json"), problem });
+    }
     let mut timing = Timing::default();
     match &ask.origins {
         Some(origins) => by_origin(run, &ask, origins, &mut timing)?,
@@ -82,6 +86,9 @@ impl Timing {
     }
 }
 
+/// A year of hours: nothing is said of more.
+const HORIZON_MAX: usize = 8_784;
+
 const QUANTILES: [&str; 8] = ["mean", "q025", "q100", "q250", "q500", "q750", "q900", "q975"];
 
 fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing) -> Result<(), EvaluateError> {
@@ -95,6 +102,10 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
             })
         })
         .collect::<Result<_, _>>()?;
+    if origins.is_empty() {
+        let problem = "there is no origin".to_owned();
+        return Err(EvaluateError::File { file: run.input.join("task.json"), problem });
+    }
     let history = History::read(run.input, unit, rows.iter().copied().max().unwrap_or(i64::MIN))?;
     let mut out = Predictions::create(run.out, &[&["origin", "series", "ts"], &QUANTILES[..]].concat())?;
     for (origin, &row) in origins.iter().zip(&rows) {
@@ -102,7 +113,7 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
         let forecast = timing.forecast(run, &panel, ask.horizon, &history.events)?;
         for (name, steps) in history.names.iter().zip(&forecast) {
             for (ts, step) in (row..).zip(steps) {
-                write(&mut out, format_args!("{origin},{name},{}", unit.text(ts)), step)?;
+                write(&mut out, format_args!("{},{},{}", Field(origin), Field(name), unit.text(ts)), step)?;
             }
         }
     }
@@ -115,17 +126,18 @@ fn by_series(run: &Run<'_>, ask: &Asked, timing: &mut Timing) -> Result<(), Eval
     let (mut names, mut panel) = (vec![], vec![]);
     while table.next_row()? {
         names.push(table.text(series).to_owned());
-        let number = |text: &str| text.parse().ok().filter(|y: &f64| y.is_finite());
+        let number = |text: &str| text.parse().ok().filter(|y: &f64| y.abs() <= files::NUMBER_MAX);
         let found: Option<Vec<f64>> = table.text(values).split_whitespace().map(number).collect();
-        panel.push(found.ok_or_else(|| table.wrong(values, "these are not all finite numbers"))?);
+        panel.push(found.ok_or_else(|| table.wrong(values, "these are not all finite numbers of usual size"))?);
     }
     let step = if ask.unit == Some(Unit::Day) { Step::Day } else { Step::Hour };
-    let panel = Panel::new(step, None, panel).map_err(|e| EvaluateError::Data(e.to_string()))?;
+    let wrong = |e: demand::DemandError| EvaluateError::File { file: table.file().to_owned(), problem: e.to_string() };
+    let panel = Panel::new(step, None, panel).map_err(wrong)?;
     let forecast = timing.forecast(run, &panel, ask.horizon, &[])?;
     let mut out = Predictions::create(run.out, &[&["series", "h"], &QUANTILES[..]].concat())?;
     for (name, steps) in names.iter().zip(&forecast) {
         for (h, step) in (1..).zip(steps) {
-            write(&mut out, format_args!("{name},{h}"), step)?;
+            write(&mut out, format_args!("{},{h}", Field(name)), step)?;
         }
     }
     out.finish()
@@ -165,11 +177,13 @@ impl Unit {
     }
 }
 
-/// Rows after the start of the history past which events are left out: forty years of hours.
-const EVENT_ROWS_MAX: usize = 350_000;
+/// Rows after the start of a history past which events are left out, and counts and origins refused: forty years of
+/// hours. A wrong year would ask for all the memory there is.
+const ROWS_MAX: usize = 350_000;
 
 /// Counts on one calendar, all rows before the last origin.
 struct History {
+    file: PathBuf,
     unit: Unit,
     names: Vec<String>,
     start: i64,
@@ -185,7 +199,14 @@ impl History {
         let ts = table.column("ts")?;
         let names: Vec<String> = table.header().iter().filter(|name| *name != "ts").cloned().collect();
         let columns = names.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut history = History { unit, names, start: 0, series: vec![vec![]; columns.len()], events: vec![] };
+        let mut history = History {
+            file: table.file().to_owned(),
+            unit,
+            names,
+            start: 0,
+            series: vec![vec![]; columns.len()],
+            events: vec![],
+        };
         let mut next = None;
         while table.next_row()? {
             let row = unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
@@ -195,6 +216,9 @@ impl History {
             let due = *next.get_or_insert(row);
             if row < due {
                 return Err(table.wrong(ts, "this time stood before, or a later one did"));
+            }
+            if row - due > ROWS_MAX as i64 || history.series.iter().any(|values| values.len() > ROWS_MAX) {
+                return Err(table.wrong(ts, &format!("this is more than {ROWS_MAX} rows after the first one")));
             }
             if next == Some(row) && history.series.iter().all(Vec::is_empty) {
                 history.start = row;
@@ -223,8 +247,7 @@ impl History {
         let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         while table.next_row()? {
             let row = self.unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
-            // No calendar reaches further than this; a wrong year would ask for all the memory there is.
-            let Some(at) = usize::try_from(row - self.start).ok().filter(|at| *at < EVENT_ROWS_MAX) else { continue };
+            let Some(at) = usize::try_from(row - self.start).ok().filter(|at| *at < ROWS_MAX) else { continue };
             let mut put = |kind: String, value: f64| {
                 let values = found.entry(kind).or_default();
                 values.resize(values.len().max(at + 1), 0.0);
@@ -245,6 +268,11 @@ impl History {
     /// What was known at `origin`.
     fn before(&self, origin: i64) -> Result<Panel, EvaluateError> {
         let length = usize::try_from(origin - self.start).unwrap_or(0);
+        if length > ROWS_MAX {
+            let start = self.unit.text(self.start);
+            let problem = format!("it begins {start}, more than {ROWS_MAX} rows before an origin");
+            return Err(EvaluateError::File { file: self.file.clone(), problem });
+        }
         let cut = |series: &Vec<f64>| {
             let mut cut = series[..length.min(series.len())].to_vec();
             // A history that ends before its origin has a gap there.
@@ -252,6 +280,7 @@ impl History {
             cut
         };
         let series = self.series.iter().map(cut).collect();
-        Panel::new(self.unit.step(), Some(self.start), series).map_err(|e| EvaluateError::Data(e.to_string()))
+        let wrong = |e: demand::DemandError| EvaluateError::File { file: self.file.clone(), problem: e.to_string() };
+        Panel::new(self.unit.step(), Some(self.start), series).map_err(wrong)
     }
 }

@@ -62,6 +62,9 @@ pub struct Table {
     line: u64,
 }
 
+/// Numbers beyond this are a fault in data: sums of their squares would leave the range of what can be computed.
+pub const NUMBER_MAX: f64 = 1e30;
+
 /// Where a column stands in a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column(usize);
@@ -131,7 +134,7 @@ impl Table {
     }
 
     /// # Errors
-    /// `Cell` for what is not a finite number.
+    /// `Cell` for what is not a finite number of usual size.
     pub fn number(&self, column: Column) -> Result<f64, EvaluateError> {
         self.number_if_any(column)?.ok_or_else(|| self.wrong(column, "a number is needed here"))
     }
@@ -139,14 +142,18 @@ impl Table {
     /// None for an empty field.
     ///
     /// # Errors
-    /// `Cell` for what is not a finite number.
+    /// `Cell` for what is not a finite number of usual size.
     pub fn number_if_any(&self, column: Column) -> Result<Option<f64>, EvaluateError> {
         let text = self.text(column);
         if text.is_empty() {
             return Ok(None);
         }
         let number = text.parse::<f64>().map_err(|_| self.wrong(column, &format!("{text:?} is not a number")))?;
-        if number.is_finite() { Ok(Some(number)) } else { Err(self.wrong(column, &format!("{text} is not finite"))) }
+        match number.abs() {
+            size if size <= NUMBER_MAX => Ok(Some(number)),
+            size if size.is_finite() => Err(self.wrong(column, &format!("{text} is more than can be reckoned with"))),
+            _ => Err(self.wrong(column, &format!("{text} is not finite"))),
+        }
     }
 
     /// # Errors
@@ -163,6 +170,19 @@ impl Table {
             line: self.line,
             column: self.header.get(column.0).cloned().unwrap_or_default(),
             problem: problem.to_owned(),
+        }
+    }
+}
+
+/// A name from the input as a field of the output: quoted where it would end the field or the row (RFC 4180).
+pub struct Field<'a>(pub &'a str);
+
+impl std::fmt::Display for Field<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.contains([',', '"', '\n', '\r']) {
+            write!(f, "\"{}\"", self.0.replace('"', "\"\""))
+        } else {
+            f.write_str(self.0)
         }
     }
 }
@@ -187,7 +207,7 @@ impl Predictions {
         Ok(Predictions { file: file.to_owned(), unfinished, rows })
     }
 
-    /// One row; `row` is what stands between line breaks, its numbers finite.
+    /// One row; `row` is what stands between line breaks, its numbers finite and its names each a [`Field`].
     ///
     /// # Errors
     /// `Unwritable`.

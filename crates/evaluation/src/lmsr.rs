@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use hunch_learning::market_maker::MarketMaker;
 
 use crate::EvaluateError;
-use crate::files::{Predictions, Table};
+use crate::files::{Field, Predictions, Table};
 use crate::tasks::{Run, Task};
 
 pub(crate) const TASK: Task = Task { name: "lmsr", about: "replay of a market maker's trades, b = 100", evaluate };
@@ -44,7 +44,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
         };
         maker.trade(YES, signed).map_err(|e| trades.wrong(shares, &e.to_string()))?;
         let price = maker.price(YES).map_err(wrong)?;
-        out.row(format_args!("{},{},{price}", trades.text(finding), trades.text(transaction)))?;
+        out.row(format_args!("{},{},{price}", Field(trades.text(finding)), Field(trades.text(transaction))))?;
     }
     if without_shares > 0 {
         run.say(format_args!("{without_shares} trades have no shares: they were taken to move nothing"));

@@ -3,7 +3,7 @@
 use hunch_learning::value::{Moment, forecast};
 
 use crate::EvaluateError;
-use crate::files::Predictions;
+use crate::files::{Field, Predictions};
 use crate::purchases::{Asked, Customers, day_number};
 use crate::tasks::{Run, Task};
 
@@ -21,7 +21,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let mut out = Predictions::create(run.out, &HEADER)?;
     for f in forecasts.iter().filter(|f| f.who < own) {
         let ((few, many), (low, high)) = (f.days_range, f.spend_range);
-        let id = &customers.ids[f.who];
+        let id = Field(&customers.ids[f.who]);
         out.row(format_args!("{id},{:.6},{:.4},{:.6},{few},{many},{low:.4},{high:.4}", f.days, f.spend, f.alive))?;
     }
     out.finish()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hunch_learning::off_policy::{Description, Estimate, Intervals, Log, cross_fit, estimate};
+use hunch_learning::off_policy::{Description, Estimate, Intervals, Log, PROPENSITY_MIN, cross_fit, estimate};
 
 use crate::EvaluateError;
 use crate::files::{Predictions, Table};
@@ -112,8 +112,8 @@ impl Clicks {
             };
             let (at, of) = (known(&policy.positions, position)?, known(&policy.items, item)?);
             let (earned, chance) = (table.number(click)?, table.number(propensity)?);
-            if !(chance > 0.0 && chance <= 1.0) {
-                return Err(table.wrong(propensity, "a propensity is above 0 and at most 1"));
+            if !(PROPENSITY_MIN..=1.0).contains(&chance) {
+                return Err(table.wrong(propensity, "a propensity is from 1e-12 to 1"));
             }
             clicks.position.push(at);
             clicks.item.push(of);

@@ -6,7 +6,7 @@ use std::path::Path;
 use hunch_learning::response::{Household, Offer, Past, Redemption, response};
 
 use crate::EvaluateError;
-use crate::files::{Column, Predictions, Table, find};
+use crate::files::{Column, Field, Predictions, Table, find};
 use crate::purchases::{day_number, log_name_in, moment, read_log};
 use crate::tasks::{Run, Task};
 
@@ -42,7 +42,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let taken = response(past, &asked_offers, run.seed).map_err(|e| EvaluateError::Data(e.to_string()))?;
     let mut out = Predictions::create(run.out, &["household_id", "campaign_id", "p_redeem"])?;
     for (row, p) in asked.iter().zip(taken) {
-        out.row(format_args!("{},{},{p:.6}", row.household, row.campaign))?;
+        out.row(format_args!("{},{},{p:.6}", Field(&row.household), Field(&row.campaign)))?;
     }
     out.finish()
 }

@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hunch_learning::off_policy::{Description, Estimate, Intervals, Log, OffPolicyError, cross_fit, estimate};
+use hunch_learning::numeric::parallel;
+use hunch_learning::off_policy::{
+    Description, Estimate, Intervals, Log, OffPolicyError, PROPENSITY_MIN, cross_fit, estimate,
+};
 
 use crate::EvaluateError;
-use crate::files::{Predictions, Table};
+use crate::files::{Field, Predictions, Table};
 use crate::tasks::{Run, Task};
 
 pub(crate) const TASK: Task =
@@ -21,23 +24,39 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let contexts = Contexts::read(run.input, actions)?;
     let replicates = replicates(run.input, actions)?;
     let mut out = Predictions::create(run.out, &["rep", "policy", "estimator", "value", "ci_lo", "ci_hi"])?;
-    for (name, replicate) in &replicates {
-        let wrong = |e: OffPolicyError| EvaluateError::Data(format!("replicate {name} of log.csv: {e}"));
-        let rows = replicate.places(&contexts)?;
-        let log = replicate.log(actions);
-        let of = |row: usize, action: usize, out: &mut [f64]| contexts.describe(rows[row], action, out);
-        let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS).map_err(wrong)?;
-        for policy in &policies {
-            let table = policy.of(&replicate.rows)?;
-            for Estimate { estimator, value, low, high, .. } in
-                estimate(&log, &table, &model, &INTERVALS).map_err(wrong)?
-            {
-                out.row(format_args!("{name},{},{},{value},{low},{high}", policy.name, estimator.name()))?;
+    let judged = parallel::map(&replicates, run.threads, |(name, replicate)| {
+        let judged = judge(name, replicate, &policies, &contexts);
+        run.say(format_args!("replicate {name}: {} decisions, {} policies", replicate.rows.len(), policies.len()));
+        judged
+    });
+    for ((name, _), judged) in replicates.iter().zip(judged) {
+        for (policy, estimates) in policies.iter().zip(judged?) {
+            for Estimate { estimator, value, low, high, .. } in estimates {
+                let (rep, policy) = (Field(name), Field(&policy.name));
+                out.row(format_args!("{rep},{policy},{},{value},{low},{high}", estimator.name()))?;
             }
         }
-        run.say(format_args!("replicate {name}: {} decisions, {} policies", log.rows(), policies.len()));
     }
     out.finish()
+}
+
+/// The estimates of every policy from one replicate.
+fn judge(
+    name: &str,
+    replicate: &Replicate,
+    policies: &[Policy],
+    contexts: &Contexts,
+) -> Result<Vec<Vec<Estimate>>, EvaluateError> {
+    let wrong = |e: OffPolicyError| EvaluateError::Data(format!("replicate {name} of log.csv: {e}"));
+    let rows = replicate.places(contexts)?;
+    let log = replicate.log(policies.first().map_or(0, |policy| policy.actions));
+    let of = |row: usize, action: usize, out: &mut [f64]| contexts.describe(rows[row], action, out);
+    let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS).map_err(wrong)?;
+    let estimates = |policy: &Policy| {
+        let table = policy.of(&replicate.rows)?;
+        estimate(&log, &table, &model, &INTERVALS).map_err(wrong)
+    };
+    policies.iter().map(estimates).collect()
 }
 
 const FOLDS: usize = 5;
@@ -138,8 +157,8 @@ fn replicates(folder: &Path, actions: usize) -> Result<Vec<(String, Replicate)>,
         if chosen >= actions {
             return Err(table.wrong(action, &format!("the policies have {actions} actions")));
         }
-        if !(chance > 0.0 && chance <= 1.0) {
-            return Err(table.wrong(propensity, "a propensity is above 0 and at most 1"));
+        if !(PROPENSITY_MIN..=1.0).contains(&chance) {
+            return Err(table.wrong(propensity, "a propensity is from 1e-12 to 1"));
         }
         let replicate = &mut replicates[place].1;
         replicate.rows.push(table.text(row).to_owned());

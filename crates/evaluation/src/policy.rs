@@ -5,10 +5,11 @@
 
 use std::path::Path;
 
+use hunch_learning::off_policy::PROPENSITY_MIN;
 use hunch_learning::uplift::{Trial, target};
 
 use crate::EvaluateError;
-use crate::files::{Column, Predictions, Table};
+use crate::files::{Column, Field, Predictions, Table};
 use crate::tasks::{Run, Task};
 
 pub(crate) const TASK: Task = Task { name: "policy", about: "whom to contact with what, from a trial", evaluate };
@@ -38,7 +39,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
         arms,
     };
     let wrong = |e| EvaluateError::Data(format!("train.csv: {e}"));
-    let targeting = target(&trial, run.cost, ALPHA).map_err(wrong)?;
+    let targeting = target(&trial, run.cost, ALPHA, run.threads).map_err(wrong)?;
     run.say(format_args!(
         "best arm for all: {}, worth {:.4}; treating customers differently adds {:.4}, at least {:.4}: {}",
         targeting.constant,
@@ -52,7 +53,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     for (row, person) in input.rows.iter().zip(&input.numbers) {
         let arm = targeting.arm(&coding.of(person));
         let chances: Vec<&str> = (0..arms).map(|a| if a == arm { "1" } else { "0" }).collect();
-        out.row(format_args!("{row},{}", chances.join(",")))?;
+        out.row(format_args!("{},{}", Field(row), chances.join(",")))?;
     }
     out.finish()
 }
@@ -113,8 +114,8 @@ impl People {
             found.outcome.push(table.number(visit)?);
             if let Some(chance) = chance {
                 let p = table.number(chance)?;
-                if !(p > 0.0 && p <= 1.0) {
-                    return Err(table.wrong(chance, "a propensity is above 0 and at most 1"));
+                if !(PROPENSITY_MIN..=1.0).contains(&p) {
+                    return Err(table.wrong(chance, "a propensity is from 1e-12 to 1"));
                 }
                 found.propensity.push(p);
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use hunch_learning::ranking::{RankError, Ranker};
 
 use crate::EvaluateError;
-use crate::files::{self, Column, Predictions, Table};
+use crate::files::{self, Column, Field, Predictions, Table};
 use crate::opinions::{self, Event, Register, Row, Stream};
 use crate::tasks::{Run, Task};
 
@@ -33,9 +33,14 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
             next = stream.next(&mut names)?;
         }
         let scores = ranker.scores(choice.at_days, choice.person, &choice.candidates);
-        let scores = scores.map_err(|e| EvaluateError::Data(format!("candidates.csv, row {}: {e}", choice.row)))?;
+        let scores = scores.map_err(|e| EvaluateError::Cell {
+            file: files::find(run.input, "candidates.csv").unwrap_or_default(),
+            line: choice.line,
+            column: "t".to_owned(),
+            problem: e.to_string(),
+        })?;
         for (name, score) in choice.written.iter().zip(scores) {
-            out.row(format_args!("{},{name},{score}", choice.row))?;
+            out.row(format_args!("{},{},{score}", choice.row, Field(name)))?;
         }
     }
     out.finish()
@@ -69,6 +74,7 @@ fn describe(run: &Run<'_>, names: &mut Register, ranker: &mut Ranker) -> Result<
 }
 
 struct Choice {
+    line: u64,
     row: u64,
     at_days: f64,
     person: u64,
@@ -94,6 +100,7 @@ fn choices(run: &Run<'_>, names: &mut Register) -> Result<Vec<Choice>, EvaluateE
             return Err(table.wrong(candidates, "a candidate is there twice"));
         }
         out.push(Choice {
+            line: table.line(),
             row: number,
             at_days: opinions::moment(&table, t)?,
             person: names.people.number(table.text(user)),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use hunch_learning::anomaly::tables::{Settings, outliers};
 
 use crate::EvaluateError;
-use crate::files::{self, Predictions, Table};
+use crate::files::{self, Field, Predictions, Table};
 use crate::tasks::{Run, Task};
 
 pub(crate) const TASK: Task =
@@ -25,7 +25,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
         if columns.iter().all(Vec::is_empty) {
             continue;
         }
-        let set = name.trim_end_matches(".csv");
+        let set = Field(name.trim_end_matches(".csv"));
         let clock = Instant::now();
         let settings = Settings { seed: run.seed, threads: run.threads, ..Settings::default() };
         let scores = outliers(&columns, &settings)

@@ -4,6 +4,7 @@
 //! overflows; everything else is fine. `seeds/<target>/` holds where a search starts and every input that once broke
 //! something; `cargo test` runs them all, `cargo xtask fuzz` goes on from there.
 
+pub mod evaluate;
 mod exchange_answer;
 mod exchange_frames;
 mod member_code;
@@ -16,7 +17,8 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
+    Target { name: "evaluate", run: evaluate::run },
     Target { name: "purchase_body", run: purchase_body::run },
     Target { name: "webhook", run: webhook::run },
     Target { name: "member_code", run: member_code::run },

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluateError;
-use crate::files::{Column, Predictions, Table};
+use crate::files::{Column, Field, NUMBER_MAX, Predictions, Table};
 use crate::tasks::{Run, Task};
 use player::{Occasion, Player};
 
@@ -42,7 +42,8 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let mut number = 0;
     while let Some(occasion) = stream.next()? {
         let answer = player.decide(number, &occasion).map_err(|e| stream.wrong(&e.to_string()))?;
-        out.row(format_args!("{},{},{}", stream.row(number), answer.action, answer.propensity))?;
+        let row = stream.row(number);
+        out.row(format_args!("{},{},{}", Field(&row), answer.action, answer.propensity))?;
         let reward = stream.reward(stream.rewards[answer.action])?;
         player.reward(number, reward).map_err(|e| stream.wrong(&e.to_string()))?;
         number += 1;
@@ -68,7 +69,7 @@ struct Reply {
     p: f64,
 }
 
-fn converse(mut player: Player, input: impl BufRead, mut output: impl Write) -> Result<(), EvaluateError> {
+pub(crate) fn converse(mut player: Player, input: impl BufRead, mut output: impl Write) -> Result<(), EvaluateError> {
     let file = PathBuf::from("standard input");
     for (number, line) in input.lines().enumerate() {
         let line = line.map_err(|source| EvaluateError::Unreadable { file: file.clone(), source })?;
@@ -101,9 +102,9 @@ fn converse(mut player: Player, input: impl BufRead, mut output: impl Write) -> 
     Ok(())
 }
 
-/// A context number; true is 1 and false 0, and anything else is unknown.
+/// A context number; true is 1 and false 0, and anything else is unknown, as is a number of no usual size.
 fn number_in(value: &serde_json::Value) -> Option<f64> {
-    value.as_f64().or_else(|| value.as_bool().map(f64::from)).filter(|number| number.is_finite())
+    value.as_f64().or_else(|| value.as_bool().map(f64::from)).filter(|number| number.abs() <= NUMBER_MAX)
 }
 
 /// Days since 1970 of a local date and time, or of a date.

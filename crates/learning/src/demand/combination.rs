@@ -124,25 +124,54 @@ impl Rehearsal {
         rehearsal
     }
 
-    /// Each used member's mean absolute error, later origins weighing more; None where nothing can be compared.
+    /// One more member, with its paths as in `paths`.
+    pub fn add(&mut self, member: usize, ending: Ending, paths: Vec<Vec<f64>>) {
+        self.used.push(member);
+        self.endings.push(ending);
+        self.paths.push(paths);
+    }
+
+    /// Each used member's mean absolute error, later origins weighing more; None where nothing can be compared. Of a
+    /// member that could not speak at some origins: what it would be at all, if it kept the ratio to the others.
     pub fn errors(&self) -> Vec<Option<f64>> {
-        let error = |paths: &Vec<Vec<f64>>| {
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for (r, (path, truth)) in paths.iter().zip(&self.truth).enumerate() {
-                let recent = libm::pow(RECENT, r as f64);
-                for (f, y) in path.iter().zip(truth).filter(|(f, y)| !(*f - *y).is_nan()) {
+        let errors: Vec<Option<f64>> = self.paths.iter().map(|paths| self.error_where(paths, paths)).collect();
+        let whole = |paths: &&Vec<Vec<f64>>| !paths.iter().flatten().any(|f| f.is_nan());
+        let others: Vec<&Vec<Vec<f64>>> = self.paths.iter().filter(whole).collect();
+        let of_others =
+            |there: &[Vec<f64>]| -> f64 { others.iter().filter_map(|paths| self.error_where(paths, there)).sum() };
+        let compared = |(paths, error): (&Vec<Vec<f64>>, Option<f64>)| {
+            let error = error?;
+            if others.is_empty() || whole(&paths) {
+                return Some(error);
+            }
+            let (here, everywhere) = (of_others(paths), of_others(others[0]));
+            Some(if here > 0.0 { error * everywhere / here } else { error })
+        };
+        self.paths.iter().zip(errors).map(compared).collect()
+    }
+
+    /// Mean absolute error of `paths` where `there` speaks as well.
+    pub fn error_where(&self, paths: &[Vec<f64>], there: &[Vec<f64>]) -> Option<f64> {
+        let (mut sum, mut weight) = (0.0, 0.0);
+        for (r, ((path, there), truth)) in paths.iter().zip(there).zip(&self.truth).enumerate() {
+            let recent = libm::pow(RECENT, r as f64);
+            for ((f, there), y) in path.iter().zip(there).zip(truth) {
+                if !(f - y).is_nan() && !there.is_nan() {
                     sum += recent * (f - y).abs();
                     weight += recent;
                 }
             }
-            (weight > 0.0).then(|| sum / weight)
-        };
-        self.paths.iter().map(error).collect()
+        }
+        (weight > 0.0).then(|| sum / weight)
     }
 
-    /// The combination's own rehearsal: `[r][h]`.
+    /// The combination's own rehearsal: `[r][h]`, each of the members that speak there.
     pub fn combined(&self, weights: &[f64], horizon: usize) -> Vec<Vec<f64>> {
-        let at = |r: usize, h: usize| self.paths.iter().zip(weights).map(|(paths, w)| w * paths[r][h]).sum();
+        let at = |r: usize, h: usize| {
+            let there = self.paths.iter().zip(weights).map(|(paths, w)| (paths[r][h], w)).filter(|(f, _)| !f.is_nan());
+            let (sum, weight) = there.fold((0.0, 0.0), |(s, n), (f, w)| (s + w * f, n + w));
+            if weight > 0.0 { sum / weight } else { f64::NAN }
+        };
         (0..self.truth.len()).map(|r| (0..horizon).map(|h| at(r, h)).collect()).collect()
     }
 }

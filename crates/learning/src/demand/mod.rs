@@ -2,7 +2,8 @@
 //!
 //! A panel of low counts is a negative binomial of level and slot of the week (`counts`). Any other series is a
 //! combination of profiles, exponential smoothing and theta lines, weighted by how they did on rolling origins inside the
-//! history (`combination`), with bands from the errors made there (`bands`). Holidays seen a year ago and events known
+//! history (`combination`), and of boosted trees over all series where they help there (`trees`), with bands from the
+//! errors made there (`bands`). Holidays seen a year ago and events known
 //! ahead act on both (`calendar`).
 //!
 //! Invariants
@@ -19,9 +20,11 @@ mod panel;
 mod profile;
 mod smoothing;
 mod theta;
+mod trees;
 
 pub use panel::{Panel, Step};
 
+use crate::numeric::parallel;
 use bands::{Band, Kernel, Likeness, Past, bands, stretch};
 use combination::{Ending, Member, Rehearsal, members, weights};
 
@@ -219,11 +222,11 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
     let Rhythm { day, week, .. } = rhythm;
     let (step, times, least, window) = rhythm.rehearsal();
     let members: Vec<Member> = members(day, week);
-    let rehearsals = shared(series, ask.threads, |values| {
+    let rehearsals = parallel::map(series, ask.threads, |values| {
         let recent = &values[values.len() - window.min(values.len())..];
         Rehearsal::run(recent, &members, ask.horizon, (step, times, least))
     });
-    let weights = weights(&rehearsals, members.len());
+    let (rehearsals, weights) = with_trees(rehearsals, series, rhythm, ask, members.len());
     let combined: Vec<Vec<Vec<f64>>> =
         rehearsals.iter().zip(&weights).map(|(rehearsal, weights)| rehearsal.combined(weights, ask.horizon)).collect();
     let pasts: Vec<Past<'_>> = combined
@@ -237,7 +240,7 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
     // Moving a forecast by its median error at earlier origins helps where a few weeks are all there is, and harms where
     // errors of half a year are averaged that have long turned.
     let moved = if step < week { 1.0 } else { 0.0 };
-    let bands = shared(&pasts, ask.threads, |past| bands(past, &kernel, stretch, moved));
+    let bands = parallel::map(&pasts, ask.threads, |past| bands(past, &kernel, stretch, moved));
     let sizes: Vec<f64> = pasts.iter().map(|past| past.size).collect();
     let parts = rehearsals.into_iter().zip(weights).zip(bands).zip(sizes).zip(series);
     parts
@@ -249,25 +252,49 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
         .collect()
 }
 
+/// What the trees must gain on the rolling origins, as a share of the error: less is a tie, and then fewer members are
+/// the better ones.
+const GAIN_MIN: f64 = 0.001;
+
+/// The rehearsals and their weights: with boosted trees as one more member where the panel's combination did better so at
+/// the rolling origins at which the trees spoke, otherwise as they are.
+fn with_trees(
+    rehearsals: Vec<Rehearsal>,
+    series: &[Vec<f64>],
+    rhythm: Rhythm,
+    ask: &Ask<'_>,
+    members: usize,
+) -> (Vec<Rehearsal>, Vec<Vec<f64>>) {
+    let without = weights(&rehearsals, members);
+    let asked = trees::Ask { rhythm, horizon: ask.horizon, threads: ask.threads };
+    let Some(told) = trees::tell(series, asked) else { return (rehearsals, without) };
+    let mut more = rehearsals.clone();
+    for ((rehearsal, paths), ahead) in more.iter_mut().zip(told.paths).zip(told.ahead) {
+        if let Some(ahead) = ahead.filter(|_| !rehearsal.used.is_empty()) {
+            rehearsal.add(members, Ending::Cycle(ahead), paths);
+        }
+    }
+    let with = weights(&more, members + 1);
+    // Errors of each series in units of its size, so that no series speaks for the panel alone.
+    let (mut error_with, mut error_without) = (0.0, 0.0);
+    for (i, (fewer, more)) in rehearsals.iter().zip(&more).enumerate() {
+        let Some(there) = more.paths.get(fewer.paths.len()) else { continue };
+        let error = |rehearsal: &Rehearsal, weights: &[f64]| {
+            rehearsal.error_where(&rehearsal.combined(weights, ask.horizon), there)
+        };
+        if let (Some(with), Some(without)) = (error(more, &with[i]), error(fewer, &without[i])) {
+            let size = size(&series[i], 8 * rhythm.week);
+            error_with += with / size;
+            error_without += without / size;
+        }
+    }
+    if error_with < (1.0 - GAIN_MIN) * error_without { (more, with) } else { (rehearsals, without) }
+}
+
 /// Mean absolute value of the last `count` values that are there; positive.
 fn size(values: &[f64], count: usize) -> f64 {
     let seen = || values.iter().rev().filter(|y| !y.is_nan()).take(count);
     (seen().map(|y| y.abs()).sum::<f64>() / seen().count().max(1) as f64).max(1e-9)
-}
-
-/// `work` for every item, by up to `threads` threads; the answers stand in the order of the items.
-fn shared<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let size = items.len().div_ceil(threads.max(1)).max(1);
-    let work = &work;
-    std::thread::scope(|scope| {
-        let part = |part| scope.spawn(move || Iterator::map(<[T]>::iter(part), work).collect::<Vec<R>>());
-        let parts: Vec<_> = items.chunks(size).map(part).collect();
-        let whole = |part: std::thread::ScopedJoinHandle<'_, Vec<R>>| match part.join() {
-            Ok(answers) => answers,
-            Err(panic) => std::panic::resume_unwind(panic),
-        };
-        parts.into_iter().flat_map(whole).collect()
-    })
 }
 
 #[cfg(test)]

@@ -3,5 +3,6 @@
 pub mod chance;
 pub mod cholesky;
 pub mod optimise;
+pub mod parallel;
 pub mod regression;
 pub mod special;

@@ -18,6 +18,10 @@ pub use gate::{Verdict, gate};
 pub use model::{CrossFit, Description, RewardModel, Shrinkage, choose_shrinkage, cross_fit};
 pub use sequential::{Arm, LiftBand, Sequential};
 
+/// A propensity below this is a fault in a log: no policy draws so rarely, and squares of weights by it would leave the
+/// range of what can be computed.
+pub const PROPENSITY_MIN: f64 = 1e-12;
+
 /// Decisions of the policy that ran, n of them, among `actions` each.
 #[derive(Clone, Copy, Debug)]
 pub struct Log<'a> {
@@ -25,7 +29,7 @@ pub struct Log<'a> {
     pub action: &'a [usize],
     /// n, what it earned.
     pub reward: &'a [f64],
-    /// n, in (0, 1]: the probability with which it was chosen.
+    /// n, from [`PROPENSITY_MIN`] to 1: the probability with which it was chosen.
     pub propensity: &'a [f64],
     pub actions: usize,
 }
@@ -65,8 +69,8 @@ impl Log<'_> {
                 "there is no such action"
             } else if !self.reward[row].is_finite() {
                 "its reward is not finite"
-            } else if !(self.propensity[row] > 0.0 && self.propensity[row] <= 1.0) {
-                "its propensity is not in (0, 1]"
+            } else if !(PROPENSITY_MIN..=1.0).contains(&self.propensity[row]) {
+                "its propensity is not from 1e-12 to 1"
             } else {
                 continue;
             };

@@ -2,6 +2,7 @@
 
 use super::learners::{Strength, scores};
 use super::{Effects, Learner, Trial};
+use crate::numeric::parallel;
 use crate::off_policy::OffPolicyError;
 use crate::off_policy::estimators::{mean, quantile, variance};
 
@@ -26,10 +27,11 @@ const PARTS: usize = 4;
 /// Learns whom to give which arm for the largest mean outcome less `cost` for every arm but the control.
 ///
 /// A gain over the best single arm must be shown with probability of error at most `alpha`, whichever learner gave it.
+/// `threads` change how long it takes, nothing else.
 ///
 /// # Errors
 /// `Length`, `Row`, `Settings` for a bad trial; `NoModel`.
-pub fn target(trial: &Trial<'_>, cost: f64, alpha: f64) -> Result<Targeting, OffPolicyError> {
+pub fn target(trial: &Trial<'_>, cost: f64, alpha: f64, threads: usize) -> Result<Targeting, OffPolicyError> {
     trial.check()?;
     if !(cost.is_finite() && alpha > 0.0 && alpha < 0.5) {
         return Err(OffPolicyError::Settings("the cost is a number, and alpha between 0 and 1/2"));
@@ -47,8 +49,15 @@ pub fn target(trial: &Trial<'_>, cost: f64, alpha: f64) -> Result<Targeting, Off
         effects: None,
         cost,
     };
+    let fits: Vec<(Learner, usize)> =
+        Learner::ALL.iter().flat_map(|learner| (0..PARTS).map(|part| (*learner, part))).collect();
+    let fits = parallel::map(&fits, threads, |&(learner, part)| {
+        Effects::fit(trial, learner, strength, &|person| person % PARTS != part)
+    });
+    let mut fits = fits.into_iter();
     for learner in Learner::ALL {
-        let gains = gains(trial, learner, strength, &scores, constant, cost)?;
+        let of_parts = fits.by_ref().take(PARTS).collect::<Result<Vec<Effects>, _>>()?;
+        let gains = gains(trial, &of_parts, &scores, constant, cost);
         let error = (variance(&gains) / gains.len() as f64).sqrt();
         let quantile = quantile(1.0 - 2.0 * alpha / Learner::ALL.len() as f64, gains.len() as f64);
         let (gain, low) = (mean(&gains), mean(&gains) - quantile * error);
@@ -72,24 +81,14 @@ impl Targeting {
     }
 }
 
-/// What each person's arm by `learner`, taught by the other parts, gives over `constant`.
-fn gains(
-    trial: &Trial<'_>,
-    learner: Learner,
-    strength: Strength,
-    scores: &[Vec<f64>],
-    constant: usize,
-    cost: f64,
-) -> Result<Vec<f64>, OffPolicyError> {
-    let mut gains = vec![0.0; trial.people()];
-    for part in 0..PARTS {
-        let effects = Effects::fit(trial, learner, strength, &|person| person % PARTS != part)?;
-        for person in (part..trial.people()).step_by(PARTS) {
-            let arm = best(&net_of(effects.effects(trial.of(person)), cost));
-            gains[person] = scores[person][arm] - scores[person][constant];
-        }
-    }
-    Ok(gains)
+/// What each person's arm gives over `constant`; `fits[part]` was taught by the other parts.
+fn gains(trial: &Trial<'_>, fits: &[Effects], scores: &[Vec<f64>], constant: usize, cost: f64) -> Vec<f64> {
+    let gain = |person: usize| {
+        let effects = &fits[person % PARTS];
+        let arm = best(&net_of(effects.effects(trial.of(person)), cost));
+        scores[person][arm] - scores[person][constant]
+    };
+    (0..trial.people()).map(gain).collect()
 }
 
 /// Effect of one arm on a group of people.

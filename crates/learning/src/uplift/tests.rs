@@ -40,11 +40,11 @@ impl Made {
 #[test]
 fn people_get_what_helps_them_when_it_is_shown() {
     let made = made(3_000, 1, 0.3);
-    let targeting = target(&made.trial(), 0.0, 0.05).unwrap();
+    let targeting = target(&made.trial(), 0.0, 0.05, 1).unwrap();
     assert!(targeting.differs() && targeting.gain_low > 0.05, "{targeting:?}");
     assert_eq!((targeting.arm(&[1.0, 0.5]), targeting.arm(&[0.0, 0.5])), (1, 2));
     // What costs more than it brings is not done.
-    let dear = target(&made.trial(), 0.5, 0.05).unwrap();
+    let dear = target(&made.trial(), 0.5, 0.05, 3).unwrap();
     assert_eq!((dear.arm(&[1.0, 0.5]), dear.arm(&[0.0, 0.5])), (0, 0));
 }
 
@@ -58,7 +58,7 @@ fn without_differences_all_get_the_best_arm() {
             *outcome = 1.0;
         }
     }
-    let targeting = target(&made.trial(), 0.0, 0.05).unwrap();
+    let targeting = target(&made.trial(), 0.0, 0.05, 1).unwrap();
     assert!(!targeting.differs() && targeting.constant == 2, "{targeting:?}");
     assert_eq!(targeting.arm(&[1.0, 0.0]), 2);
 }
@@ -80,9 +80,9 @@ fn group_effects_cover_what_was_made() {
 #[test]
 fn thin_trials_are_refused() {
     let made = made(60, 4, 0.3);
-    assert!(matches!(target(&made.trial(), 0.0, 0.05), Err(OffPolicyError::Settings(_))));
+    assert!(matches!(target(&made.trial(), 0.0, 0.05, 1), Err(OffPolicyError::Settings(_))));
     let mut wrong = self::made(600, 4, 0.3);
     wrong.propensity[3] = 0.0;
-    assert!(matches!(target(&wrong.trial(), 0.0, 0.05), Err(OffPolicyError::Row { row: 3, .. })));
-    assert!(target(&made.trial(), f64::NAN, 0.05).is_err());
+    assert!(matches!(target(&wrong.trial(), 0.0, 0.05, 2), Err(OffPolicyError::Row { row: 3, .. })));
+    assert!(target(&made.trial(), f64::NAN, 0.05, 1).is_err());
 }
