@@ -1,21 +1,27 @@
-//! The benchmarks that have a bound of their own, in short.
+//! The benchmarks, in short.
 
 use serde_json::Value;
 use std::process::{Command, Stdio};
 
-/// A rush of three times what it can do. The bounds are ratios, and wide: others use this machine too.
-#[test]
-fn a_rush_is_turned_away_in_good_order() {
+/// Runs one of them in a folder of its own, and gives its line.
+fn bench(words: &[&str]) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let out = Command::new(env!("CARGO_BIN_EXE_hunch"))
-        .args(["bench", "overload", "--seconds", "2", "--slower-max", "25", "--recovery-seconds-max", "20"])
+        .arg("bench")
+        .args(words)
         .current_dir(folder.path())
         .stdin(Stdio::null())
         .output()
         .unwrap();
     let told = format!("{}{}", String::from_utf8_lossy(&out.stderr), String::from_utf8_lossy(&out.stdout));
-    assert!(out.status.success(), "{told}");
-    let line: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {told}"));
+    assert!(out.status.success(), "{words:?}: {told}");
+    serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{words:?}, {e}: {told}"))
+}
+
+/// A rush of three times what it can do. The bounds are ratios, and wide: others use this machine too.
+#[test]
+fn a_rush_is_turned_away_in_good_order() {
+    let line = bench(&["overload", "--seconds", "2", "--slower-max", "25", "--recovery-seconds-max", "20"]);
     assert_eq!((&line["holds"], &line["rush_without_retry_after"]), (&Value::from(true), &Value::from(0)), "{line}");
     for answer in line["rush_shed"].as_object().unwrap().keys() {
         assert!(answer.starts_with("429 /problems/") || answer.starts_with("503 /problems/"), "{line}");
@@ -35,17 +41,7 @@ fn every_benchmark_prints_its_line() {
         &["push", "--seconds", "1"],
     ];
     for words in small {
-        let folder = tempfile::tempdir().unwrap();
-        let out = Command::new(env!("CARGO_BIN_EXE_hunch"))
-            .arg("bench")
-            .args(words)
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let told = format!("{}{}", String::from_utf8_lossy(&out.stderr), String::from_utf8_lossy(&out.stdout));
-        assert!(out.status.success(), "{words:?}: {told}");
-        let line: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{words:?}, {e}: {told}"));
+        let line = bench(words);
         assert_eq!(line["bench"], words[0], "{line}");
     }
 }
