@@ -1,10 +1,9 @@
 //! From beliefs to the probability of each candidate, and the draw.
 
-use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
 use super::{BanditError, Settings};
-use crate::numeric::chance::Chance;
+use crate::numeric::chance::{Chance, uniform};
 
 /// How the bandit trades what it knows for what it may learn.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,11 +81,6 @@ pub(super) fn draw(probabilities: &[f64], at: f64) -> usize {
     }
     // The sum may end a rounding below 1: the last that can be chosen stands for the rest.
     probabilities.iter().rposition(|probability| *probability > 0.0).unwrap_or(0)
-}
-
-/// In [0, 1), in steps of 2⁻⁵³.
-pub(super) fn uniform(chance: &mut Chance) -> f64 {
-    (chance.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
 }
 
 /// Standard normal numbers by Marsaglia's polar method (1964), with `libm` only, so that they are the same everywhere.

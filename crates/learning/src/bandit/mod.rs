@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::numeric::chance::Chance;
+use crate::numeric::chance::{Chance, uniform};
 use belief::Belief;
 pub use exploration::Exploration;
 pub use memory::{Habits, Memory, MemorySettings};
@@ -159,7 +159,7 @@ impl Bandit {
                 exploration::from_wins(&wins, &self.settings)
             }
         };
-        let chosen = exploration::draw(&probabilities, exploration::uniform(chance));
+        let chosen = exploration::draw(&probabilities, uniform(chance));
         let mut features = features;
         let taken = Taken { action: candidates[chosen].action, features: features.swap_remove(chosen) };
         Ok(Decision { chosen, action: taken.action, propensity: probabilities[chosen], probabilities, expected, taken })

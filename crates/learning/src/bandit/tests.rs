@@ -28,7 +28,7 @@ fn play(bandit: &mut Bandit, rounds: u64, seed: u64, truth: impl Fn(u64, u64) ->
         let context = if person.is_multiple_of(2) { [1.0, 0.0] } else { [0.0, 1.0] };
         let mut dice = chance(seed, round);
         let decision = bandit.decide(&context, &candidates, &mut dice).unwrap();
-        let reward = f64::from(exploration::uniform(&mut dice) < truth(round, person)[decision.chosen]);
+        let reward = f64::from(uniform(&mut dice) < truth(round, person)[decision.chosen]);
         propensities.push(decision.propensity);
         bandit.learn(&decision.taken, reward).unwrap();
         earned += if round >= rounds / 2 { reward } else { 0.0 };

@@ -1,10 +1,5 @@
 use super::*;
-use crate::numeric::chance::{Chance, chance};
-use rand::Rng as _;
-
-fn uniform(chance: &mut Chance) -> f64 {
-    (chance.next_u64() >> 11) as f64 / (1u64 << 53) as f64
-}
+use crate::numeric::chance::{chance, uniform};
 
 /// Two kinds of people, three actions; the log follows one policy, and another is judged.
 struct World {
