@@ -169,7 +169,13 @@ async fn every_role_gets_in_and_the_migrations_run() {
     let folder = folder();
     let cluster = PrivateCluster::start(&ClusterConfig::new(folder.path())).unwrap();
     let database = Database::connect(&cluster.database_config()).await.unwrap();
-    hunch_db::migrate(database.owner(), 8).await.unwrap();
+    // As many shards as were asked for when it was new, whatever is asked later.
+    for asked in [2, 5] {
+        hunch_db::migrate(database.owner(), asked).await.unwrap();
+        let shards =
+            sqlx::query_scalar::<_, i64>("SELECT count(*) FROM log.shard_head").fetch_one(database.app()).await;
+        assert_eq!(shards.unwrap(), 2);
+    }
     for pool in [database.app(), database.vault(), database.owner(), database.auditor()] {
         sqlx::query("SELECT 1").execute(pool).await.unwrap();
     }
