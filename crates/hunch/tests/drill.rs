@@ -37,7 +37,7 @@ fn killing_server_and_database_loses_nothing() {
 /// Slow, broken or absent: exchange, push service, database, disk, clock.
 #[test]
 fn troubled_neighbours_cost_nothing() {
-    let line = drill(&["neighbours", "--seconds", "6"]);
+    let line = drill(&["neighbours", "--seconds", "8"]);
     let faults = line["faults"].as_array().unwrap();
     assert_eq!(faults.len(), 10, "{line}");
     assert!(line["receipts"].as_i64().unwrap() > 200, "{line}");

@@ -23,8 +23,8 @@ const BATCH_REQUESTS_MAX: usize = 1_000;
 /// How many requests may wait in all shards together before new ones are turned away, evenly divided: what is stored in
 /// a second or two.
 const QUEUE_REQUESTS_MAX: usize = 32_000;
-/// How long the same work is tried when the database cannot be reached or the commit's answer is lost: a restart of
-/// PostgreSQL takes less. Then people are told.
+/// How long, from its arrival, a request is tried when the database cannot be reached or the commit's answer is lost: a
+/// restart of PostgreSQL takes less. Then people are told.
 const TRYING_SECONDS_MAX: u64 = 4;
 
 /// What a capability does with a group of its requests, inside one shard transaction. Must be
@@ -93,9 +93,10 @@ impl<H: ShardHandler> Door<H> {
             if queue.len() + requests.len() > QUEUE_REQUESTS_MAX / self.queue.shards.len() {
                 return Err(DoorError::Busy);
             }
+            let since = Instant::now();
             for request in requests {
                 let (sender, receiver) = oneshot::channel();
-                queue.push_back((request, sender));
+                queue.push_back((request, sender, since));
                 waiting.push(receiver);
             }
         }
@@ -277,11 +278,13 @@ impl Batcher {
         groups: &mut [Box<dyn Group>],
         report: &mut StepReport,
     ) -> Result<Committed, RunError> {
-        let (mut tries, begun) = (0u32, Instant::now());
+        let mut tries = 0u32;
+        let since = groups.iter().map(|group| group.since()).min();
         let mut commit_unknown = false;
         // Who comes while it is known to fail is told at once.
         let known = self.trouble.lately(self.clocks.wall.now(), SignedDuration::from_secs(TRYING_SECONDS_MAX as i64));
         let patience = Duration::from_secs(if known { 0 } else { TRYING_SECONDS_MAX });
+        let waited = || since.is_none_or(|since| since.elapsed() >= patience);
         loop {
             tries += 1;
             report.transactions += 1;
@@ -293,7 +296,7 @@ impl Batcher {
                 self.trouble.set(Some(self.clocks.wall.now()));
             }
             commit_unknown |= matches!(error, RunError::Commit(CommitError::Unknown(_)));
-            if !error.is_worth_repeating() || begun.elapsed() >= patience {
+            if !error.is_worth_repeating() || waited() {
                 // Whatever stands in the way now, an earlier run may have been stored.
                 return Err(if commit_unknown { RunError::Lost(Box::new(error)) } else { error });
             }
@@ -324,8 +327,10 @@ enum RunError {
 }
 
 impl RunError {
-    /// The database is out of reach, or its answer was lost, or another transaction was quicker.
+    /// The database is out of reach, or its answer was lost, or another transaction was quicker. A full disk is not
+    /// emptied within seconds.
     fn is_worth_repeating(&self) -> bool {
+        let outage = |e: &sqlx::Error| outage(e) && !full_disk(e);
         match self {
             RunError::Begin(LogError::Storage(e)) => outage(e),
             RunError::Begin(_) => false,
@@ -366,6 +371,10 @@ fn outage(e: &sqlx::Error) -> bool {
     }
 }
 
+fn full_disk(e: &sqlx::Error) -> bool {
+    matches!(e, sqlx::Error::Database(d) if d.code().is_some_and(|c| c == "53100"))
+}
+
 /// Serialization failure or deadlock: the same work may succeed now.
 fn transient(e: &sqlx::Error) -> bool {
     matches!(e, sqlx::Error::Database(d) if d.code().is_some_and(|c| c == "40001" || c == "40P01"))
@@ -382,7 +391,9 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-type Waiting<H> = (<H as ShardHandler>::Request, oneshot::Sender<Result<<H as ShardHandler>::Answer, DoorError>>);
+/// A request, where its answer goes, and since when it waits.
+type Waiting<H> =
+    (<H as ShardHandler>::Request, oneshot::Sender<Result<<H as ShardHandler>::Answer, DoorError>>, Instant);
 
 struct HandlerQueue<H: ShardHandler> {
     handler: Arc<H>,
@@ -406,8 +417,9 @@ impl<H: ShardHandler> Queue for HandlerQueue<H> {
         if n == 0 {
             return None;
         }
-        let (requests, senders) = queue.drain(..n).unzip();
-        Some(Box::new(HandlerGroup { handler: self.handler.clone(), requests, senders, answers: Vec::new() }))
+        let since = queue.front()?.2;
+        let (requests, senders) = queue.drain(..n).map(|(request, sender, _)| (request, sender)).unzip();
+        Some(Box::new(HandlerGroup { handler: self.handler.clone(), requests, senders, since, answers: Vec::new() }))
     }
 }
 
@@ -416,6 +428,8 @@ impl<H: ShardHandler> Queue for HandlerQueue<H> {
 trait Group: Send {
     fn name(&self) -> &'static str;
     fn len(&self) -> usize;
+    /// When the first of its requests came.
+    fn since(&self) -> Instant;
     async fn run(&mut self, tx: &mut ShardTx) -> Result<(), BatchError>;
     fn halve(self: Box<Self>) -> (Box<dyn Group>, Box<dyn Group>);
     fn answer(self: Box<Self>);
@@ -426,6 +440,7 @@ struct HandlerGroup<H: ShardHandler> {
     handler: Arc<H>,
     requests: Vec<H::Request>,
     senders: Vec<oneshot::Sender<Result<H::Answer, DoorError>>>,
+    since: Instant,
     answers: Vec<H::Answer>,
 }
 
@@ -437,6 +452,10 @@ impl<H: ShardHandler> Group for HandlerGroup<H> {
 
     fn len(&self) -> usize {
         self.requests.len()
+    }
+
+    fn since(&self) -> Instant {
+        self.since
     }
 
     async fn run(&mut self, tx: &mut ShardTx) -> Result<(), BatchError> {
@@ -459,6 +478,7 @@ impl<H: ShardHandler> Group for HandlerGroup<H> {
             handler: self.handler.clone(),
             requests: self.requests.split_off(half),
             senders: self.senders.split_off(half),
+            since: self.since,
             answers: Vec::new(),
         };
         (self, Box::new(second))

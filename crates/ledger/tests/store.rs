@@ -11,6 +11,7 @@ use hunch_ledger::{
     ShardHandler, apply, balance, open_members, statement,
 };
 use hunch_log::{ShardTx, Tail};
+use jiff::SignedDuration;
 use sqlx::PgPool;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -27,12 +28,19 @@ impl ShardHandler for Plain {
     const NAME: &'static str = "plain";
 
     async fn handle(&self, tx: &mut ShardTx, requests: &[Command]) -> Result<Vec<Outcome>, BatchError> {
+        if requests.iter().any(|c| c.request == MEETS_FULL_DISK) {
+            sqlx::query("DO $$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = 'disk_full'; END $$")
+                .execute(tx.conn())
+                .await?;
+        }
         if requests.iter().any(|c| c.request < 0) {
             sqlx::query("SELECT 1 / 0").execute(tx.conn()).await?;
         }
         apply(tx, requests).await
     }
 }
+
+const MEETS_FULL_DISK: i64 = -2;
 
 struct Bench {
     db: TestDb,
@@ -133,6 +141,24 @@ async fn a_poison_command_is_parked_alone() {
     let done = answers.iter().filter(|a| matches!(a, Ok(Outcome::Done(_)))).count();
     assert_eq!(done, 63);
     assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(63));
+}
+
+/// A disk is not emptied within seconds: nobody waits for it.
+#[tokio::test]
+async fn whoever_meets_a_full_disk_is_told_at_once() {
+    let bench = Bench::new().await;
+    let mut commands: Vec<Command> = (0..8).map(|n| bench.earn(200 + n, 1)).collect();
+    commands[5].request = MEETS_FULL_DISK;
+    let handed_in = bench.door.submit_all(bench.shard, commands);
+    let (answers, report) = tokio::join!(handed_in, async {
+        bench.batcher.wait(bench.shard).await;
+        bench.batcher.step(bench.shard).await
+    });
+    assert!(answers.unwrap().iter().all(|answer| matches!(answer, Err(DoorError::Storage(_)))));
+    assert_eq!((report.transactions, report.failed), (1, 8), "tried once, and not one by one");
+    let now = "2026-11-23T12:00:01Z".parse().unwrap();
+    assert!(bench.batcher.trouble().lately(now, SignedDuration::from_secs(4)), "readiness knows");
+    assert_eq!(bench.count("SELECT count(*) FROM ledger.command").await, 0);
 }
 
 /// Purchases come in crowds; an exclusion, an outcome or a payout must not stand behind them.
