@@ -1,8 +1,12 @@
 //! The two real clocks. Nothing else in the programme reads time.
 
 use hunch_kernel::{Clock, Clocks, SharedClock};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
+
+/// From this hour on little of a day is left.
+const LATE_HOUR: i8 = 21;
 
 /// The machine's time.
 struct WallClock;
@@ -30,6 +34,19 @@ impl Clock for FastClock {
     }
 }
 
+/// `zone`, or where it is late there, a zone in which it is noon. A town made for show or for trial has hours of its day
+/// before it, whenever somebody looks: nothing ends today shortly before midnight.
+pub fn zone_with_day_left(zone: &TimeZone, now: Timestamp) -> String {
+    let name = zone.iana_name().filter(|_| now.to_zoned(zone.clone()).hour() < LATE_HOUR);
+    let ahead = 12 - now.to_zoned(TimeZone::UTC).hour();
+    match (name, ahead) {
+        (Some(name), _) => name.to_owned(),
+        (None, 0) => "Etc/GMT".to_owned(),
+        // Named after what must be added to have Greenwich's time.
+        (None, ahead) => format!("Etc/GMT{:+}", -ahead),
+    }
+}
+
 /// Business time equals wall time at speed 1; otherwise it starts at `business_start` and runs faster.
 pub fn clocks(speed: u32, business_start: Option<Timestamp>) -> Clocks {
     let wall: SharedClock = Arc::new(WallClock);
@@ -39,4 +56,22 @@ pub fn clocks(speed: u32, business_start: Option<Timestamp>) -> Clocks {
     let wall_start = wall.now();
     let business_start = business_start.unwrap_or(wall_start);
     Clocks { business: Arc::new(FastClock { wall: wall.clone(), wall_start, business_start, speed }), wall }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_town_on_show_has_hours_of_its_day_left() {
+        let new_york = TimeZone::get("America/New_York").unwrap();
+        for hour in 0..24 {
+            let now: Timestamp = format!("2026-11-23T{hour:02}:59:59Z").parse().unwrap();
+            let zone = zone_with_day_left(&new_york, now);
+            let there = now.to_zoned(TimeZone::get(&zone).unwrap());
+            // New York is five hours behind.
+            assert_eq!(zone == "America/New_York", !(2..5).contains(&hour), "at {now}");
+            assert!(zone == "America/New_York" || there.hour() == 12, "at {now}: {there}");
+        }
+    }
 }

@@ -15,7 +15,6 @@ use hunch_messaging::{Sender, SenderLimits};
 use hunch_people::People;
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
-use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use std::path::PathBuf;
@@ -101,7 +100,7 @@ impl Programme {
             shards,
             doors,
         ));
-        let zone = TimeZone::get(settings.text("programme.zone")).context("programme.zone")?;
+        let zone = settings.zone()?;
         let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
         let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
         let models = ModelFolder::of(settings);

@@ -5,6 +5,7 @@
 
 use anyhow::{Context, bail, ensure};
 use hunch_kernel::SHARDS_MAX;
+use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -129,6 +130,22 @@ impl Settings {
         self.0.get(key).map_or("", |(value, _)| value.as_str())
     }
 
+    /// Where a setting's value comes from.
+    pub fn source(&self, key: &str) -> Source {
+        self.0.get(key).map_or(Source::Default, |(_, source)| *source)
+    }
+
+    /// The town's time zone.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub fn zone(&self) -> anyhow::Result<TimeZone> {
+        let zone = self.text("programme.zone");
+        TimeZone::get(zone)
+            .ok()
+            .with_context(|| format!("programme.zone = {zone:?} is no time zone, such as Europe/Paris"))
+    }
+
     pub fn path(&self, key: &str) -> Option<PathBuf> {
         Some(self.text(key)).filter(|v| !v.is_empty()).map(PathBuf::from)
     }
@@ -166,11 +183,7 @@ impl Settings {
         );
         self.parsed::<u16>("exchange.simulator_port")?;
         self.parsed::<bool>("push.allow_loopback_http")?;
-        let zone = self.text("programme.zone");
-        ensure!(
-            jiff::tz::TimeZone::get(zone).is_ok(),
-            "programme.zone = {zone:?} is no time zone, such as Europe/Paris"
-        );
+        self.zone()?;
         ensure!(matches!(self.text("log.format"), "text" | "json"), "log.format must be text or json");
         match self.text("exchange.kind") {
             "simulator" => {}

@@ -59,7 +59,8 @@ struct Shared {
     phones: Mutex<Vec<(SecretKey, [u8; 16])>>,
     counts: Mutex<PushCounts>,
     /// What the next requests are answered with instead of being taken.
-    trouble: Mutex<VecDeque<StatusCode>>,
+    /// Answers to come, and how often each.
+    trouble: Mutex<VecDeque<(StatusCode, usize)>>,
     /// How long every request waits first.
     delay: Mutex<Duration>,
     /// The programme's public key, as its own page gets it.
@@ -123,7 +124,7 @@ impl PushService {
 
     /// Answers the next `times` requests with `status` and takes none of them.
     pub fn trouble(&self, status: StatusCode, times: usize) {
-        lock(&self.shared.trouble).extend(std::iter::repeat_n(status, times));
+        lock(&self.shared.trouble).push_back((status, times));
     }
 
     /// Lets every request wait so long from now on.
@@ -148,6 +149,17 @@ impl Drop for PushService {
     }
 }
 
+fn next_trouble(trouble: &mut VecDeque<(StatusCode, usize)>) -> Option<StatusCode> {
+    while let Some((status, times)) = trouble.front_mut() {
+        if let Some(left) = times.checked_sub(1) {
+            *times = left;
+            return Some(*status);
+        }
+        trouble.pop_front();
+    }
+    None
+}
+
 async fn take(
     State(shared): State<Arc<Shared>>,
     Path(phone): Path<usize>,
@@ -156,8 +168,7 @@ async fn take(
 ) -> StatusCode {
     let delay = *lock(&shared.delay);
     tokio::time::sleep(delay).await;
-    let trouble = lock(&shared.trouble).pop_front();
-    if let Some(status) = trouble {
+    if let Some(status) = next_trouble(&mut lock(&shared.trouble)) {
         return status;
     }
     let Some((secret, auth)) = lock(&shared.phones).get(phone).cloned() else {

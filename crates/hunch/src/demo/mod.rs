@@ -7,7 +7,6 @@ mod teller;
 use anyhow::Context;
 use hunch_kernel::SystemEntropy;
 use hunch_town::{Log, Summary, Town, TownConfig};
-use jiff::tz::TimeZone;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::{clocks, zone_with_day_left};
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
 use crate::watchable::Stage;
@@ -79,6 +79,10 @@ fn for_a_town(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Settings> 
     if let Some(port) = args.port {
         settings.set("server.listen", format!("127.0.0.1:{port}"), Source::CommandLine)?;
     }
+    if settings.source("programme.zone") == Source::Default {
+        let zone = zone_with_day_left(&settings.zone()?, clocks(1, None).wall.now());
+        settings.set("programme.zone", zone, Source::CommandLine)?;
+    }
     // Markets that end within the minute must be seen soon after they are listed.
     if settings.text("exchange.kind") == "simulator" {
         settings.set("exchange.sync_seconds", "2".to_owned(), Source::CommandLine)?;
@@ -95,7 +99,7 @@ fn set_the_stage(args: &DemoArgs, settings: &Settings, served: &Served) -> anyho
             simulator: simulator.clone(),
             clocks: served.clocks.clone(),
             entropy: SystemEntropy::shared(),
-            zone: TimeZone::get(settings.text("programme.zone"))?,
+            zone: settings.zone()?,
             speed: args.speed,
         };
         tokio::spawn(stage.play(staged.clone()));

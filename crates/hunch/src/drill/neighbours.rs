@@ -138,7 +138,7 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
             Fault::ExchangeSlow => exchange.set(Line::Slow(Duration::from_secs(3))),
             Fault::ExchangeDown => exchange.set(Line::Cut),
             Fault::PushSlow => push.slow(Duration::from_secs(5)),
-            Fault::PushFails => push.trouble(StatusCode::SERVICE_UNAVAILABLE, usize::MAX >> 32),
+            Fault::PushFails => push.trouble(StatusCode::SERVICE_UNAVAILABLE, usize::MAX),
             Fault::PushGone => push.trouble(StatusCode::GONE, load.phones.len() * 2),
             Fault::DatabaseRefuses => victim.postgres_refuses(true)?,
             Fault::DiskFull => machine.fill_disk(true),

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::clock::zone_with_day_left;
 use crate::home::cluster_folder;
 use crate::settings::{Settings, Source};
 
@@ -93,6 +94,7 @@ impl Victim {
             ("exchange.sync_seconds", "2".to_owned()),
             ("exchange.poll_seconds", "2".to_owned()),
             ("push.allow_loopback_http", "true".to_owned()),
+            ("programme.zone", zone_with_day_left(&settings.zone()?, now)),
         ] {
             own.set(key, value, Source::CommandLine)?;
         }
