@@ -58,6 +58,10 @@ pub const ANSWER_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 #[async_trait]
 pub trait Exchange: Send + Sync + 'static {
+    /// Reads how much the operator's account may ask a second, and keeps to that from now on. Before it is known the
+    /// least is taken.
+    async fn learn_limits(&self) -> Result<(), ExchangeError>;
+
     /// Waits until one more order may be sent. `None`: that would take too long, and nothing happened.
     async fn turn(&self) -> Option<Turn>;
 

@@ -90,7 +90,7 @@ impl Programme {
         let directory = Directory::new(pool.clone(), clocks.wall.clone());
         let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards);
         let safeguards = Safeguards::new(database.clone(), people.clone(), clocks.clone(), house);
-        let markets = Arc::new(Markets::new(pool.clone(), exchange, clocks.clone(), tail.clone()));
+        let markets = Arc::new(Markets::new(pool.clone(), exchange.clone(), clocks.clone(), tail.clone()));
         let trading = Arc::new(Trading::new(
             pool.clone(),
             markets.clone(),
@@ -110,6 +110,7 @@ impl Programme {
             Err(error) => tracing::error!(error = format!("{error:#}"), "the model on the shelf cannot be used"),
         }
         let trading_loops = TradingLoops {
+            exchange,
             markets: markets.clone(),
             trading: trading.clone(),
             pool: pool.clone(),

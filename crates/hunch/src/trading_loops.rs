@@ -1,6 +1,7 @@
 //! The loops that drive markets and trading. Each calls a step, waits to be woken or for its time, and goes on after
 //! errors: nothing that is owned here is ever left alone.
 
+use hunch_exchange::Exchange;
 use hunch_kernel::Clocks;
 use hunch_markets::{Listener, Markets};
 use hunch_trading::Trading;
@@ -19,10 +20,13 @@ const LOOK_UP_ORDERS: Duration = Duration::from_millis(50);
 const LOOK_FOR_RESULTS: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
 const TIDY_EVERY: Duration = Duration::from_secs(30);
+/// An operator's account may rise to another tier.
+const LEARN_LIMITS_EVERY: Duration = Duration::from_secs(900);
 const PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 const PACE_MIN: Duration = Duration::from_millis(250);
 
 pub struct TradingLoops {
+    pub exchange: Arc<dyn Exchange>,
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
     pub pool: PgPool,
@@ -40,6 +44,12 @@ pub fn paced(settings: &Settings, key: &str) -> anyhow::Result<Duration> {
 impl TradingLoops {
     pub fn start(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
         let (markets, trading) = (&self.markets, &self.trading);
+        let exchange = self.exchange.clone();
+        loops.spawn(repeat("the account's limits are not read", stop.clone(), async move || {
+            exchange.learn_limits().await?;
+            tokio::time::sleep(LEARN_LIMITS_EVERY).await;
+            Ok(())
+        }));
         let (m, t, every) = (markets.clone(), trading.clone(), self.sync_every);
         loops.spawn(repeat("markets are not read", stop.clone(), async move || {
             t.open_books().await?;

@@ -60,7 +60,8 @@ impl Kalshi {
         Ok(Kalshi {
             transport,
             ws_url: address("exchange.ws_url", &config.ws_url)?,
-            // The basic tier: 200 read and 100 write tokens a second, one balance read a second.
+            // The basic tier until the exchange says more: 200 read and 100 write tokens a second, one balance read a
+            // second.
             reads: Bucket::new(wall.clone(), 200, 400),
             writes: Bucket::new(wall.clone(), 100, 100),
             balance: Bucket::new(wall.clone(), 10, 10),
@@ -103,6 +104,15 @@ fn with_cursor(mut query: Vec<(&'static str, String)>, cursor: Option<&str>) -> 
 
 #[async_trait]
 impl Exchange for Kalshi {
+    async fn learn_limits(&self) -> Result<(), ExchangeError> {
+        let limits: wire::AccountLimits = self.read("/account/limits", &[]).await?;
+        let (read, write) = (limits.read.usable(DEFAULT_COST), limits.write.usable(DEFAULT_COST));
+        let ((per_second, most), write) = (read.map_err(malformed)?, write.map_err(malformed)?);
+        self.reads.resize(per_second, most);
+        self.writes.resize(write.0, write.1);
+        Ok(())
+    }
+
     async fn turn(&self) -> Option<Turn> {
         self.writes.take(DEFAULT_COST).await.then(Turn::granted)
     }

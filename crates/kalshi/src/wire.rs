@@ -61,6 +61,30 @@ fn word(field: &'static str, value: &str) -> WireError {
 }
 
 #[derive(Deserialize)]
+pub(crate) struct AccountLimits {
+    pub read: TokenBucket,
+    pub write: TokenBucket,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct TokenBucket {
+    /// Tokens a second.
+    pub refill_rate: i64,
+    pub bucket_capacity: i64,
+}
+
+impl TokenBucket {
+    /// (tokens a second, tokens kept), if one request is ever let through by it and sums of it stay in range.
+    pub fn usable(&self, cost: i64) -> Result<(i64, i64), WireError> {
+        let sane = 1..=1_000_000_000;
+        if !sane.contains(&self.refill_rate) || !(cost..=1_000_000_000).contains(&self.bucket_capacity) {
+            return Err(out_of_range("refill_rate", &format!("{}/{}", self.refill_rate, self.bucket_capacity)));
+        }
+        Ok((self.refill_rate, self.bucket_capacity))
+    }
+}
+
+#[derive(Deserialize)]
 pub(crate) struct Created {
     /// Absent or empty: the answer is not one, whatever its status says.
     #[serde(default)]

@@ -5,7 +5,7 @@ use hunch_exchange::{
     RefusalClass, StreamEvent, SubmitOutcome,
 };
 use hunch_exchange_sim::{
-    Cash, ExchangeSim, Fault, FaultKind, KeyConfig, KeyPair, Listing, On, Outcome, Px, Qty, SimConfig, SimHandle,
+    Cash, ExchangeSim, Fault, FaultKind, KeyConfig, KeyPair, Listing, On, Outcome, Px, Qty, SimConfig, SimHandle, Tier,
 };
 use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{Clocks, Count, Dollars, ManualClock, MarketTicker, Price, SeededEntropy, Side};
@@ -37,7 +37,8 @@ impl Bench {
         let clocks = Clocks::manual(clock.clone());
         let pair = KeyPair::ed25519(SeededEntropy::shared(7).as_ref()).unwrap();
         let key = KeyConfig { key_id: "key-1".to_owned(), public_key_pem: pair.public_pem.clone(), account: 1 };
-        let sim = ExchangeSim::start(SimConfig::quiet(clocks.clone(), vec![key])).await.unwrap();
+        let config = SimConfig { tier: Tier::PREMIER, ..SimConfig::quiet(clocks.clone(), vec![key]) };
+        let sim = ExchangeSim::start(config).await.unwrap();
         let now = clocks.business.now();
         let close: Timestamp = "2026-11-23T20:00:00Z".parse().unwrap();
         sim.list(&Listing::single(TICKER, "Climate and Weather", now, close).settlement_timer(60)).unwrap();
@@ -72,6 +73,23 @@ fn order(id: u128, side: Side, contracts: i64, cents: i64) -> NewOrder {
         worst_price: Price::from_micros(cents * 10_000).unwrap(),
         exchange_shard: ExchangeShard(0),
     }
+}
+
+/// The basic tier lets ten orders through at once and promises twenty more.
+#[tokio::test]
+async fn an_account_of_a_higher_tier_may_ask_more() {
+    let bench = Bench::start().await;
+    let turns = async || {
+        let mut turns = 0;
+        while turns < 100 && bench.kalshi.turn().await.is_some() {
+            turns += 1;
+        }
+        turns
+    };
+    assert_eq!(turns().await, 30);
+    bench.kalshi.learn_limits().await.unwrap();
+    bench.clock.advance(SignedDuration::from_secs(2));
+    assert_eq!(turns().await, 100);
 }
 
 #[tokio::test]

@@ -38,6 +38,10 @@ pub struct Growth {
     pub filled_per_second: u64,
     /// Of `empty_per_second`.
     pub share_when_filled: f64,
+    /// PostgreSQL alone, with the books empty and with them filled.
+    pub floor_empty_per_second: u64,
+    pub floor_filled_per_second: u64,
+    pub floor_share_when_filled: f64,
     pub commands: usize,
     pub clients: usize,
     pub batch: usize,
@@ -50,6 +54,7 @@ pub async fn run(options: &GrowthBench, settings: &Settings) -> anyhow::Result<G
 
 async fn measure(options: &GrowthBench, app: &PgPool, owner: &PgPool) -> anyhow::Result<Growth> {
     let members = ledger::open(app, MEMBERS).await?;
+    let floor_empty = ledger::floor(options.commands, MEMBERS, owner).await?;
     let mut first = 0;
     let mut rate = async |commands: usize, sponsors: u128, to_one: bool| -> anyhow::Result<f64> {
         let load = Load { commands, clients: CLIENTS, batch: BATCH, sponsors, to_one, first };
@@ -73,6 +78,7 @@ async fn measure(options: &GrowthBench, app: &PgPool, owner: &PgPool) -> anyhow:
     // As at first: what a checkpoint left behind is touched for the first time.
     rate(options.commands / 4, 40, false).await?;
     let filled = rate(options.commands, 40, false).await?;
+    let floor_filled = ledger::floor(options.commands, MEMBERS, owner).await?;
     let share = |a: f64, b: f64| (a / b * 1_000.0).round() / 1_000.0;
     Ok(Growth {
         bench: "growth",
@@ -84,6 +90,9 @@ async fn measure(options: &GrowthBench, app: &PgPool, owner: &PgPool) -> anyhow:
         history_of_one: most,
         filled_per_second: filled as u64,
         share_when_filled: share(filled, empty),
+        floor_empty_per_second: floor_empty as u64,
+        floor_filled_per_second: floor_filled as u64,
+        floor_share_when_filled: share(floor_filled, floor_empty),
         commands: options.commands,
         clients: CLIENTS,
         batch: BATCH,

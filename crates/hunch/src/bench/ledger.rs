@@ -52,7 +52,7 @@ impl ShardHandler for Earnings {
 pub async fn run(options: &LedgerBench, settings: &Settings) -> anyhow::Result<Measured> {
     on_new_books(settings, async |app, owner| {
         let members = open(app, options.members).await?;
-        let floor = floor(options, owner).await?;
+        let floor = floor(options.commands, options.members, owner).await?;
         let load = Load {
             commands: options.commands,
             clients: options.clients,
@@ -182,24 +182,26 @@ fn earning(members: &[MemberId], load: &Load, client: usize, round: usize, n: us
     }
 }
 
-/// The same rows (key with first answer, entry, balance) written by PostgreSQL alone: two sessions, one
-/// statement a batch of 1,000, a commit each, no logic.
-async fn floor(options: &LedgerBench, owner: &PgPool) -> anyhow::Result<f64> {
+/// The same rows (key with first answer, entry, balance) written by PostgreSQL alone, beside as many as the books hold
+/// already: two sessions, one statement a batch of 1,000, a commit each, no logic.
+pub(super) async fn floor(commands: usize, members: usize, owner: &PgPool) -> anyhow::Result<f64> {
     sqlx::raw_sql(
         "CREATE SCHEMA floor;
          CREATE TABLE floor.command (LIKE ledger.command INCLUDING ALL);
          CREATE TABLE floor.entry (LIKE ledger.entry INCLUDING ALL);
          CREATE TABLE floor.account (LIKE ledger.member_account INCLUDING ALL) WITH (fillfactor = 50);
-         INSERT INTO floor.account SELECT * FROM ledger.member_account;",
+         INSERT INTO floor.account SELECT * FROM ledger.member_account;
+         INSERT INTO floor.command SELECT * FROM ledger.command;
+         INSERT INTO floor.entry SELECT * FROM ledger.entry;",
     )
     .execute(owner)
     .await?;
-    let batches = (options.commands / 1_000).max(2);
+    let batches = (commands / 1_000).max(2);
     let started = Instant::now();
     let mut sessions = JoinSet::new();
     for session in 0..2i64 {
         let owner = owner.clone();
-        let members = options.members as i64;
+        let members = members as i64;
         sessions.spawn(async move {
             for batch in (session..batches as i64).step_by(2) {
                 sqlx::query(
@@ -209,7 +211,7 @@ async fn floor(options: &LedgerBench, owner: &PgPool) -> anyhow::Result<f64> {
                         SELECT n, encode(substr(digest, 1, 16), 'hex')::uuid AS key,
                                lpad(to_hex(2 * (abs(('x' || encode(substr(digest, 17, 4), 'hex'))::bit(32)::int) % ($2 / 2)) + $3), 32, '0')::uuid AS member FROM item),
                      c AS (INSERT INTO floor.command SELECT key, 0, $1 * 1000 + n, n, 50, 50, 0, 0, 0 FROM made),
-                     e AS (INSERT INTO floor.entry SELECT 0, $1 * 1000 + n, 0, member, 10, 1, key, 50, 1, key, 0, 50, now() FROM made)
+                     e AS (INSERT INTO floor.entry SELECT -1, $1 * 1000 + n, 0, member, 10, 1, key, 50, 1, key, 0, 50, now() FROM made)
                      UPDATE floor.account a SET available = a.available + s.points, credited = a.credited + s.points
                      FROM (SELECT member, 50 * count(*) AS points FROM made GROUP BY member) s WHERE a.member = s.member",
                 )

@@ -16,7 +16,7 @@ use crate::decide::{Decided, Entry as Posting, HoldState, MemberState, State};
 use crate::lots::LotRange;
 
 /// Writes everything the decided commands did. `false` when another transaction used one of the keys
-/// since they were read: nothing may be committed then, and the same batch run again converges.
+/// since they were read: this transaction is over then, and the same batch run again converges.
 pub(crate) async fn write(
     tx: &mut ShardTx,
     before: &State,
@@ -67,8 +67,7 @@ const WRITE_POSTINGS: &str = "WITH entries AS (
  )
  INSERT INTO ledger.command (shard, key, seq, request, points, available, held, provisional, debt)
  SELECT $1, t.* FROM UNNEST($26::uuid[], $27::int8[], $28::int8[], $29::int8[], $30::int8[], $31::int8[],
-                            $32::int8[], $33::int8[]) AS t
- ON CONFLICT ON CONSTRAINT command_once DO NOTHING";
+                            $32::int8[], $33::int8[]) AS t";
 
 /// Runs [`WRITE_POSTINGS`] and covers the entries with the chain. `false` when a key was used meanwhile.
 async fn write_postings(
@@ -91,8 +90,12 @@ async fn write_postings(
     let statement = bind_entries(statement, &lines);
     let statement = bind_accounts(statement, &changed_accounts(before, after, effects));
     let statement = bind_house_deltas(statement, first_seq, &house_deltas(effects));
-    let written = bind_answers(statement, &answers).execute(tx.conn()).await?;
-    Ok(written.rows_affected() == answers.len() as u64)
+    // Not ON CONFLICT: it looks for each key once more and writes a second record for it, and a race is rare.
+    match bind_answers(statement, &answers).execute(tx.conn()).await {
+        Ok(_) => Ok(true),
+        Err(sqlx::Error::Database(e)) if e.constraint() == Some("command_once") => Ok(false),
+        Err(e) => Err(e),
+    }
 }
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;

@@ -18,6 +18,10 @@ pub struct HeldTurns {
 
 #[async_trait::async_trait]
 impl Exchange for HeldTurns {
+    async fn learn_limits(&self) -> Result<(), ExchangeError> {
+        self.inner.learn_limits().await
+    }
+
     async fn turn(&self) -> Option<Turn> {
         self.held.clone().wait_for(|held| !held).await.ok()?;
         self.inner.turn().await
