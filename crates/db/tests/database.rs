@@ -20,6 +20,22 @@ async fn every_role_connects_and_migrating_twice_changes_nothing() {
     migrate(db.owner(), 8).await.unwrap();
 }
 
+/// What the migration says to a database that came to it with members, and to one that came without.
+#[tokio::test]
+async fn a_database_with_members_keeps_its_shards() {
+    let db = TestDb::new().await;
+    let asked_for_two = concat!("SET hunch.shards = '2';", include_str!("../../../migrations/0132_shards.sql"));
+    let shards = async || {
+        sqlx::raw_sql(asked_for_two).execute(db.owner()).await.unwrap();
+        sqlx::query_scalar::<_, i64>("SELECT count(*) FROM log.shard_head").fetch_one(db.owner()).await.unwrap()
+    };
+    let member = "INSERT INTO people.member VALUES (gen_random_uuid(), 5, 'America/New_York', now())";
+    sqlx::query(member).execute(db.owner()).await.unwrap();
+    assert_eq!(shards().await, 8);
+    sqlx::query("DELETE FROM people.member").execute(db.owner()).await.unwrap();
+    assert_eq!(shards().await, 2);
+}
+
 #[tokio::test]
 async fn the_auditor_sees_every_schema_but_the_vault_and_writes_nothing() {
     let db = TestDb::new().await;

@@ -14,6 +14,7 @@ mod secrets;
 mod serve;
 mod settings;
 mod trading_loops;
+mod treasury;
 mod watchable;
 
 use anyhow::Context;
@@ -88,6 +89,9 @@ enum Command {
     Evaluate(hunch_evaluation::cli::Args),
     /// Learn from a directory of data, write the model's file and print its card.
     Train(hunch_evaluation::train::Args),
+    /// The operator's dollars: what each account holds, and covering losses.
+    #[command(subcommand)]
+    Treasury(treasury::Treasury),
     /// Which models wait, stand in the shadow, serve and have retired.
     #[command(subcommand)]
     Models(models::Models),
@@ -182,6 +186,10 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         }
         Command::Train(args) => {
             hunch_evaluation::train::run(&args)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Treasury(treasury) => {
+            treasury::run(&treasury, settings).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Models(models) => {

@@ -300,11 +300,11 @@ impl Town {
     }
 
     /// Nobody stakes any more; what is on its way to the exchange is waited for.
-    async fn end_staking(&self, staking: Staking) -> Result<StakeCounts, LifeError> {
+    async fn end_staking(&self, mut staking: Staking) -> Result<StakeCounts, LifeError> {
         let crashed = |e: tokio::task::JoinError| ApiError::Undocumented(e.to_string());
         staking.ends.store(true, Ordering::Relaxed);
-        let mut staked = staking.stakers.await.map_err(crashed)??;
-        staked.clawbacks = staking.clawbacks.await.map_err(crashed)??;
+        let mut staked = (&mut staking.stakers).await.map_err(crashed)??;
+        staked.clawbacks = (&mut staking.clawbacks).await.map_err(crashed)??;
         let closing = Instant::now();
         while self.operator.open_orders().await? > 0 && closing.elapsed() < LAST_ORDERS {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -371,6 +371,14 @@ struct Staking {
     ends: Arc<AtomicBool>,
     stakers: JoinHandle<Result<StakeCounts, ApiError>>,
     clawbacks: JoinHandle<Result<u64, ApiError>>,
+}
+
+/// A town that ends early leaves nobody at work.
+impl Drop for Staking {
+    fn drop(&mut self) {
+        self.stakers.abort();
+        self.clawbacks.abort();
+    }
 }
 
 fn shop_id(number: usize) -> Uuid {

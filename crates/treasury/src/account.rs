@@ -25,6 +25,34 @@ pub enum Account {
 }
 
 impl Account {
+    /// In the order of their codes.
+    pub const ALL: [Account; 9] = [
+        Account::ExchangeCash,
+        Account::Points,
+        Account::Market,
+        Account::CommunityPot,
+        Account::SettlementRounding,
+        Account::CorrectionLoss,
+        Account::House,
+        Account::Reserve,
+        Account::Funding,
+    ];
+
+    /// As people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Account::ExchangeCash => "exchange cash",
+            Account::Points => "points",
+            Account::Market => "markets",
+            Account::CommunityPot => "community pot",
+            Account::SettlementRounding => "settlement rounding",
+            Account::CorrectionLoss => "correction loss",
+            Account::House => "house",
+            Account::Reserve => "reserve",
+            Account::Funding => "funding",
+        }
+    }
+
     pub fn code(self) -> i16 {
         self as i16
     }

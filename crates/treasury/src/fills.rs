@@ -163,18 +163,6 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    const ACCOUNTS: [Account; 9] = [
-        Account::ExchangeCash,
-        Account::Points,
-        Account::Market,
-        Account::CommunityPot,
-        Account::SettlementRounding,
-        Account::CorrectionLoss,
-        Account::House,
-        Account::Reserve,
-        Account::Funding,
-    ];
-
     fn total(transfers: &[Transfer], account: Account) -> Dollars {
         transfers.iter().map(|t| t.change(account)).sum()
     }
@@ -231,7 +219,7 @@ mod tests {
                 let chunk = Uuid::from_u128(n as u128);
                 transfers.push(payouts(&Payouts { chunk, market: market(), exchange_shard: shard, gross, paid }));
             }
-            let sum: Dollars = ACCOUNTS.iter().map(|a| total(&transfers, *a)).sum();
+            let sum: Dollars = Account::ALL.iter().map(|a| total(&transfers, *a)).sum();
             prop_assert_eq!(sum, Dollars::ZERO, "U1");
             prop_assert_eq!(total(&transfers, Account::ExchangeCash), cash, "U2");
             // U3: what is left are fractions of a micro, one for each time something was multiplied.

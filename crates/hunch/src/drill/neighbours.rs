@@ -108,57 +108,34 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
     let clocks = clocks(1, None);
     let machine = Machine::prepare()?;
     let mut victim = Victim::prepare(settings, &clocks).await?;
-    let exchange = Proxy::start(([127, 0, 0, 1], victim.exchange.port()).into()).await?;
-    for key in ["exchange.rest_url", "exchange.ws_url"] {
-        let (real, proxied) = (victim.exchange.port().to_string(), exchange.address.port().to_string());
-        let address = victim.settings.text(key).replacen(&real, &proxied, 1);
-        victim.settings.set(key, address, Source::CommandLine)?;
-    }
+    let exchange = exchange_through_a_proxy(&mut victim).await?;
     victim.environment = machine.environment()?;
     victim.spawn().await?;
     let token = victim.operator_token()?;
-    let http = Client::new();
     let (arrivals, mut arrived) = mpsc::unbounded_channel();
-    let push = PushService::start(&push_key(&http, &victim.base).await?, clocks.wall.clone(), arrivals).await?;
+    let drain = tokio::spawn(async move { while arrived.recv().await.is_some() {} });
+    let key = push_key(&Client::new(), &victim.base).await?;
+    let push = PushService::start(&key, clocks.wall.clone(), arrivals).await?;
     let mut load = Load::begin(&victim.base, &token, &clocks).await?;
     let entropy = SystemEntropy::shared();
     subscribe(&load.phones, &push, &entropy).await?;
-    let drain = tokio::spawn(async move { while arrived.recv().await.is_some() {} });
 
     let probe = Probe::new(&victim.base, &load, &clocks)?;
     let watching = tokio::spawn(probe.clone().watch());
     probe.well_again(Instant::now(), &push).await.context("before anything was broken")?;
     let all = <Fault as clap::ValueEnum>::value_variants();
     let faults = if options.fault.is_empty() { all } else { &options.fault };
+    let near = Neighbours { machine: &machine, victim: &victim, exchange: &exchange, push: &push };
     let mut told = Vec::new();
     for fault in faults.iter().copied() {
         let pushed = push.counts().accepted;
-        match fault {
-            Fault::Calm => {}
-            Fault::ExchangeSlow => exchange.set(Line::Slow(Duration::from_secs(3))),
-            Fault::ExchangeDown => exchange.set(Line::Cut),
-            Fault::PushSlow => push.slow(Duration::from_secs(5)),
-            Fault::PushFails => push.trouble(StatusCode::SERVICE_UNAVAILABLE, usize::MAX),
-            Fault::PushGone => push.trouble(StatusCode::GONE, load.phones.len() * 2),
-            Fault::DatabaseRefuses => victim.postgres_refuses(true)?,
-            Fault::DiskFull => machine.fill_disk(true),
-            Fault::ClockAhead => machine.shift_clock(JUMP_SECONDS),
-            Fault::ClockBehind => machine.shift_clock(-JUMP_SECONDS),
-        }
+        near.break_down(fault, load.phones.len())?;
         probe.begin();
         tokio::time::sleep(Duration::from_secs(options.seconds)).await;
         let seen = probe.take();
-        match fault {
-            Fault::Calm => {}
-            Fault::ExchangeSlow | Fault::ExchangeDown => exchange.set(Line::Fine),
-            Fault::PushSlow | Fault::PushFails => push.forgive(),
-            Fault::PushGone => {
-                push.forgive();
-                subscribe(&load.phones, &push, &entropy).await?;
-            }
-            Fault::DatabaseRefuses => victim.postgres_refuses(false)?,
-            Fault::DiskFull => machine.fill_disk(false),
-            Fault::ClockAhead | Fault::ClockBehind => machine.shift_clock(0),
+        near.mend(fault)?;
+        if fault == Fault::PushGone {
+            subscribe(&load.phones, &push, &entropy).await?;
         }
         let pushes = push.counts().accepted - pushed;
         let recovered_ms = probe.well_again(Instant::now(), &push).await.with_context(|| format!("after {fault:?}"))?;
@@ -182,6 +159,55 @@ pub async fn run(options: &NeighboursDrill, settings: &Settings) -> anyhow::Resu
     println!("{line}");
     victim.finish(options.keep || !holds).await?;
     Ok(holds)
+}
+
+/// Lets the victim reach its exchange through a line that can be cut.
+async fn exchange_through_a_proxy(victim: &mut Victim) -> anyhow::Result<Proxy> {
+    let exchange = Proxy::start(([127, 0, 0, 1], victim.exchange.port()).into()).await?;
+    for key in ["exchange.rest_url", "exchange.ws_url"] {
+        let (real, proxied) = (victim.exchange.port().to_string(), exchange.address.port().to_string());
+        let address = victim.settings.text(key).replacen(&real, &proxied, 1);
+        victim.settings.set(key, address, Source::CommandLine)?;
+    }
+    Ok(exchange)
+}
+
+/// What the programme leans on.
+struct Neighbours<'a> {
+    machine: &'a Machine,
+    victim: &'a Victim,
+    exchange: &'a Proxy,
+    push: &'a PushService,
+}
+
+impl Neighbours<'_> {
+    fn break_down(&self, fault: Fault, phones: usize) -> anyhow::Result<()> {
+        match fault {
+            Fault::Calm => {}
+            Fault::ExchangeSlow => self.exchange.set(Line::Slow(Duration::from_secs(3))),
+            Fault::ExchangeDown => self.exchange.set(Line::Cut),
+            Fault::PushSlow => self.push.slow(Duration::from_secs(5)),
+            Fault::PushFails => self.push.trouble(StatusCode::SERVICE_UNAVAILABLE, usize::MAX),
+            Fault::PushGone => self.push.trouble(StatusCode::GONE, phones * 2),
+            Fault::DatabaseRefuses => self.victim.postgres_refuses(true)?,
+            Fault::DiskFull => self.machine.fill_disk(true),
+            Fault::ClockAhead => self.machine.shift_clock(JUMP_SECONDS),
+            Fault::ClockBehind => self.machine.shift_clock(-JUMP_SECONDS),
+        }
+        Ok(())
+    }
+
+    fn mend(&self, fault: Fault) -> anyhow::Result<()> {
+        match fault {
+            Fault::Calm => {}
+            Fault::ExchangeSlow | Fault::ExchangeDown => self.exchange.set(Line::Fine),
+            Fault::PushSlow | Fault::PushFails | Fault::PushGone => self.push.forgive(),
+            Fault::DatabaseRefuses => self.victim.postgres_refuses(false)?,
+            Fault::DiskFull => self.machine.fill_disk(false),
+            Fault::ClockAhead | Fault::ClockBehind => self.machine.shift_clock(0),
+        }
+        Ok(())
+    }
 }
 
 /// Whether people were treated well while it lasted.
@@ -237,7 +263,8 @@ impl Probe {
             base: base.to_owned(),
             http: Client::builder().timeout(Duration::from_secs(10)).build()?,
             till: load.till.clone(),
-            phone: load.phones.first().context("nobody has a phone")?.clone(),
+            // Nobody else asks by it: a member may ask twenty times a second.
+            phone: load.phones.last().context("nobody has a phone")?.clone(),
             member: load.members.last().context("nobody is a member")?.member_token,
             clocks: clocks.clone(),
             book: Arc::default(),
