@@ -10,12 +10,12 @@ use crate::socket::Hub;
 use crate::token_buckets::{Tier, TokenBuckets};
 use crate::units::{Cash, Px, Qty};
 use crate::{control, rest, socket, wire};
-use hunch_kernel::Clocks;
+use hunch_kernel::{Clocks, lock};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -156,10 +156,6 @@ async fn tick(sim: Arc<Sim>) {
         }
     }
     sim.save();
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Sim {

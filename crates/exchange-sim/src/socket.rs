@@ -13,10 +13,11 @@ use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hunch_kernel::lock;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 const PATH: &str = "/trade-api/ws/v2";
@@ -77,7 +78,7 @@ struct Connections {
 
 impl Hub {
     fn connections(&self) -> std::sync::MutexGuard<'_, Connections> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     fn join(&self) -> (u64, mpsc::Receiver<Push>) {

@@ -10,8 +10,9 @@
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hunch_kernel::lock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -75,7 +76,7 @@ impl Admission {
         }
         self.inside.fetch_sub(1, Ordering::Relaxed);
         if let Some(pace) = &self.pace {
-            pace.lock().unwrap_or_else(PoisonError::into_inner).shed = true;
+            lock(pace).shed = true;
         }
         // The label keeps the word that dashboards know.
         metrics::counter!("hunch_http_shed_total", "door" => self.name).increment(1);
@@ -84,7 +85,7 @@ impl Admission {
 
     fn answered(&self, took: Duration) {
         let Some(pace) = &self.pace else { return };
-        let mut pace = pace.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pace = lock(pace);
         pace.answered += 1;
         pace.took += took;
         if pace.begun.elapsed() >= WINDOW {

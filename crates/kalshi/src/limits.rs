@@ -1,9 +1,9 @@
 //! Keeps us below the exchange's limits: token buckets as it counts them, one for reads, one for writes, one for the
 //! balance.
 
-use hunch_kernel::{Elapsed, SharedClock};
+use hunch_kernel::{Elapsed, SharedClock, lock};
 use jiff::SignedDuration;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Longer than this nobody waits; the caller is told that we are at the limit.
@@ -68,11 +68,6 @@ impl Bucket {
         (state.milli_tokens, state.counted_at) = (left, now);
         Some(wait)
     }
-}
-
-/// A state is written whole.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

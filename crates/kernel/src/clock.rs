@@ -1,9 +1,10 @@
 //! The business clock is an argument everywhere, so tests and the demo can move it. The wall clock
 //! serves signatures, leases and latency figures only.
 
+use crate::locks::lock;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
@@ -40,7 +41,7 @@ impl Elapsed {
     }
 
     pub fn get(&self) -> SignedDuration {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = lock(&self.seen);
         let now = self.clock.now();
         seen.1 = seen.1.saturating_add(now.duration_since(seen.0).max(SignedDuration::ZERO));
         seen.0 = now;

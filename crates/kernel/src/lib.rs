@@ -4,6 +4,7 @@
 mod clock;
 mod entropy;
 mod ids;
+mod locks;
 mod money;
 mod points;
 mod seeded_bug;
@@ -15,6 +16,7 @@ pub use ids::{
     DeviceId, EventTicker, HoldId, MarketTicker, MemberId, MerchantId, NoticeId, OperatorId, OrderId, PositionId,
     PurchaseId, QuoteId, SeriesTicker, SubscriptionId, TerminalId,
 };
+pub use locks::{lock, read_lock, write_lock};
 pub use money::{Count, Dollars, MoneyError, Price, Side};
 pub use points::{PointRate, Points};
 #[cfg(feature = "seeded-bugs")]

@@ -14,11 +14,11 @@ pub const fn seeded_bug(_name: &str) -> bool {
 /// Whether the mistake of this name is planted in this process.
 #[cfg(feature = "seeded-bugs")]
 pub fn seeded_bug(name: &str) -> bool {
-    *PLANTED.read().unwrap_or_else(std::sync::PoisonError::into_inner) == Some(name)
+    *crate::read_lock(&PLANTED) == Some(name)
 }
 
 /// Plants one mistake, or none.
 #[cfg(feature = "seeded-bugs")]
 pub fn plant_bug(name: Option<&'static str>) {
-    *PLANTED.write().unwrap_or_else(std::sync::PoisonError::into_inner) = name;
+    *crate::write_lock(&PLANTED) = name;
 }

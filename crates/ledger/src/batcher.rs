@@ -7,12 +7,12 @@
 //! - Nobody is answered before the commit.
 
 use async_trait::async_trait;
-use hunch_kernel::{Clocks, Shard, within};
+use hunch_kernel::{Clocks, Shard, lock, within};
 use hunch_log::{CommitError, Committed, LogError, ShardTx, Tail};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
@@ -496,9 +496,4 @@ impl<H: ShardHandler> Group for HandlerGroup<H> {
             let _ = sender.send(Err(error.clone()));
         }
     }
-}
-
-/// Queues are changed by single pushes and drains, so a panic elsewhere leaves them whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,9 +2,9 @@
 //!
 //! The tail is a convenience, never the truth: whoever falls behind its memory reads the table.
 
-use hunch_kernel::Shard;
+use hunch_kernel::{Shard, lock};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use tokio::sync::watch;
 
 use crate::reader::read_after;
@@ -98,9 +98,4 @@ impl Tail {
         }
         (!found.is_empty()).then_some(found)
     }
-}
-
-/// A panic while holding this lock cannot leave a half-made value: every change is one push or pop.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

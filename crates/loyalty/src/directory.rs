@@ -1,12 +1,12 @@
 //! The merchants, tills and rules a purchase is checked against: read often, changed rarely, so kept in memory and
 //! read again when something is asked for that memory does not know, or when it is a minute old.
 
-use hunch_kernel::{MerchantId, SharedClock, SharedEntropy, TerminalId, random_token, within};
+use hunch_kernel::{MerchantId, SharedClock, SharedEntropy, TerminalId, random_token, read_lock, within, write_lock};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use sqlx::PgPool;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use crate::earn_rule::EarnRule;
 use crate::{LoyaltyError, store};
@@ -95,7 +95,7 @@ impl Directory {
 
     async fn look<T>(&self, find: impl Fn(&Known) -> Option<T>) -> Result<Option<T>, LoyaltyError> {
         let (known, forgotten) = {
-            let memory = self.memory.read().unwrap_or_else(PoisonError::into_inner);
+            let memory = read_lock(&self.memory);
             (memory.known.clone(), memory.forgotten)
         };
         let found = find(&known);
@@ -104,7 +104,7 @@ impl Directory {
             return Ok(found);
         }
         let fresh = Arc::new(Known { read_at: Some(self.wall.now()), ..store::directory(&self.pool).await? });
-        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = write_lock(&self.memory);
         if memory.forgotten == forgotten {
             memory.known = fresh.clone();
         }
@@ -113,7 +113,7 @@ impl Directory {
 
     /// Forgets what memory holds, after a change made through this process.
     pub fn forget(&self) {
-        let mut memory = self.memory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = write_lock(&self.memory);
         memory.known = Arc::default();
         memory.forgotten += 1;
     }

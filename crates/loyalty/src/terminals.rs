@@ -3,12 +3,12 @@
 //! The signed text is the wall time in seconds, the method, the path and the SHA-256 of the body in hexadecimal,
 //! one a line. A signature is accepted for five minutes. Replays inside them are harmless: a receipt has one effect.
 
-use hunch_kernel::{Clocks, MerchantId, SharedEntropy, TerminalId};
+use hunch_kernel::{Clocks, MerchantId, SharedEntropy, TerminalId, read_lock, write_lock};
 use jiff::{SignedDuration, Timestamp};
 use ring::{digest, hmac};
 use sqlx::PgPool;
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use uuid::Uuid;
 
 use crate::{LoyaltyError, store};
@@ -114,11 +114,11 @@ impl TerminalSessions {
     }
 
     async fn session(&self, id: Uuid) -> Result<Option<TerminalSession>, SessionError> {
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id) {
+        if let Some(known) = read_lock(&self.known).get(&id) {
             return Ok(Some(known.clone()));
         }
         let Some(found) = store::session(&self.pool, id).await? else { return Ok(None) };
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = write_lock(&self.known);
         if known.len() >= KNOWN_MAX {
             known.clear();
         }
@@ -132,7 +132,7 @@ impl TerminalSessions {
     /// When the database fails.
     pub async fn close_all(&self, terminal: TerminalId) -> Result<(), LoyaltyError> {
         store::delete_sessions(&self.pool, terminal).await?;
-        self.known.write().unwrap_or_else(PoisonError::into_inner).retain(|_, s| s.terminal != terminal);
+        write_lock(&self.known).retain(|_, s| s.terminal != terminal);
         Ok(())
     }
 }

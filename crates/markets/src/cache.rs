@@ -1,9 +1,9 @@
 //! Today's markets in memory, so that lists and prompts ask nobody.
 
-use hunch_kernel::{MarketTicker, within};
+use hunch_kernel::{MarketTicker, read_lock, within, write_lock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 
 use crate::{Kind, Market, Markets, MarketsError, store};
 
@@ -27,11 +27,11 @@ struct Shown {
 
 impl Cache {
     fn get(&self) -> Option<Shown> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(&self.shown).clone()
     }
 
     pub(crate) fn forget(&self) {
-        *self.shown.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *write_lock(&self.shown) = None;
     }
 }
 
@@ -56,7 +56,7 @@ impl Markets {
             store::ending_after(&self.pool, since.unwrap_or(Timestamp::MIN)).await?.into_iter().map(Arc::new).collect();
         let by_ticker = markets.iter().map(|m| (m.ticker.clone(), m.clone())).collect();
         let shown = Shown { read_wall: wall, markets: Arc::new(markets), by_ticker: Arc::new(by_ticker) };
-        *self.cache.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(shown.clone());
+        *write_lock(&self.cache.shown) = Some(shown.clone());
         Ok(shown)
     }
 

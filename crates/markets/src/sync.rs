@@ -1,10 +1,10 @@
 //! Reading the exchange: the list of what is open, the results that are waited for, and what was hinted at.
 
 use hunch_exchange::{MarketQuery, MarketReport, MarketStatus};
-use hunch_kernel::{EventTicker, MarketTicker};
+use hunch_kernel::{EventTicker, MarketTicker, lock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use crate::category::kind_of;
 use crate::market::ends_at;
@@ -71,10 +71,6 @@ impl Hints {
     fn next(&self) -> Option<Timestamp> {
         lock(&self.0).values().map(|(at, _)| *at).min()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Markets {

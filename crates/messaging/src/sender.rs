@@ -8,13 +8,12 @@
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId};
+use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId, lock};
 use hunch_safeguards::PromptPermit;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use sqlx::PgPool;
 use std::collections::VecDeque;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::push::{
@@ -179,7 +178,7 @@ impl<G: PromptGate + Clone> Sender<G> {
     /// # Errors
     /// When the database fails: what was claimed is claimed again after the lease.
     pub async fn send_step(&self, batch: usize) -> Result<SendReport, MessagingError> {
-        let outlasting = || self.transport.outlasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let outlasting = || lock(&self.transport.outlasting);
         let mut work = Work { underway: std::mem::take(&mut *outlasting()), waiting: VecDeque::new() };
         let report = self.work_off(batch, &mut work).await;
         outlasting().extend(work.underway);

@@ -3,6 +3,7 @@
 //! Lock order: notices before deliveries. A withdrawal and the resolution of a send meet at the notice,
 //! so whichever comes second sees what the first did.
 
+use hunch_db::columns::{maybe_time, time};
 use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -17,14 +18,6 @@ use crate::subscription::{NewSubscription, SUBSCRIPTIONS_MAX};
 use crate::why::{Facts, PushCounts, truth};
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
-
-fn time(row: &PgRow, column: &str) -> Result<Timestamp> {
-    Ok(row.try_get::<jiff_sqlx::Timestamp, _>(column)?.to_jiff())
-}
-
-fn maybe_time(row: &PgRow, column: &str) -> Result<Option<Timestamp>> {
-    Ok(row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?.map(jiff_sqlx::Timestamp::to_jiff))
-}
 
 #[derive(Default)]
 struct NoticeColumns<'a> {

@@ -6,14 +6,14 @@ mod store;
 pub use codes::sign_in_code;
 
 use hunch_db::Database;
-use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, random_token, shard_of, within};
+use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, lock, random_token, shard_of, within};
 use hunch_log::{CommitError, LogError, ShardTx};
 use hunch_messages::{MemberJoined, Message};
 use hunch_vault::{Person, Vault, VaultError};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 const SESSION_DAYS: i64 = 30;
@@ -254,7 +254,7 @@ impl People {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
         // Single inserts and counts: a panic elsewhere leaves nothing half done.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.memory)
     }
 }
 

@@ -9,12 +9,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hunch_kernel::{SharedClock, SharedEntropy};
+use hunch_kernel::{SharedClock, SharedEntropy, lock};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -209,9 +209,4 @@ fn signed_by_the_programme(shared: &Shared, headers: &HeaderMap) -> bool {
     let claims: Value = claims.and_then(|c| serde_json::from_slice(&c).ok()).unwrap_or_default();
     claims["aud"] == shared.origin.as_str()
         && claims["exp"].as_i64().is_some_and(|exp| exp > shared.wall.now().as_second())
-}
-
-/// Counts and lists are changed in single steps, so a panic elsewhere leaves them whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,11 +1,11 @@
 //! Members with their phones in hand: they look at today's markets, stake a few points, get refused where they may not,
 //! and one pair takes its receipts back after a win. All over the public API.
 
-use hunch_kernel::SharedEntropy;
+use hunch_kernel::{SharedEntropy, lock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -160,10 +160,6 @@ impl Stakers {
         let points = if role(number) == Role::Limited { 50 } else { [10, 15, 20, 25, 30, 40, 50, 75][self.dice(8)] };
         Some((market, side, points))
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Who wants to stake what.

@@ -5,11 +5,10 @@
 //! explain. What stays is an alarm.
 
 use hunch_exchange::{ExchangeShard, FillReport};
-use hunch_kernel::{Count, Dollars, MarketTicker, Price};
+use hunch_kernel::{Count, Dollars, MarketTicker, Price, lock};
 use hunch_treasury::{CashSeen, fund, revenue};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::PoisonError;
 
 use crate::{Trading, TradingError, store};
 
@@ -194,7 +193,7 @@ impl Trading {
     /// The earlier of this round's clock and the last one's counts, so that a clock that jumps ahead hides no order.
     fn reads_since(&self) -> Timestamp {
         let begun = self.clocks.wall.now();
-        let mut last = self.round_begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = lock(&self.round_begun);
         let since = last.map_or(begun, |last| last.min(begun));
         *last = Some(begun);
         since

@@ -11,14 +11,14 @@ mod checkpoint;
 mod nearby;
 mod reaction;
 
-use hunch_kernel::{Clocks, MemberId, Shard, shard_of, within};
+use hunch_kernel::{Clocks, MemberId, Shard, read_lock, shard_of, within, write_lock};
 use hunch_log::positions::{self, Position};
 use hunch_log::{Batch, Tail};
 use hunch_messages::Message;
 use hunch_messaging::{PromptGate, withdraw_prompts, write_notices};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, RwLock};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -129,24 +129,24 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     /// Lets this model decide from now on; None lets the rule decide. A shard that decided by another model begins anew
     /// from this one's file.
     pub fn serve(&self, model: Option<Arc<Model>>) {
-        *self.model.write().unwrap_or_else(PoisonError::into_inner) = model;
+        *write_lock(&self.model) = model;
     }
 
     /// The model that decides now: none if there is none, or if it learned too long ago.
     pub(crate) fn model_now(&self, now: Timestamp) -> Option<Arc<Model>> {
-        let model = self.model.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let model = read_lock(&self.model).clone();
         model.filter(|model| model.is_fresh(now))
     }
 
     /// What the shard had learned when its last step was stored.
     pub(crate) fn learned(&self, shard: Shard) -> Option<Learned> {
-        self.learned.get(shard.0 as usize)?.read().unwrap_or_else(PoisonError::into_inner).clone()
+        read_lock(self.learned.get(shard.0 as usize)?).clone()
     }
 
     fn tell_learned(&self, shard: Shard, seq: i64, mind: &Mind) {
         if let Some(slot) = self.learned.get(shard.0 as usize) {
             let learned = mind.learner.clone().map(|learner| Learned { seq, learner });
-            *slot.write().unwrap_or_else(PoisonError::into_inner) = learned;
+            *write_lock(slot) = learned;
         }
     }
 
@@ -183,14 +183,14 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
 
     fn book<T>(&self, shard: Shard, read: impl FnOnce(&Book) -> T) -> T {
         match self.books.get(shard.0 as usize) {
-            Some(book) => read(&book.read().unwrap_or_else(PoisonError::into_inner)),
+            Some(book) => read(&read_lock(book)),
             None => read(&Book::default()),
         }
     }
 
     fn change<T>(&self, shard: Shard, write: impl FnOnce(&mut Book) -> T) -> T {
         match self.books.get(shard.0 as usize) {
-            Some(book) => write(&mut book.write().unwrap_or_else(PoisonError::into_inner)),
+            Some(book) => write(&mut write_lock(book)),
             None => write(&mut Book::default()),
         }
     }

@@ -1,10 +1,10 @@
 //! What can be offered now: markets, offers, and the merchants' names.
 
-use hunch_kernel::{MarketTicker, within};
+use hunch_kernel::{MarketTicker, read_lock, within, write_lock};
 use hunch_messaging::PromptGate;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use uuid::Uuid;
 
 use super::Engage;
@@ -33,7 +33,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     /// unless they were read just now.
     pub(crate) async fn nearby(&self, merchant: Option<Uuid>) -> Result<Arc<Nearby>, EngageError> {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
-        let known = self.nearby.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = read_lock(&self.nearby).clone();
         if let Some(known) = known {
             let missing = merchant.is_some_and(|id| !known.merchants.contains_key(&id));
             let span = if missing { CANDIDATES_FRESH / 10 } else { CANDIDATES_FRESH };
@@ -59,7 +59,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let merchants = hunch_loyalty::merchants(&self.pool).await?.into_iter().map(|m| (m.id.0, m.name)).collect();
         let candidates = markets.into_iter().map(Candidate::Market).chain(offers).collect();
         let nearby = Arc::new(Nearby { candidates, merchants, read_wall: Some(wall) });
-        *self.nearby.write().unwrap_or_else(PoisonError::into_inner) = Some(nearby.clone());
+        *write_lock(&self.nearby) = Some(nearby.clone());
         Ok(nearby)
     }
 

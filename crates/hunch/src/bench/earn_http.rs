@@ -2,19 +2,19 @@
 //! Clients and programme share the machine, so the figures are a lower bound of what the programme does alone. The floor
 //! is the same clients asking for `/healthz`, in the same run.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hunch_kernel::{Clocks, derived_uuid};
 use hunch_town::{ApiError, MemberLogin, Operator, Purchase, Till, TillLogin};
 use reqwest::Client;
 use serde::Serialize;
 use serde_json::json;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wal_bytes};
+use crate::bench::apart::{end, serve_apart};
+use crate::bench::{Figures, Measured, cpu_seconds, measured, wal_bytes};
 use crate::serve::Served;
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 
 #[derive(clap::Args, Debug)]
 pub struct EarnHttpBench {
@@ -54,21 +54,6 @@ pub async fn run(options: &EarnHttpBench, settings: &Settings) -> anyhow::Result
     let measured = measure(options, &served.0).await;
     end(served).await?;
     measured
-}
-
-/// A programme of its own in a new folder, for as long as a benchmark takes.
-pub async fn serve_apart(settings: &Settings) -> anyhow::Result<(Served, PathBuf)> {
-    let folder = tempfile_folder(settings)?;
-    let mut own = settings.clone();
-    own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
-    own.set("database.url", String::new(), Source::CommandLine)?;
-    own.set("server.listen", "127.0.0.1:0".to_owned(), Source::CommandLine)?;
-    Ok((Served::start(&own).await?, folder))
-}
-
-pub async fn end((served, folder): (Served, PathBuf)) -> anyhow::Result<()> {
-    served.stop().await?;
-    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))
 }
 
 /// Where a programme is, and how its operator gets in.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use sqlx::PgPool;
 
+use crate::bench::apart::on_new_books;
 use crate::bench::ledger::{self, Load};
 use crate::bench::machine;
 use crate::settings::Settings;
@@ -49,7 +50,7 @@ pub struct Growth {
 }
 
 pub async fn run(options: &GrowthBench, settings: &Settings) -> anyhow::Result<Growth> {
-    ledger::on_new_books(settings, async |app, owner| measure(options, app, owner).await).await
+    on_new_books(settings, async |app, owner| measure(options, app, owner).await).await
 }
 
 async fn measure(options: &GrowthBench, app: &PgPool, owner: &PgPool) -> anyhow::Result<Growth> {

@@ -1,8 +1,7 @@
 //! How many points commands a second the ledger takes, beside what PostgreSQL alone could write.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use async_trait::async_trait;
-use hunch_db::PoolSizes;
 use hunch_kernel::{MemberId, MerchantId, Points, Shard, shard_of};
 use hunch_ledger::{
     Action, BatchError, Batcher, Command, EarnBucket, Funder, Outcome, Reason, ShardHandler, apply, open_members,
@@ -13,9 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wal_bytes};
-use crate::home::Home;
-use crate::settings::{Settings, Source};
+use crate::bench::apart::on_new_books;
+use crate::bench::{Figures, Measured, cpu_seconds, measured, wal_bytes};
+use crate::settings::Settings;
 
 #[derive(clap::Args, Debug)]
 pub struct LedgerBench {
@@ -66,22 +65,6 @@ pub async fn run(options: &LedgerBench, settings: &Settings) -> anyhow::Result<M
         Ok(measured("ledger", &mut latencies, &figures))
     })
     .await
-}
-
-/// Runs `work` on a private PostgreSQL of its own, which is removed afterwards.
-pub(super) async fn on_new_books<T>(
-    settings: &Settings,
-    work: impl AsyncFnOnce(&PgPool, &PgPool) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let folder = tempfile_folder(settings)?;
-    let mut own = settings.clone();
-    own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
-    own.set("database.url", String::new(), Source::CommandLine)?;
-    let home = Home::open(&own, PoolSizes::default()).await?;
-    let done = work(home.database.app(), home.database.owner()).await;
-    home.close().await?;
-    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
-    done
 }
 
 /// Accounts for so many members, by shard.

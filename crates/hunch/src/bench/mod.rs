@@ -1,5 +1,6 @@
 //! `hunch bench NAME`: speed as one JSON line each, with a floor measured in the same run.
 
+mod apart;
 mod decide;
 mod earn_http;
 mod growth;
@@ -12,7 +13,6 @@ mod settle;
 mod stages;
 
 use crate::settings::Settings;
-use anyhow::Context;
 use serde::Serialize;
 use sqlx::PgPool;
 use std::time::Duration;
@@ -171,9 +171,4 @@ fn own_cpu_seconds() -> f64 {
     let rest: Vec<&str> = stat.rsplit_once(") ").map(|(_, rest)| rest.split(' ').collect()).unwrap_or_default();
     let ticks = |at: usize| rest.get(at).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
-}
-
-fn tempfile_folder(settings: &Settings) -> anyhow::Result<std::path::PathBuf> {
-    let folder = settings.folder().with_file_name(format!("bench-{}", std::process::id()));
-    std::path::absolute(&folder).with_context(|| folder.display().to_string())
 }

@@ -15,7 +15,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::bench::earn_http::{Place, end, open_town, serve_apart};
+use crate::bench::apart::{end, serve_apart};
+use crate::bench::earn_http::{Place, open_town};
 use crate::bench::{machine, percentile};
 use crate::settings::Settings;
 

@@ -2,7 +2,7 @@
 //! the same phones asking for `/healthz`. The exchange's own limit on reads bounds how many quotes a second there can be,
 //! so phones ask at a steady pace and the figure to look at is the latency.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hunch_town::{ApiError, Operator, Phone};
 use reqwest::Client;
 use serde_json::json;
@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wal_bytes};
+use crate::bench::apart::{end, serve_apart};
+use crate::bench::{Figures, Measured, cpu_seconds, measured, wal_bytes};
 use crate::serve::Served;
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 
 const NEW_YORK: (f64, f64) = (40.7484, -73.9857);
 
@@ -29,15 +30,9 @@ pub struct QuoteBench {
 }
 
 pub async fn run(options: &QuoteBench, settings: &Settings) -> anyhow::Result<Measured> {
-    let folder = tempfile_folder(settings)?;
-    let mut own = settings.clone();
-    own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
-    own.set("database.url", String::new(), Source::CommandLine)?;
-    own.set("server.listen", "127.0.0.1:0".to_owned(), Source::CommandLine)?;
-    let served = Served::start(&own).await?;
-    let measured = measure(options, &served).await;
-    served.stop().await?;
-    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    let served = serve_apart(settings).await?;
+    let measured = measure(options, &served.0).await;
+    end(served).await?;
     measured
 }
 

@@ -1,7 +1,7 @@
 //! One market ends and its positions are credited by a whole running programme: from the stored final result to each
 //! payout committed. The floor is PostgreSQL writing the same rows by itself: two sessions, chunks of 1,000, no logic.
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use hunch_kernel::{MemberId, derived_uuid, shard_of};
 use hunch_ledger::open_members;
 use sqlx::PgPool;
@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::bench::{Figures, Measured, cpu_seconds, measured, tempfile_folder, wal_bytes};
+use crate::bench::apart::{end, serve_apart};
+use crate::bench::{Figures, Measured, cpu_seconds, measured, wal_bytes};
 use crate::serve::Served;
-use crate::settings::{Settings, Source};
+use crate::settings::Settings;
 
 const MARKET: &str = "KXBENCH-26-A";
 const ROWS_AT_ONCE: usize = 10_000;
@@ -26,15 +27,9 @@ pub struct SettleBench {
 }
 
 pub async fn run(options: &SettleBench, settings: &Settings) -> anyhow::Result<Measured> {
-    let folder = tempfile_folder(settings)?;
-    let mut own = settings.clone();
-    own.set("database.folder", folder.display().to_string(), Source::CommandLine)?;
-    own.set("database.url", String::new(), Source::CommandLine)?;
-    own.set("server.listen", "127.0.0.1:0".to_owned(), Source::CommandLine)?;
-    let served = Served::start(&own).await?;
-    let measured = measure(options, &served).await;
-    served.stop().await?;
-    std::fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+    let served = serve_apart(settings).await?;
+    let measured = measure(options, &served.0).await;
+    end(served).await?;
     measured
 }
 

@@ -8,7 +8,8 @@ use std::fmt::Write;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-use crate::bench::earn_http::{Place, end, open_town, serve_apart};
+use crate::bench::apart::{end, serve_apart};
+use crate::bench::earn_http::{Place, open_town};
 use crate::bench::{cpu_seconds, machine, own_cpu_seconds};
 use crate::home::reachable;
 use crate::serve::Served;

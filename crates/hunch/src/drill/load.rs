@@ -1,11 +1,11 @@
 //! People and tills that do not give up: whatever was not answered is sent again, the same, until it is.
 
-use hunch_kernel::Clocks;
+use hunch_kernel::{Clocks, lock};
 use hunch_town::{ApiError, MemberLogin, Operator, Phone, Purchase, Till, TillLogin};
 use reqwest::Client;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use uuid::Uuid;
@@ -30,7 +30,7 @@ pub struct Told {
 
 impl Told {
     fn answers(&self) -> MutexGuard<'_, Vec<Instant>> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.answers)
     }
 
     /// Answers since then.

@@ -2,14 +2,14 @@
 //! up where it can; where it cannot, people are told so and when to try again; afterwards nothing is missing.
 
 use anyhow::{Context, bail};
-use hunch_kernel::{Clocks, SharedEntropy, SystemEntropy};
+use hunch_kernel::{Clocks, SharedEntropy, SystemEntropy, lock};
 use hunch_town::{ApiError, Phone, Purchase, PushService, StatusCode, Till, push_key};
 use reqwest::Client;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -272,7 +272,7 @@ impl Probe {
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.book)
     }
 
     fn begin(&self) {

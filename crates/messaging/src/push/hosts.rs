@@ -5,9 +5,10 @@
 //! - A host that answers promptly has at most three quarters of what may be open at once.
 //! - Hosts that do not, or that nobody knows yet, have an eighth each and a quarter together.
 
+use hunch_kernel::lock;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// An answer that took longer says that the host is slow.
 const PROMPT: SignedDuration = SignedDuration::from_secs(2);
@@ -74,7 +75,7 @@ impl Hosts {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Host>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

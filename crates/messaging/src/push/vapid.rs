@@ -5,11 +5,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use hunch_kernel::SharedClock;
+use hunch_kernel::{SharedClock, lock};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// How long a token is valid. RFC 8292 allows at most 24 hours.
 const VALID_SECONDS: i64 = 12 * 3600;
@@ -91,7 +91,7 @@ impl VapidSigner {
     /// `Sign` if the system gives no randomness.
     pub fn authorization(&self, origin: &str) -> Result<String, VapidError> {
         let now = self.wall.now().as_second();
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = lock(&self.made);
         // A clock that went back must not keep a token that is too long for the standard.
         let fresh = |m: &&Made| m.ends - now > RENEW_SECONDS && m.ends - now <= VALID_SECONDS;
         if let Some(known) = made.get(origin).filter(fresh) {
