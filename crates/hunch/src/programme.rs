@@ -15,6 +15,7 @@ use hunch_messaging::{Sender, SenderLimits};
 use hunch_people::People;
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
+use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use std::path::PathBuf;
@@ -61,6 +62,7 @@ impl Programme {
         settings: &Settings,
         database: &Database,
         clocks: Clocks,
+        zone: TimeZone,
         exchange: Arc<dyn Exchange>,
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Programme> {
@@ -100,7 +102,6 @@ impl Programme {
             shards,
             doors,
         ));
-        let zone = settings.zone()?;
         let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
         let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
         let models = ModelFolder::of(settings);

@@ -6,6 +6,7 @@ use hunch_exchange_sim::SimHandle;
 use hunch_http::Readiness;
 use hunch_kernel::Clocks;
 use hunch_trading::Trading;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
@@ -16,11 +17,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::clocks;
+use crate::clock::{clocks, zone_with_day_left};
 use crate::exchange::{Connected, connect, day_of};
 use crate::home::Home;
 use crate::programme::Programme;
-use crate::settings::Settings;
+use crate::settings::{Settings, Source};
 
 /// How often a private server that died is looked for.
 const WATCH_SECONDS: u64 = 1;
@@ -31,6 +32,8 @@ pub struct Served {
     pub operator_token: String,
     pub database: Database,
     pub clocks: Clocks,
+    /// Where the town is: what ends today.
+    pub zone: TimeZone,
     /// The exchange, when it runs within this process.
     pub simulator: Option<Arc<SimHandle>>,
     pub trading: Arc<Trading>,
@@ -47,10 +50,12 @@ impl Served {
         settings.check()?;
         let mut home = Home::open(settings, PoolSizes::default()).await?;
         let clocks = business_clocks(settings, &home.database).await?;
+        let zone = town_zone(settings, clocks.business.now())?;
         let Connected { client, simulator } = connect(settings, &clocks).await?;
         let simulator = simulator.map(Arc::new);
         let programme =
-            Programme::build(settings, &home.database, clocks.clone(), Arc::new(client), recorder()?).await?;
+            Programme::build(settings, &home.database, clocks.clone(), zone.clone(), Arc::new(client), recorder()?)
+                .await?;
         let database = home.database.clone();
         let listen: SocketAddr = settings.parsed("server.listen")?;
         let listener = TcpListener::bind(listen)
@@ -86,7 +91,7 @@ impl Served {
             watched?;
             worked
         });
-        Ok(Served { address, operator_token, database, clocks, simulator, trading, stop, done })
+        Ok(Served { address, operator_token, database, clocks, zone, simulator, trading, stop, done })
     }
 
     /// Answers what is in hand, writes what waits, stops the database.
@@ -148,6 +153,13 @@ pub async fn business_clocks(settings: &Settings, database: &Database) -> anyhow
     let wall = clocks(1, None).wall.now();
     let last = hunch_log::newest(database.app()).await?;
     Ok(clocks(speed, last.filter(|last| *last > wall)))
+}
+
+/// The town's time zone. A town on the simulator that was given none stands where some of its day is left.
+fn town_zone(settings: &Settings, now: Timestamp) -> anyhow::Result<TimeZone> {
+    let zone = settings.zone()?;
+    let free = settings.text("exchange.kind") == "simulator" && settings.source("programme.zone") == Source::Default;
+    Ok(if free { zone_with_day_left(&zone, now) } else { zone })
 }
 
 /// The simulator's exchange lists a new day when the old one is over.

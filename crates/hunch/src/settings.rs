@@ -19,7 +19,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
-    ("programme.zone", "America/New_York", "the town's time zone: what ends today"),
+    (
+        "programme.zone",
+        "America/New_York",
+        "the town's time zone: what ends today (on the simulator, unless set, one where it is not late)",
+    ),
     (
         "programme.shards",
         "0",

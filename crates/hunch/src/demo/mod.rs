@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::{clocks, zone_with_day_left};
 use crate::serve::Served;
 use crate::settings::{Settings, Source};
 use crate::watchable::Stage;
@@ -51,7 +50,7 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
     let data = Data { source: log.source.clone(), rows: log.baskets.len() };
     let served = Served::start(&settings).await?;
     let opened = Opened { business: served.clocks.business.now(), wall: served.clocks.wall.now() };
-    let staged = set_the_stage(args, &settings, &served)?;
+    let staged = set_the_stage(args, &served);
     let lived = live(args, &settings, &served, log).await;
     staged.cancel();
     let closed = match &lived {
@@ -79,10 +78,6 @@ fn for_a_town(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Settings> 
     if let Some(port) = args.port {
         settings.set("server.listen", format!("127.0.0.1:{port}"), Source::CommandLine)?;
     }
-    if settings.source("programme.zone") == Source::Default {
-        let zone = zone_with_day_left(&settings.zone()?, clocks(1, None).wall.now());
-        settings.set("programme.zone", zone, Source::CommandLine)?;
-    }
     // Markets that end within the minute must be seen soon after they are listed.
     if settings.text("exchange.kind") == "simulator" {
         settings.set("exchange.sync_seconds", "2".to_owned(), Source::CommandLine)?;
@@ -92,19 +87,19 @@ fn for_a_town(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Settings> 
 }
 
 /// Where the exchange is our simulator, markets end and things go wrong on it until the token is cancelled.
-fn set_the_stage(args: &DemoArgs, settings: &Settings, served: &Served) -> anyhow::Result<CancellationToken> {
+fn set_the_stage(args: &DemoArgs, served: &Served) -> CancellationToken {
     let staged = CancellationToken::new();
     if let Some(simulator) = &served.simulator {
         let stage = Stage {
             simulator: simulator.clone(),
             clocks: served.clocks.clone(),
             entropy: SystemEntropy::shared(),
-            zone: settings.zone()?,
+            zone: served.zone.clone(),
             speed: args.speed,
         };
         tokio::spawn(stage.play(staged.clone()));
     }
-    Ok(staged)
+    staged
 }
 
 async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -> anyhow::Result<Summary> {

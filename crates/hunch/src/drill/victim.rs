@@ -81,6 +81,7 @@ impl Victim {
         })
         .await?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let zone = zone_with_day_left(&settings.zone()?, now);
         let mut own = settings.clone();
         for (key, value) in [
             ("database.url", String::new()),
@@ -94,7 +95,7 @@ impl Victim {
             ("exchange.sync_seconds", "2".to_owned()),
             ("exchange.poll_seconds", "2".to_owned()),
             ("push.allow_loopback_http", "true".to_owned()),
-            ("programme.zone", zone_with_day_left(&settings.zone()?, now)),
+            ("programme.zone", zone.iana_name().context("a zone without a name")?.to_owned()),
         ] {
             own.set(key, value, Source::CommandLine)?;
         }
