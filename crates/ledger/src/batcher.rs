@@ -26,6 +26,8 @@ const QUEUE_REQUESTS_MAX: usize = 32_000;
 /// How long, from its arrival, a request is tried when the database cannot be reached or the commit's answer is lost: a
 /// restart of PostgreSQL takes less. Then people are told.
 const TRYING_SECONDS_MAX: u64 = 4;
+/// How often the same work is tried when other transactions were quicker.
+const TRIES_MAX: u32 = 10;
 
 /// What a capability does with a group of its requests, inside one shard transaction. Must be
 /// repeatable: the batcher runs the same requests again after an unknown commit, and in smaller
@@ -296,7 +298,8 @@ impl Batcher {
                 self.trouble.set(Some(self.clocks.wall.now()));
             }
             commit_unknown |= matches!(error, RunError::Commit(CommitError::Unknown(_)));
-            if !error.is_worth_repeating() || waited() {
+            let over = if error.is_outage() { waited() } else { tries >= TRIES_MAX };
+            if over || !error.is_worth_repeating() {
                 // Whatever stands in the way now, an earlier run may have been stored.
                 return Err(if commit_unknown { RunError::Lost(Box::new(error)) } else { error });
             }
