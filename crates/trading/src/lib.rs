@@ -32,6 +32,7 @@ mod settle;
 mod stake;
 mod store;
 mod switch;
+mod tops;
 
 pub use correct::{Correction, CorrectionRefusal};
 pub use hint::{Hint, HintTaken};
@@ -96,6 +97,7 @@ pub struct Trading {
     exchange: Arc<dyn Exchange>,
     markets: Arc<Markets>,
     safeguards: Safeguards,
+    tops: tops::Tops,
     clocks: Clocks,
     entropy: SharedEntropy,
     shards: u16,
@@ -121,6 +123,7 @@ impl Trading {
         Trading {
             pool,
             exchange: markets.exchange().clone(),
+            tops: tops::Tops::new(markets.exchange().clone(), clocks.wall.clone()),
             markets,
             safeguards,
             clocks,

@@ -89,7 +89,7 @@ impl Trading {
         let rate = store::rate(&mut conn, now).await.map_err(|e| failed(&e))?;
         drop(conn);
         self.safeguards.permit_stake(member, market.kind.as_str()).await.map_err(QuoteRefusal::Denied)?;
-        let top = self.exchange.book_top(ticker).await.map_err(|e| failed(&e))?;
+        let top = self.tops.of(ticker).await.map_err(|e| failed(&e))?;
         let price = match side {
             Side::Yes => top.yes_ask.map(|(price, _)| price),
             Side::No => top.yes_bid.map(|(price, _)| price.complement()),

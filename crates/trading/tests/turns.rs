@@ -4,11 +4,13 @@
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
+use futures_util::future::join_all;
 use hunch_kernel::{MemberId, Points, Side, shard_of};
 use hunch_safeguards::{Change, ExclusionTerm, StandingRequest};
 use hunch_trading::{Order, OrderState};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
-use support::Bench;
+use support::{Bench, TICKER};
 
 /// Two trials in one: the same wait, with what happens while it lasts left to the caller.
 async fn waits_for_its_turn(bench: &Bench, member: MemberId, meanwhile: impl AsyncFnOnce(&Bench)) -> Order {
@@ -72,4 +74,23 @@ async fn an_order_that_waited_for_its_turn_is_filled_like_any_other() {
     bench.work().await;
     assert_eq!(bench.order(&order).await.state, OrderState::Filled);
     bench.books_fit().await;
+}
+
+/// A push makes many look at the same game at once, and the exchange lets us read only so often.
+#[tokio::test]
+async fn a_crowd_before_one_game_reads_its_prices_once() {
+    let bench = Bench::start().await;
+    let mut members = Vec::new();
+    for _ in 0..20 {
+        members.push(bench.member(1_000).await);
+    }
+    bench.seconds(1);
+    let before = bench.tops_read.load(Ordering::SeqCst);
+    let quotes = join_all(members.iter().map(|member| bench.quote(*member, Side::Yes, 60))).await;
+    let first = quotes[0].as_ref().unwrap().price;
+    assert!(quotes.iter().all(|quote| quote.as_ref().unwrap().price == first));
+    assert_eq!(bench.tops_read.load(Ordering::SeqCst) - before, 1);
+    bench.book(TICKER, 44, 100, 50, 100);
+    bench.seconds(1);
+    assert_ne!(bench.quote(members[0], Side::Yes, 60).await.unwrap().price, first, "prices are not old for long");
 }

@@ -8,12 +8,16 @@ use hunch_exchange::{
 use hunch_kalshi::Kalshi;
 use hunch_kernel::{EventTicker, MarketTicker};
 use jiff::Timestamp;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
 use uuid::Uuid;
 
 pub struct HeldTurns {
     pub inner: Kalshi,
     pub held: watch::Receiver<bool>,
+    /// How often prices were read.
+    pub tops_read: Arc<AtomicUsize>,
 }
 
 #[async_trait::async_trait]
@@ -61,6 +65,7 @@ impl Exchange for HeldTurns {
     }
 
     async fn book_top(&self, ticker: &MarketTicker) -> Result<BookTop, ExchangeError> {
+        self.tops_read.fetch_add(1, Ordering::SeqCst);
         self.inner.book_top(ticker).await
     }
 

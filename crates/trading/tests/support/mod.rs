@@ -26,6 +26,7 @@ use jiff::SignedDuration;
 use jiff::civil::date;
 use secrecy::SecretString;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -75,6 +76,7 @@ pub struct Bench {
     pub trading: Arc<Trading>,
     /// True: nobody gets a turn to send an order.
     pub turns: watch::Sender<bool>,
+    pub tops_read: Arc<AtomicUsize>,
     _running: RunningBatcher,
 }
 
@@ -97,7 +99,9 @@ impl Bench {
             private_key_pem: SecretString::from(pair.private_pem),
         };
         let (turns, held) = watch::channel(false);
-        let exchange = Arc::new(HeldTurns { inner: Kalshi::new(&config, clocks.wall.clone()).unwrap(), held });
+        let tops_read = Arc::<AtomicUsize>::default();
+        let inner = Kalshi::new(&config, clocks.wall.clone()).unwrap();
+        let exchange = Arc::new(HeldTurns { inner, held, tops_read: tops_read.clone() });
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let wall = clocks.wall.clone();
@@ -124,8 +128,21 @@ impl Bench {
             doors,
         ));
         trading.open_books().await.unwrap();
-        let bench =
-            Bench { db, clock, sim, people, gate, standing, gifts, outcomes, markets, trading, turns, _running };
+        let bench = Bench {
+            db,
+            clock,
+            sim,
+            people,
+            gate,
+            standing,
+            gifts,
+            outcomes,
+            markets,
+            trading,
+            turns,
+            tops_read,
+            _running,
+        };
         bench.list(TICKER, 0).await;
         bench
     }
