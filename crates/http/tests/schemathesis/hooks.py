@@ -249,7 +249,9 @@ EXISTING = {
     "/v1/ops/merchants": lambda: {"zone": "America/New_York"},
     "/v1/ops/members": lambda: {"members": [PERSON]},
     "/v1/ops/terminals": lambda: {"merchant": MERCHANT["merchant"]},
-    "/v1/ops/offers": lambda: {"merchant": MERCHANT["merchant"], "valid_to": "9999-01-01T00:00:00Z"},
+    "/v1/ops/offers": lambda: {
+        "merchant": MERCHANT["merchant"], "valid_from": "2000-01-01T00:00:00Z", "valid_to": "9999-01-01T00:00:00Z"
+    },
     "/v1/ops/fundings": lambda: {"dollars": "0.10", "reference": str(uuid.uuid4())},
     "/v1/ops/corrections": room_for_a_correction,
     "/v1/ops/corrections/{id}/approval": lambda: {"id": a_correction()},
