@@ -2,19 +2,20 @@
 //! at the same game, and the exchange answers an ordinary account twenty times a second.
 
 use hunch_exchange::{BookTop, Exchange, ExchangeError};
-use hunch_kernel::{MarketTicker, SharedClock, lock, within};
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{Elapsed, MarketTicker, SharedClock, lock};
+use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-/// How old prices may be (wall time). What moves meanwhile is bounded by the order's worst price, as what moves later is.
+/// How old prices may be, in wall time that passed. What moves meanwhile is bounded by the order's worst price, as what moves later is.
 const FRESH: SignedDuration = SignedDuration::from_millis(500);
 /// Markets remembered before those that nobody asks about are forgotten.
 const REMEMBERED: usize = 1_000;
 
 pub(crate) struct Tops {
     exchange: Arc<dyn Exchange>,
-    wall: SharedClock,
+    /// Never goes back, so who asks after a reading ended comes after it whatever the clock was set to.
+    passed: Elapsed,
     places: Mutex<HashMap<MarketTicker, Arc<Place>>>,
 }
 
@@ -22,35 +23,35 @@ pub(crate) struct Tops {
 type Place = tokio::sync::Mutex<Option<Read>>;
 
 struct Read {
-    began: Timestamp,
-    ended: Timestamp,
+    began: SignedDuration,
+    ended: SignedDuration,
     found: Result<BookTop, ExchangeError>,
 }
 
 impl Read {
     /// Whether it answers who asked at `asked`: it was under way then, or gave prices that were still fresh.
-    fn answers(&self, asked: Timestamp) -> bool {
-        (self.began..self.ended).contains(&asked) || self.found.is_ok() && within(asked, self.began, FRESH)
+    fn answers(&self, asked: SignedDuration) -> bool {
+        asked < self.ended || self.found.is_ok() && asked < self.began + FRESH
     }
 }
 
 impl Tops {
     pub fn new(exchange: Arc<dyn Exchange>, wall: SharedClock) -> Tops {
-        Tops { exchange, wall, places: Mutex::default() }
+        Tops { exchange, passed: Elapsed::since_now(wall), places: Mutex::default() }
     }
 
     /// # Errors
     /// When the exchange cannot be read.
     pub async fn of(&self, ticker: &MarketTicker) -> Result<BookTop, ExchangeError> {
-        let asked = self.wall.now();
+        let asked = self.passed.get();
         let place = self.place(ticker);
         let mut newest = place.lock().await;
         if let Some(read) = newest.as_ref().filter(|read| read.answers(asked)) {
             return read.found.clone();
         }
-        let began = self.wall.now();
+        let began = self.passed.get();
         let found = self.exchange.book_top(ticker).await;
-        *newest = Some(Read { began, ended: self.wall.now(), found: found.clone() });
+        *newest = Some(Read { began, ended: self.passed.get(), found: found.clone() });
         found
     }
 
@@ -67,15 +68,15 @@ impl Tops {
 mod tests {
     use super::*;
 
-    fn at(millis: i64) -> Timestamp {
-        Timestamp::from_millisecond(1_000_000 + millis).unwrap()
+    const fn at(millis: i64) -> SignedDuration {
+        SignedDuration::from_millis(millis)
     }
 
     #[test]
     fn a_reading_answers_who_waited_for_it_and_prices_who_come_soon_after() {
         let prices = Read { began: at(0), ended: at(200), found: Ok(BookTop::default()) };
         assert!([0, 150, 400, 499].iter().all(|asked| prices.answers(at(*asked))));
-        assert!(!prices.answers(at(500)) && !prices.answers(at(-1)), "old, and a clock that was set back");
+        assert!(!prices.answers(at(500)), "old");
         let trouble = Read { found: Err(ExchangeError::RateLimited), ..prices };
         assert!(trouble.answers(at(150)) && !trouble.answers(at(200)), "who comes afterwards tries again");
     }
