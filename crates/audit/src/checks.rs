@@ -128,6 +128,23 @@ pub const CHECKS: &[Check] = &[
          LEFT JOIN (SELECT member, sum(amount) AS credited FROM ledger.entry WHERE debit >= 10 AND credit IN (1, 3) GROUP BY member) c USING (member)"
     ),
     check!(
+        "L5s",
+        "every entry names the member's message before it, so that a statement leaves nothing out",
+        "SELECT coalesce(prior_seq = before, prior_seq <= mark),
+                'shard ' || shard || ', message ' || seq || ': names ' || prior_seq || ' as the one before' || coalesce(', it is ' || before, ''),
+                shard * 1e15 + seq
+         FROM (SELECT e.shard, e.seq, e.prior_seq, coalesce(m.last_seq, 0) AS mark,
+                      lag(e.seq) OVER (PARTITION BY e.shard, e.member ORDER BY e.seq) AS before
+               FROM (SELECT DISTINCT shard, member, seq, prior_seq FROM ledger.entry) e
+               LEFT JOIN audit.mark m ON m.shard = e.shard AND NOT $1
+               WHERE e.seq > coalesce(m.last_seq, 0)) linked
+         UNION ALL
+         SELECT a.last_seq = coalesce(e.last_seq, 0), 'member ' || a.member || ': the newest message is said to be ' || a.last_seq ||
+                ', it is ' || coalesce(e.last_seq, 0), a.shard * 1e15 + a.last_seq
+         FROM ledger.member_account a
+         LEFT JOIN (SELECT shard, member, max(seq) AS last_seq FROM ledger.entry GROUP BY shard, member) e USING (shard, member)"
+    ),
+    check!(
         "L6",
         "one key, one effect: no source was credited twice for the same cause",
         "SELECT n = 1, 'purchase ' || source || ' was credited ' || n || ' times', source::text

@@ -36,6 +36,32 @@ async fn a_database_with_members_keeps_its_shards() {
     assert_eq!(shards().await, 2);
 }
 
+/// Books written before entries named the one before them: of two members in turn, a message of two lines among them.
+#[tokio::test]
+async fn books_from_before_are_linked() {
+    let db = TestDb::new().await;
+    let as_before = "ALTER TABLE ledger.entry DROP COLUMN prior_seq;
+         ALTER TABLE ledger.member_account DROP COLUMN last_seq;
+         CREATE INDEX entry_of_member ON ledger.entry (member, seq DESC, line DESC);
+         INSERT INTO ledger.member_account (member, shard)
+         SELECT lpad(n::text, 32, '0')::uuid, 3 FROM generate_series(1, 3) n;
+         INSERT INTO ledger.entry
+         SELECT 3, seq, line, lpad(member::text, 32, '0')::uuid, 10, 1, gen_random_uuid(), 5, 1, gen_random_uuid(), 0, 5, now()
+         FROM (VALUES (2, 0, 1), (3, 0, 2), (5, 0, 1), (5, 1, 1), (6, 0, 2), (9, 0, 1)) AS t(seq, line, member);";
+    sqlx::raw_sql(as_before).execute(db.owner()).await.unwrap();
+    sqlx::raw_sql(include_str!("../../../migrations/0133_statement.sql")).execute(db.owner()).await.unwrap();
+    let linked: Vec<(i64, i64)> = sqlx::query_as("SELECT seq, prior_seq FROM ledger.entry ORDER BY seq, line")
+        .fetch_all(db.owner())
+        .await
+        .unwrap();
+    assert_eq!(linked, [(2, 0), (3, 0), (5, 2), (5, 2), (6, 3), (9, 5)]);
+    let newest: Vec<i64> = sqlx::query_scalar("SELECT last_seq FROM ledger.member_account ORDER BY member")
+        .fetch_all(db.owner())
+        .await
+        .unwrap();
+    assert_eq!(newest, [9, 6, 0]);
+}
+
 #[tokio::test]
 async fn the_auditor_sees_every_schema_but_the_vault_and_writes_nothing() {
     let db = TestDb::new().await;

@@ -38,6 +38,8 @@ pub struct MemberState {
     pub voids: Vec<LotRange>,
     /// Ranges of returned lots that were held at the return: charged already, still usable, sorted.
     pub owed: Vec<LotRange>,
+    /// The message of the newest entry, 0 before the first.
+    pub last_seq: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub struct Entry {
 pub struct Decided {
     pub outcome: Outcome,
     pub entries: Vec<Entry>,
+    /// The message of the member's entry before these, 0 before the first.
+    pub prior_seq: i64,
     pub payout: Option<(HoldId, Points, LotRange)>,
     pub claims: Vec<(HoldId, LotRange)>,
     pub voids: Vec<LotRange>,
@@ -79,7 +83,15 @@ pub struct Decided {
 
 impl Decided {
     fn without_effect(outcome: Outcome) -> Decided {
-        Decided { outcome, entries: Vec::new(), payout: None, claims: Vec::new(), voids: Vec::new(), owed: Vec::new() }
+        Decided {
+            outcome,
+            entries: Vec::new(),
+            prior_seq: 0,
+            payout: None,
+            claims: Vec::new(),
+            voids: Vec::new(),
+            owed: Vec::new(),
+        }
     }
 }
 
@@ -105,6 +117,10 @@ fn decide(state: &mut State, command: &Command) -> Decided {
         Ok(points) => {
             state.last_seq += 1;
             let done = Done { seq: state.last_seq, points, balance: work.member.balance };
+            let prior_seq = work.member.last_seq;
+            if !work.entries.is_empty() && !seeded_bug("entry-unlinked") {
+                work.member.last_seq = done.seq;
+            }
             state.members.insert(command.member, work.member);
             if let Some((id, hold)) = work.hold {
                 state.holds.insert(id, hold);
@@ -116,6 +132,7 @@ fn decide(state: &mut State, command: &Command) -> Decided {
             Decided {
                 outcome: Outcome::Done(done),
                 entries: work.entries,
+                prior_seq,
                 payout: work.payout,
                 claims: work.claims,
                 voids: work.new_voids,

@@ -86,7 +86,8 @@ pub struct StatementLine {
     pub at: Timestamp,
 }
 
-/// The newest `limit` lines before `before`.
+/// The newest `limit` lines before `before`, which is a cursor of this member's own statement. Each entry names the member's
+/// message before it, so a page costs as much as it is long, and writing keeps no index of members.
 ///
 /// # Errors
 /// When the database fails.
@@ -97,8 +98,19 @@ pub async fn statement(
     limit: i64,
 ) -> Result<Vec<StatementLine>, sqlx::Error> {
     let before = before.unwrap_or(StatementCursor { seq: i64::MAX, line: i16::MAX });
+    // A message has at least one line, and the first may have none left before the cursor.
     let rows = sqlx::query(
-        "SELECT seq, line, debit, credit, house, amount, reason, source, at FROM ledger.entry
+        "WITH RECURSIVE message AS (
+             SELECT shard, least(last_seq, $2) AS seq, $4 AS left_over FROM ledger.member_account WHERE member = $1
+             UNION ALL
+             SELECT m.shard, e.prior_seq, m.left_over - 1
+             FROM message m
+             CROSS JOIN LATERAL (SELECT prior_seq FROM ledger.entry
+                                 WHERE shard = m.shard AND seq = m.seq AND member = $1 LIMIT 1) e
+             WHERE m.left_over > 0 AND e.prior_seq > 0
+         )
+         SELECT seq, line, debit, credit, house, amount, reason, source, at
+         FROM message JOIN ledger.entry USING (shard, seq)
          WHERE member = $1 AND (seq, line) < ($2, $3) ORDER BY seq DESC, line DESC LIMIT $4",
     )
     .bind(member.0)

@@ -242,6 +242,49 @@ async fn a_return_takes_back_what_its_points_won() {
     assert!(lines.iter().any(|l| l.reason == Reason::WinningsReturned));
 }
 
+/// Page by page, whatever the length of a page, a statement is every entry once, newest first, and of nobody else.
+#[tokio::test]
+async fn a_statement_is_whole_in_pages_of_any_length() {
+    let bench = Bench::new().await;
+    let other = (1u128..)
+        .map(|n| MemberId(Uuid::from_u128(n)))
+        .find(|m| *m != bench.member && shard_of(*m, SHARDS) == bench.shard)
+        .unwrap();
+    open_members(&mut bench.db.app().acquire().await.unwrap(), &[other], SHARDS).await.unwrap();
+    let _running = run_batcher(&bench.batcher);
+    for n in 0..6 {
+        let hold = HoldId(Uuid::from_u128(100 + n));
+        bench.submit(bench.earn(10 * n + 1, 50)).await.unwrap();
+        let theirs = Command { member: other, ..bench.earn(10 * n + 2, 7) };
+        bench.submit(theirs).await.unwrap();
+        let stake = Action::PlaceHold { hold, points: Points(30), owner: HoldOwner::OrderDispatcher };
+        bench.submit(bench.command(10 * n + 3, stake)).await.unwrap();
+        // Two lines of one message.
+        bench.submit(bench.command(10 * n + 4, Action::CloseHold { hold, capture: Points(20) })).await.unwrap();
+    }
+    let by_sql: Vec<(i64, i16)> =
+        sqlx::query_as("SELECT seq, line FROM ledger.entry WHERE member = $1 ORDER BY seq DESC, line DESC")
+            .bind(bench.member.0)
+            .fetch_all(bench.db.owner())
+            .await
+            .unwrap();
+    assert_eq!(by_sql.len(), 24);
+    for limit in [1, 2, 3, 5, 23, 24, 50] {
+        let (mut read, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = statement(bench.db.app(), bench.member, cursor, limit).await.unwrap();
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            cursor = Some(last.cursor);
+            read.extend(page.iter().map(|l| (l.cursor.seq, l.cursor.line)));
+        }
+        assert_eq!(read, by_sql, "pages of {limit}");
+    }
+    let theirs = statement(bench.db.app(), other, None, 1).await.unwrap()[0].cursor;
+    let led_to = statement(bench.db.app(), bench.member, Some(theirs), 50).await.unwrap();
+    assert_eq!(led_to, [], "a cursor of somebody else's statement leads nowhere");
+}
+
 #[tokio::test]
 async fn the_application_cannot_change_or_delete_what_was_written() {
     let bench = Bench::new().await;

@@ -39,4 +39,5 @@ pub const BUGS: &[Bug] = &[
     bug("message-lost", "some purchases are not announced", 2_000),
     bug("returns-not-remembered", "the features do not hear of returns", 2_000),
     bug("chain-skips-entries", "the log's chain does not cover the entries", 2_000),
+    bug("entry-unlinked", "an account does not remember its newest entry, so that statements lose it", 2_000),
 ];

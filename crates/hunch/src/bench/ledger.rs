@@ -194,7 +194,7 @@ pub(super) async fn floor(commands: usize, members: usize, owner: &PgPool) -> an
                         SELECT n, encode(substr(digest, 1, 16), 'hex')::uuid AS key,
                                lpad(to_hex(2 * (abs(('x' || encode(substr(digest, 17, 4), 'hex'))::bit(32)::int) % ($2 / 2)) + $3), 32, '0')::uuid AS member FROM item),
                      c AS (INSERT INTO floor.command SELECT key, 0, $1 * 1000 + n, n, 50, 50, 0, 0, 0 FROM made),
-                     e AS (INSERT INTO floor.entry SELECT -1, $1 * 1000 + n, 0, member, 10, 1, key, 50, 1, key, 0, 50, now() FROM made)
+                     e AS (INSERT INTO floor.entry SELECT -1, $1 * 1000 + n, 0, member, 10, 1, key, 50, 1, key, 0, 50, now(), 0 FROM made)
                      UPDATE floor.account a SET available = a.available + s.points, credited = a.credited + s.points
                      FROM (SELECT member, 50 * count(*) AS points FROM made GROUP BY member) s WHERE a.member = s.member",
                 )

@@ -53,10 +53,10 @@ async fn load_answers_and_accounts(
     state: &mut State,
 ) -> Result<(), sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT true AS answer, key, available, held, provisional, debt, seq, points, request, 0 AS voids
+        "SELECT true AS answer, key, available, held, provisional, debt, seq, points, request, 0 AS voids, 0::int8 AS last_seq
          FROM ledger.command WHERE key = ANY($1)
          UNION ALL
-         SELECT false, member, available, held, provisional, debt, credited, consumed, 0, voids_ahead
+         SELECT false, member, available, held, provisional, debt, credited, consumed, 0, voids_ahead, last_seq
          FROM ledger.member_account WHERE member = ANY($2)",
     )
     .bind(keys)
@@ -80,8 +80,13 @@ async fn load_answers_and_accounts(
         if row.try_get::<i32, _>(9)? > 0 {
             with_voids.push(id);
         }
-        let found =
-            MemberState { balance, credited: row.try_get(6)?, consumed: row.try_get(7)?, ..MemberState::default() };
+        let found = MemberState {
+            balance,
+            credited: row.try_get(6)?,
+            consumed: row.try_get(7)?,
+            last_seq: row.try_get(10)?,
+            ..MemberState::default()
+        };
         state.members.insert(MemberId(id), found);
     }
     if with_voids.is_empty() { Ok(()) } else { load_voids(conn, &with_voids, state).await }

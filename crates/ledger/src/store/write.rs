@@ -50,24 +50,24 @@ type Effect<'a> = (&'a Command, &'a Decided, Done);
 /// a small group costs. An account is there since its member joined; writing it as a row that conflicts needs no join
 /// and no plan.
 const WRITE_POSTINGS: &str = "WITH entries AS (
-     INSERT INTO ledger.entry (shard, seq, line, member, debit, credit, house, amount, reason, source, lot_lo, lot_hi, at)
+     INSERT INTO ledger.entry (shard, seq, line, member, debit, credit, house, amount, reason, source, lot_lo, lot_hi, prior_seq, at)
      SELECT $1, t.*, $2 FROM UNNEST($3::int8[], $4::int2[], $5::uuid[], $6::int2[], $7::int2[], $8::uuid[],
-                                    $9::int8[], $10::int2[], $11::uuid[], $12::int8[], $13::int8[]) AS t
+                                    $9::int8[], $10::int2[], $11::uuid[], $12::int8[], $13::int8[], $14::int8[]) AS t
  ), accounts AS (
-     INSERT INTO ledger.member_account (shard, member, available, held, provisional, debt, credited, consumed, voids_ahead)
-     SELECT $1, t.* FROM UNNEST($14::uuid[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::int8[],
-                                $20::int8[], $21::int4[]) AS t
+     INSERT INTO ledger.member_account (shard, member, available, held, provisional, debt, credited, consumed, voids_ahead, last_seq)
+     SELECT $1, t.* FROM UNNEST($15::uuid[], $16::int8[], $17::int8[], $18::int8[], $19::int8[], $20::int8[],
+                                $21::int8[], $22::int4[], $23::int8[]) AS t
      ON CONFLICT ON CONSTRAINT member_account_once DO UPDATE
      SET available = excluded.available, held = excluded.held, provisional = excluded.provisional,
          debt = excluded.debt, credited = excluded.credited, consumed = excluded.consumed,
-         voids_ahead = excluded.voids_ahead
+         voids_ahead = excluded.voids_ahead, last_seq = excluded.last_seq
  ), houses AS (
      INSERT INTO ledger.house_delta (shard, seq, account, house, delta)
-     SELECT $1, $22, t.* FROM UNNEST($23::int2[], $24::uuid[], $25::int8[]) AS t
+     SELECT $1, $24, t.* FROM UNNEST($25::int2[], $26::uuid[], $27::int8[]) AS t
  )
  INSERT INTO ledger.command (shard, key, seq, request, points, available, held, provisional, debt)
- SELECT $1, t.* FROM UNNEST($26::uuid[], $27::int8[], $28::int8[], $29::int8[], $30::int8[], $31::int8[],
-                            $32::int8[], $33::int8[]) AS t";
+ SELECT $1, t.* FROM UNNEST($28::uuid[], $29::int8[], $30::int8[], $31::int8[], $32::int8[], $33::int8[],
+                            $34::int8[], $35::int8[]) AS t";
 
 /// Runs [`WRITE_POSTINGS`] and covers the entries with the chain. `false` when a key was used meanwhile.
 async fn write_postings(
@@ -78,8 +78,8 @@ async fn write_postings(
 ) -> Result<bool, sqlx::Error> {
     let lines = lines(effects);
     let (shard, at) = (tx.shard().0, tx.now());
-    for (seq, line, entry) in &lines {
-        tx.cover_entry(&canonical_line(shard, *seq, *line, entry, at));
+    for line in &lines {
+        tx.cover_entry(&canonical_line(shard, line, at));
     }
     // In key order, so that two shards that meet the same keys wait for each other in one direction only.
     let mut answers: Vec<&Effect> = effects.iter().collect();
@@ -100,26 +100,37 @@ async fn write_postings(
 
 type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
-/// `$3` to `$13`.
-fn bind_entries<'q>(statement: Statement<'q>, lines: &[(i64, i16, &Posting)]) -> Statement<'q> {
-    let code = |f: fn(&Posting) -> i16| lines.iter().map(|l| f(l.2)).collect::<Vec<i16>>();
-    let id = |f: fn(&Posting) -> Uuid| lines.iter().map(|l| f(l.2)).collect::<Vec<Uuid>>();
-    let lot = |f: fn(LotRange) -> i64| lines.iter().map(|l| l.2.lot.map(f)).collect::<Vec<Option<i64>>>();
+/// An entry with its place in the log.
+struct Line<'a> {
+    seq: i64,
+    /// Order within the command.
+    number: i16,
+    /// The message of the member's entry before the command.
+    prior_seq: i64,
+    entry: &'a Posting,
+}
+
+/// `$3` to `$14`.
+fn bind_entries<'q>(statement: Statement<'q>, lines: &[Line<'_>]) -> Statement<'q> {
+    let code = |f: fn(&Posting) -> i16| lines.iter().map(|l| f(l.entry)).collect::<Vec<i16>>();
+    let id = |f: fn(&Posting) -> Uuid| lines.iter().map(|l| f(l.entry)).collect::<Vec<Uuid>>();
+    let lot = |f: fn(LotRange) -> i64| lines.iter().map(|l| l.entry.lot.map(f)).collect::<Vec<Option<i64>>>();
     statement
-        .bind(lines.iter().map(|l| l.0).collect::<Vec<i64>>())
-        .bind(lines.iter().map(|l| l.1).collect::<Vec<i16>>())
+        .bind(lines.iter().map(|l| l.seq).collect::<Vec<i64>>())
+        .bind(lines.iter().map(|l| l.number).collect::<Vec<i16>>())
         .bind(id(|e| e.member.0))
         .bind(code(|e| e.debit.code()))
         .bind(code(|e| e.credit.code()))
         .bind(id(|e| e.house))
-        .bind(lines.iter().map(|l| l.2.amount.0).collect::<Vec<i64>>())
+        .bind(lines.iter().map(|l| l.entry.amount.0).collect::<Vec<i64>>())
         .bind(code(|e| e.reason.code()))
         .bind(id(|e| e.source))
         .bind(lot(|range| range.lo))
         .bind(lot(|range| range.hi))
+        .bind(lines.iter().map(|l| l.prior_seq).collect::<Vec<i64>>())
 }
 
-/// `$14` to `$21`.
+/// `$15` to `$23`.
 fn bind_accounts<'q>(statement: Statement<'q>, accounts: &[(Uuid, &MemberState)]) -> Statement<'q> {
     let account = |f: fn(&MemberState) -> i64| accounts.iter().map(|(_, s)| f(s)).collect::<Vec<i64>>();
     statement
@@ -131,9 +142,10 @@ fn bind_accounts<'q>(statement: Statement<'q>, accounts: &[(Uuid, &MemberState)]
         .bind(account(|s| s.credited))
         .bind(account(|s| s.consumed))
         .bind(accounts.iter().map(|(_, s)| (s.voids.len() + s.owed.len()) as i32).collect::<Vec<i32>>())
+        .bind(account(|s| s.last_seq))
 }
 
-/// `$22` to `$25`.
+/// `$24` to `$27`.
 fn bind_house_deltas<'q>(statement: Statement<'q>, first_seq: i64, houses: &[(i16, Uuid, i64)]) -> Statement<'q> {
     statement
         .bind(first_seq)
@@ -142,7 +154,7 @@ fn bind_house_deltas<'q>(statement: Statement<'q>, first_seq: i64, houses: &[(i1
         .bind(houses.iter().map(|h| h.2).collect::<Vec<i64>>())
 }
 
-/// `$26` to `$33`.
+/// `$28` to `$35`.
 fn bind_answers<'q>(statement: Statement<'q>, answers: &[&Effect<'_>]) -> Statement<'q> {
     let answer = |f: fn(&Done) -> i64| answers.iter().map(|(_, _, done)| f(done)).collect::<Vec<i64>>();
     statement
@@ -156,11 +168,11 @@ fn bind_answers<'q>(statement: Statement<'q>, answers: &[&Effect<'_>]) -> Statem
         .bind(answer(|done| done.balance.debt.0))
 }
 
-/// (seq, line, entry) in the order of the chain.
-fn lines<'a>(effects: &[Effect<'a>]) -> Vec<(i64, i16, &'a Posting)> {
+/// In the order of the chain.
+fn lines<'a>(effects: &[Effect<'a>]) -> Vec<Line<'a>> {
     let of = |(_, decided, done): &Effect<'a>| {
-        let seq = done.seq;
-        decided.entries.iter().enumerate().map(move |(i, entry)| (seq, i as i16, entry))
+        let (seq, prior_seq) = (done.seq, decided.prior_seq);
+        decided.entries.iter().enumerate().map(move |(i, entry)| Line { seq, number: i as i16, prior_seq, entry })
     };
     effects.iter().flat_map(of).collect()
 }
@@ -187,21 +199,23 @@ fn house_deltas(effects: &[Effect<'_>]) -> Vec<(i16, Uuid, i64)> {
     deltas.into_iter().map(|((account, house), delta)| (account, house, delta)).collect()
 }
 
-/// An entry as the hash chain covers it. The audit writes the same text in SQL.
-fn canonical_line(shard: i16, seq: i64, line: i16, e: &Posting, at: jiff::Timestamp) -> String {
-    let (lo, hi) = match e.lot {
+/// An entry as the hash chain covers it. The audit writes the same text in SQL. `prior_seq` is not in it: the audit
+/// finds it again from the entries.
+fn canonical_line(shard: i16, line: &Line<'_>, at: jiff::Timestamp) -> String {
+    let Line { seq, number, entry, .. } = line;
+    let (lo, hi) = match entry.lot {
         Some(range) => (range.lo.to_string(), range.hi.to_string()),
         None => (String::new(), String::new()),
     };
     format!(
-        "{shard}|{seq}|{line}|{}|{}|{}|{}|{}|{}|{}|{lo}|{hi}|{}\n",
-        e.member,
-        e.debit.code(),
-        e.credit.code(),
-        e.house,
-        e.amount,
-        e.reason.code(),
-        e.source,
+        "{shard}|{seq}|{number}|{}|{}|{}|{}|{}|{}|{}|{lo}|{hi}|{}\n",
+        entry.member,
+        entry.debit.code(),
+        entry.credit.code(),
+        entry.house,
+        entry.amount,
+        entry.reason.code(),
+        entry.source,
         at.as_microsecond()
     )
 }
