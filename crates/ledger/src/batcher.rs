@@ -25,7 +25,7 @@ const BATCH_REQUESTS_MAX: usize = 1_000;
 const QUEUE_REQUESTS_MAX: usize = 32_000;
 /// How long, from its arrival, a request is tried when the database cannot be reached or the commit's answer is lost: a
 /// restart of PostgreSQL takes less. Then people are told.
-const TRYING_SECONDS_MAX: u64 = 4;
+pub const TRYING_SECONDS_MAX: u64 = 4;
 /// How often the same work is tried when other transactions were quicker.
 const TRIES_MAX: u32 = 10;
 
@@ -121,18 +121,28 @@ pub struct Batcher {
     trouble: Trouble,
 }
 
-/// When work could last not be stored, in wall time. What storage there is for [`Trouble::lately`].
+/// When work could last not be stored, in wall time.
 #[derive(Clone, Default)]
-pub struct Trouble(Arc<Mutex<Option<Timestamp>>>);
+pub struct Trouble(Arc<Mutex<Failures>>);
+
+#[derive(Default)]
+struct Failures {
+    /// The last one, if nothing was stored since.
+    unmended: Option<Timestamp>,
+    /// When a request was last turned away for it.
+    told: Option<Timestamp>,
+}
 
 impl Trouble {
     /// Whether storing failed within the last `span` and nothing was stored since.
-    pub fn lately(&self, now: Timestamp, span: SignedDuration) -> bool {
-        lock(&self.0).is_some_and(|at| within(now, at, span))
+    pub fn lasts(&self, now: Timestamp, span: SignedDuration) -> bool {
+        lock(&self.0).unmended.is_some_and(|at| within(now, at, span))
     }
 
-    fn set(&self, at: Option<Timestamp>) {
-        *lock(&self.0) = at;
+    /// Whether a request was turned away within the last `span`, whatever was stored since: on a full disk some work still
+    /// finds room.
+    pub fn told_lately(&self, now: Timestamp, span: SignedDuration) -> bool {
+        lock(&self.0).told.is_some_and(|at| within(now, at, span))
     }
 }
 
@@ -247,7 +257,7 @@ impl Batcher {
         while let Some(mut groups) = todo.pop() {
             match self.run_with_retries(shard, &mut groups, report).await {
                 Ok(committed) => {
-                    self.trouble.set(None);
+                    lock(&self.trouble.0).unmended = None;
                     self.tail.publish(&committed);
                     groups.into_iter().for_each(|g| g.answer());
                 }
@@ -266,6 +276,9 @@ impl Batcher {
                             metrics::counter!("hunch_batch_parked_total", "handler" => group.name())
                                 .increment(group.len() as u64);
                             report.failed += group.len();
+                            if error.is_outage() {
+                                lock(&self.trouble.0).told = Some(self.clocks.wall.now());
+                            }
                             group.fail(&error.told());
                         }
                     }
@@ -284,7 +297,7 @@ impl Batcher {
         let since = groups.iter().map(|group| group.since()).min();
         let mut commit_unknown = false;
         // Who comes while it is known to fail is told at once.
-        let known = self.trouble.lately(self.clocks.wall.now(), SignedDuration::from_secs(TRYING_SECONDS_MAX as i64));
+        let known = self.trouble.lasts(self.clocks.wall.now(), SignedDuration::from_secs(TRYING_SECONDS_MAX as i64));
         let patience = Duration::from_secs(if known { 0 } else { TRYING_SECONDS_MAX });
         let waited = || since.is_none_or(|since| since.elapsed() >= patience);
         loop {
@@ -295,7 +308,7 @@ impl Batcher {
                 Err(error) => error,
             };
             if error.is_outage() {
-                self.trouble.set(Some(self.clocks.wall.now()));
+                lock(&self.trouble.0).unmended = Some(self.clocks.wall.now());
             }
             commit_unknown |= matches!(error, RunError::Commit(CommitError::Unknown(_)));
             let over = if error.is_outage() { waited() } else { tries >= TRIES_MAX };

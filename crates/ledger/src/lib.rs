@@ -25,7 +25,7 @@ pub mod testing;
 
 pub use account::{AccountCode, MemberBalance};
 pub use apply::{BatchError, apply};
-pub use batcher::{Batcher, BatcherBuilder, Door, DoorError, ShardHandler, StepReport, Trouble};
+pub use batcher::{Batcher, BatcherBuilder, Door, DoorError, ShardHandler, StepReport, TRYING_SECONDS_MAX, Trouble};
 pub use command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal, request_digest};
 pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
 pub use lots::LotRange;

@@ -8,12 +8,14 @@ use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, Points, Shard, shard_o
 use hunch_ledger::testing::run_batcher;
 use hunch_ledger::{
     Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal,
-    ShardHandler, apply, balance, open_members, statement,
+    ShardHandler, TRYING_SECONDS_MAX, apply, balance, open_members, statement,
 };
 use hunch_log::{ShardTx, Tail};
 use jiff::SignedDuration;
 use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 const SHARDS: u16 = 8;
@@ -157,8 +159,38 @@ async fn whoever_meets_a_full_disk_is_told_at_once() {
     assert!(answers.unwrap().iter().all(|answer| matches!(answer, Err(DoorError::Storage(_)))));
     assert_eq!((report.transactions, report.failed), (1, 8), "tried once, and not one by one");
     let now = "2026-11-23T12:00:01Z".parse().unwrap();
-    assert!(bench.batcher.trouble().lately(now, SignedDuration::from_secs(4)), "readiness knows");
+    let trouble = bench.batcher.trouble();
+    assert!(trouble.lasts(now, SignedDuration::from_secs(4)), "readiness knows");
     assert_eq!(bench.count("SELECT count(*) FROM ledger.command").await, 0);
+
+    let (stored, _) = tokio::join!(bench.submit(bench.earn(300, 1)), async {
+        bench.batcher.wait(bench.shard).await;
+        bench.batcher.step(bench.shard).await
+    });
+    stored.unwrap();
+    assert!(!trouble.lasts(now, SignedDuration::from_secs(4)), "what found room is no proof of trouble that lasts");
+    assert!(trouble.told_lately(now, SignedDuration::from_secs(2)), "but readiness waits until nobody is turned away");
+    let later = "2026-11-23T12:00:03Z".parse().unwrap();
+    assert!(!trouble.told_lately(later, SignedDuration::from_secs(2)));
+}
+
+/// Patience counts from when a request came, not from when its turn came: who stood for long behind others is tried once.
+#[tokio::test]
+async fn who_waited_for_long_is_told_after_one_try() {
+    let bench = Bench::new().await;
+    let unreachable =
+        PgPoolOptions::new().connect_lazy_with(PgConnectOptions::new().socket("/nowhere").username("hunch_app"));
+    let clocks = Clocks::manual(ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap()));
+    let mut builder = Batcher::builder(unreachable, clocks, Tail::new(SHARDS));
+    let door = builder.register(Plain);
+    let batcher = builder.build();
+    let (answer, report) = tokio::join!(door.submit(bench.shard, bench.earn(1, 1)), async {
+        batcher.wait(bench.shard).await;
+        tokio::time::sleep(Duration::from_secs(TRYING_SECONDS_MAX)).await;
+        batcher.step(bench.shard).await
+    });
+    assert!(matches!(answer, Err(DoorError::Storage(_))), "{answer:?}");
+    assert_eq!((report.transactions, report.failed), (1, 1));
 }
 
 /// Purchases come in crowds; an exclusion, an outcome or a payout must not stand behind them.

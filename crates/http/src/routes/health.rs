@@ -15,6 +15,9 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 const DATABASE_SECONDS_MAX: u64 = 2;
 /// A failure is remembered so long, unless something was stored since. Then whoever turned away is let try again.
 const STORING_FAILED: SignedDuration = SignedDuration::from_secs(10);
+/// So long after a request was turned away for it, what is stored between counts for nothing: else a full disk, on which
+/// some work still finds room, is ready and not ready by turns.
+const TURNED_AWAY: SignedDuration = SignedDuration::from_secs(2);
 
 #[derive(Serialize, ToSchema)]
 pub struct Health {
@@ -39,7 +42,8 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<axum::Json<Health>, P
     if !app.readiness.get() {
         return Err(Problem::new(ProblemKind::Unavailable, "this process is starting or stopping"));
     }
-    if app.trouble.lately(app.clocks.wall.now(), STORING_FAILED) {
+    let now = app.clocks.wall.now();
+    if app.trouble.lasts(now, STORING_FAILED) || app.trouble.told_lately(now, TURNED_AWAY) {
         return Err(Problem::new(ProblemKind::Unavailable, "purchases cannot be stored just now; see the log"));
     }
     let asked = sqlx::query("SELECT 1").execute(&app.pool);
