@@ -40,8 +40,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
 
 /// For every test run: few cases, always the same ones, with the build that the tests made.
 pub fn short() -> anyhow::Result<()> {
-    run(cargo().args(["build", "--locked", "--package", "hunch"]))?;
-    ask(&workspace::target_folder()?.join("debug/hunch"), SHORT, 1)
+    ask(&workspace::programs_of_tests()?.join("hunch"), SHORT, 1)
 }
 
 fn ask(hunch: &Path, examples: u32, seed: u32) -> anyhow::Result<()> {

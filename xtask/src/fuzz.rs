@@ -4,7 +4,9 @@
 //! compiler is needed, for libFuzzer itself. What was learnt is kept in `target/fuzz/corpus` and goes on from there.
 
 use std::{
+    env,
     fs::{self, File},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -37,6 +39,8 @@ const WORDS: &[&str] = &[
     "-print_final_stats=1",
     "-verbosity=1",
 ];
+/// Set for this program where cargo calls it in the compiler's place.
+pub const COMPILES: &str = "HUNCH_FUZZ_COMPILES";
 const LOOK: Duration = Duration::from_millis(500);
 const SAY: Duration = Duration::from_secs(30);
 
@@ -51,15 +55,15 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
         }
     }
     setup::bring(Extent::Test)?;
-    fuzz(seconds, only)
+    fuzz(seconds, only, &build()?)
 }
 
-/// For every test run: some seconds for each reader.
+/// For every test run: some seconds for each reader, and the dependencies as the tests built them, without counters.
 pub fn short() -> anyhow::Result<()> {
-    fuzz(SECONDS_IN_TESTS, None)
+    fuzz(SECONDS_IN_TESTS, None, &build_beside_tests()?)
 }
 
-fn fuzz(seconds: u64, only: Option<&str>) -> anyhow::Result<()> {
+fn fuzz(seconds: u64, only: Option<&str>, program: &Path) -> anyhow::Result<()> {
     let seeds = workspace::root().join("crates/fuzz/seeds");
     let mut targets: Vec<String> = fs::read_dir(&seeds)
         .with_context(|| seeds.display().to_string())?
@@ -70,7 +74,6 @@ fn fuzz(seconds: u64, only: Option<&str>) -> anyhow::Result<()> {
         ensure!(targets.iter().any(|target| target == name), "there is no target {name:?}, but there are {targets:?}");
         targets.retain(|target| target == name);
     }
-    let program = build()?;
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
     let mut waiting = targets.into_iter().rev().collect::<Vec<_>>();
     let mut running: Vec<Hunt> = Vec::new();
@@ -80,7 +83,7 @@ fn fuzz(seconds: u64, only: Option<&str>) -> anyhow::Result<()> {
         while running.len() < cores
             && let Some(target) = waiting.pop()
         {
-            running.push(Hunt::begin(&program, &seeds, target, seconds)?);
+            running.push(Hunt::begin(program, &seeds, target, seconds)?);
         }
         thread::sleep(LOOK);
         for mut hunt in std::mem::take(&mut running) {
@@ -109,6 +112,7 @@ fn fuzz(seconds: u64, only: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Counters in everything but the standard library.
 fn build() -> anyhow::Result<PathBuf> {
     let machine = ask("rustc", &["-vV"]).context("rustc does not answer")?;
     let machine = machine.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
@@ -120,6 +124,34 @@ fn build() -> anyhow::Result<PathBuf> {
         .arg(&target)
         .env("RUSTFLAGS", COVERAGE.join(" ")))?;
     Ok(target.join(machine).join("fuzz/hunch-fuzz"))
+}
+
+/// Counters in Hunch's own crates: cargo asks this program to compile them, see [`compile`].
+fn build_beside_tests() -> anyhow::Result<PathBuf> {
+    run(cargo()
+        .args([
+            "build",
+            "--locked",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "hunch-fuzz",
+            "--features",
+            "hunch-fuzz/libfuzzer",
+        ])
+        .env("RUSTC_WORKSPACE_WRAPPER", env::current_exe()?)
+        .env(COMPILES, "1"))?;
+    Ok(workspace::target_folder()?.join("debug/hunch-fuzz"))
+}
+
+/// The command line when cargo calls this program in the compiler's place.
+pub fn compile(compiler_and_arguments: &[String]) -> anyhow::Result<()> {
+    let (compiler, arguments) = compiler_and_arguments.split_first().context("cargo named no compiler")?;
+    // What runs while building has nobody who reads its counters.
+    let is_for_building = arguments.iter().any(|argument| argument == "build_script_build");
+    let counters = if is_for_building { &[][..] } else { COVERAGE };
+    let error = Command::new(compiler).args(arguments).args(counters).exec();
+    Err(error).with_context(|| compiler.clone())
 }
 
 /// One reader under fire.

@@ -44,6 +44,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (command, rest) = arguments.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     let done = match command {
+        _ if std::env::var_os(fuzz::COMPILES).is_some() => fuzz::compile(&arguments),
         "setup" => setup::command(rest),
         "demo" => demo::command(rest),
         "test" => test::command(rest),

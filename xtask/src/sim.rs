@@ -1,8 +1,11 @@
 //! `cargo xtask sim`: the simulation, see `crates/sim/README.md`.
 
+use std::process::Command;
+
 use crate::{
     setup::{self, Extent},
     shell::{cargo, run},
+    workspace,
 };
 
 pub fn command(arguments: &[String]) -> anyhow::Result<()> {
@@ -17,11 +20,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
 
 /// For every test run: a few histories from a seed that nobody has seen before, with the build that the tests made.
 pub fn short() -> anyhow::Result<()> {
-    let sim = || {
-        let mut sim = cargo();
-        sim.args(["run", "--locked", "--quiet", "--package", "hunch-sim", "--"]);
-        sim
-    };
-    run(sim().args(["--core", "200000"]))?;
-    run(sim().args(["--seeds", "4", "--ops", "300"]))
+    let sim = workspace::programs_of_tests()?.join("hunch-sim");
+    run(Command::new(&sim).args(["--core", "200000"]))?;
+    run(Command::new(&sim).args(["--seeds", "4", "--ops", "300"]))
 }

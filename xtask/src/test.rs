@@ -33,7 +33,8 @@ fn rust() -> anyhow::Result<()> {
 /// The database's own tests once more with the programs that `setup` brings where there is no root.
 fn on_npms_postgres() -> anyhow::Result<()> {
     let programs = setup::npm_programs_folder();
-    run(cargo().args(["test", "--locked", "--package", "hunch-db"]).env("HUNCH_PG_BIN", programs))
+    let tests = ["test", "--workspace", "--locked", "--test", "cluster", "--test", "database"];
+    run(cargo().args(tests).env("HUNCH_PG_BIN", programs))
 }
 
 /// Each folder with a package.json below a `tests` folder is a suite of its own. It finds the program to
@@ -44,8 +45,7 @@ fn in_node() -> anyhow::Result<()> {
         eprintln!("   there are none");
         return Ok(());
     }
-    run(cargo().args(["build", "--locked", "--package", "hunch"]))?;
-    let hunch = workspace::target_folder()?.join("debug/hunch");
+    let hunch = workspace::programs_of_tests()?.join("hunch");
     for suite in suites {
         let name = suite.strip_prefix(workspace::root()).unwrap_or(&suite).display().to_string();
         step(&name, || {

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context;
 use serde_json::Value;
 
-use crate::shell::cargo;
+use crate::shell::{cargo, run};
 
 /// The workspace's folder.
 pub fn root() -> &'static Path {
@@ -31,4 +31,11 @@ pub fn metadata(dependencies: bool) -> anyhow::Result<Value> {
 pub fn target_folder() -> anyhow::Result<PathBuf> {
     let metadata = metadata(false)?;
     Ok(PathBuf::from(metadata["target_directory"].as_str().context("no target_directory")?))
+}
+
+/// The folder with the programs of the build that the tests made. All at once, as the tests are built: a package built by
+/// itself asks for fewer features of its dependencies, and cargo builds those again, and what stands on them.
+pub fn programs_of_tests() -> anyhow::Result<PathBuf> {
+    run(cargo().args(["test", "--workspace", "--locked", "--no-run", "--quiet"]))?;
+    Ok(target_folder()?.join("debug"))
 }

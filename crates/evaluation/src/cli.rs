@@ -28,8 +28,9 @@ pub struct Args {
     /// Fixes all chance: the same seed, data and version give the same file.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Threads to use, with the same file from any number. `demand`, `fraud`, `metric-anomaly`, `ope`, `policy` and
-    /// `table-anomaly` share out their work; the others have none to share, or follow one stream row by row.
+    /// Threads to use, with the same file from any number. `churn`, `demand`, `fraud`, `ltv`, `metric-anomaly`, `obd`,
+    /// `offer`, `ope`, `policy` and `table-anomaly` share out their work; `lmsr`, `nba`, `recs` and `winprob` follow one
+    /// stream row by row.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
     /// For `policy`: what one contact costs, in units of the outcome.

@@ -3,12 +3,23 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use hunch_learning::churn::ChurnModel;
+use hunch_learning::life::{Artifact, Window};
+use hunch_learning::value::{Base, ValueModel};
+
 use crate::EvaluateError;
+use crate::ltv::moment;
+use crate::purchases::{Asked, Customers};
 use crate::tasks::{Run, TASKS};
+use crate::train::{TRAINERS, TrainRun};
 
 fn run(task: &str, input: &Path, train: &[PathBuf], out: &Path) -> Result<String, EvaluateError> {
+    run_on(1, task, input, train, out)
+}
+
+fn run_on(threads: usize, task: &str, input: &Path, train: &[PathBuf], out: &Path) -> Result<String, EvaluateError> {
     let task = TASKS.iter().find(|known| known.name == task).unwrap();
-    (task.evaluate)(&Run { input, train, out, protocol: false, seed: 1, threads: 1, cost: 0.0 })?;
+    (task.evaluate)(&Run { input, train, out, protocol: false, seed: 1, threads, cost: 0.0 })?;
     Ok(std::fs::read_to_string(out).unwrap())
 }
 
@@ -129,6 +140,95 @@ fn bad_logs_are_told_with_line_and_column() {
     }
     let folder = folder("customer_id,ts,value\n1,2024-01-01,2\n", "some day");
     assert!(run("ltv", folder.path(), &[], &folder.path().join("o")).unwrap_err().to_string().contains("some day"));
+}
+
+#[test]
+fn threads_change_no_byte() {
+    let (folder, (asked, train)) = (folder(&log(220, 150), "2024-05-30"), offers());
+    let train = [train.path().to_owned()];
+    let tasks: [(&str, &Path, &[PathBuf]); 3] =
+        [("ltv", folder.path(), &[]), ("churn", folder.path(), &[]), ("offer", asked.path(), &train)];
+    for (task, input, train) in tasks {
+        let out = input.join("out.csv");
+        let [one, two, five] = [1, 2, 5].map(|threads| run_on(threads, task, input, train, &out).unwrap());
+        assert!(one == two && one == five, "{task}");
+    }
+}
+
+/// What a model file holds is the whole model: read back, it writes what `hunch evaluate` writes.
+#[test]
+fn a_trained_model_says_what_evaluate_says() {
+    let folder = folder(&log(220, 150), "2024-05-30");
+    for (task, input) in [("ltv", folder.path()), ("churn", folder.path())] {
+        assert_eq!(said_by_model(task, input), run(task, input, &[], &input.join("out.csv")).unwrap(), "{task}");
+    }
+}
+
+#[test]
+fn a_model_of_too_few_says_what_evaluate_says_and_beats_no_baseline() {
+    let folder = folder(&log(12, 150), "2024-05-30");
+    for task in ["ltv", "churn"] {
+        let said = said_by_model(task, folder.path());
+        assert_eq!(said, run(task, folder.path(), &[], &folder.path().join("out.csv")).unwrap(), "{task}");
+    }
+    let model = trained("churn", folder.path());
+    assert_eq!(model.beaten_by_baseline().len(), 2, "{:?}", model.metrics);
+}
+
+fn trained(task: &str, input: &Path) -> Artifact {
+    let trainer = TRAINERS.iter().find(|known| known.name == task).unwrap();
+    let [bytes, more] = [1, 3].map(|threads| {
+        let model: Artifact = (trainer.train)(&TrainRun { input, seed: 1, threads }).unwrap();
+        model.to_bytes().unwrap()
+    });
+    assert!(bytes == more, "threads change no byte of a model");
+    Artifact::read(&bytes).unwrap()
+}
+
+/// The predictions of the model that is trained on a folder, for the same folder.
+fn said_by_model(task: &str, input: &Path) -> String {
+    let (model, out) = (trained(task, input), input.join("by_model.csv"));
+    let run = Run { input, train: &[], out: &out, protocol: false, seed: model.seed, threads: 1, cost: 0.0 };
+    let asked = Asked::read(input).unwrap();
+    let (customers, _) = Customers::read(&run, &asked).unwrap();
+    let now = |days| moment(&customers, &asked, days, &run).unwrap();
+    match task {
+        "ltv" => {
+            let known: ValueModel = model.parameters("ltv").unwrap();
+            let forecasts = known.forecast(&customers.histories, now(asked.horizon_days), model.seed, 1).unwrap();
+            crate::ltv::write(&out, &customers.ids, &forecasts).unwrap();
+        }
+        _ => {
+            let known: ChurnModel = model.parameters("churn").unwrap();
+            let judged = known.judge(&customers.histories, now(asked.active_days.unwrap())).unwrap();
+            crate::churn::write(&out, &customers.ids, &judged).unwrap();
+        }
+    }
+    std::fs::read_to_string(out).unwrap()
+}
+
+/// A model file from before held the repeat-buying models alone.
+#[test]
+fn a_model_file_that_holds_less_is_refused() {
+    let base = serde_json::json!({
+        "at_random": {"r": 0.2, "alpha": 4.4, "a": 0.8, "b": 2.4, "leaving": "AfterRepeat", "regularity": 1},
+        "regular": {"r": 0.5, "alpha": 6.2, "a": 0.9, "b": 1.6, "leaving": "AfterAny", "regularity": 1},
+        "any_time": null,
+        "amount": null,
+    });
+    serde_json::from_value::<Base>(base.clone()).unwrap();
+    let ltv = serde_json::json!({"base": base, "horizon_days": 28});
+    let churn = serde_json::json!({"base": base, "active_days": 14, "level": 0.1, "slope": 0.9});
+    let told = |kind: &str, parameters: &serde_json::Value| {
+        let old = Artifact::new(kind, 1, Window::default(), parameters).unwrap().to_bytes().unwrap();
+        let old = Artifact::read(&old).unwrap();
+        match kind {
+            "ltv" => old.parameters::<ValueModel>(kind).unwrap_err().to_string(),
+            _ => old.parameters::<ChurnModel>(kind).unwrap_err().to_string(),
+        }
+    };
+    assert!(told("ltv", &ltv).starts_with("this ltv model, made by version"));
+    assert!(told("churn", &churn).starts_with("this churn model, made by version"));
 }
 
 /// Folders for `offer`: even households take up campaigns of kind A, nobody takes up others.

@@ -1,6 +1,8 @@
 //! Lifetime value: expected purchase days and spend of each customer.
 
-use hunch_learning::value::{Moment, forecast};
+use std::path::Path;
+
+use hunch_learning::value::{Forecast, Moment, forecast};
 
 use crate::EvaluateError;
 use crate::files::{Field, Predictions};
@@ -17,11 +19,17 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let asked = Asked::read(run.input)?;
     let (customers, own) = Customers::read(run, &asked)?;
     let now = moment(&customers, &asked, asked.horizon_days, run)?;
-    let forecasts = forecast(&customers.histories, now, run.seed).map_err(|e| EvaluateError::Data(e.to_string()))?;
-    let mut out = Predictions::create(run.out, &HEADER)?;
-    for f in forecasts.iter().filter(|f| f.who < own) {
+    let forecasts = forecast(&customers.histories, now, run.seed, run.threads);
+    let forecasts = forecasts.map_err(|e| EvaluateError::Data(e.to_string()))?;
+    write(run.out, &customers.ids[..own], &forecasts)
+}
+
+/// Those of `forecasts` that are for one of `ids`, which come first in the list that was forecast.
+pub(crate) fn write(file: &Path, ids: &[String], forecasts: &[Forecast]) -> Result<(), EvaluateError> {
+    let mut out = Predictions::create(file, &HEADER)?;
+    for f in forecasts.iter().filter(|f| f.who < ids.len()) {
         let ((few, many), (low, high)) = (f.days_range, f.spend_range);
-        let id = Field(&customers.ids[f.who]);
+        let id = Field(&ids[f.who]);
         out.row(format_args!("{id},{:.6},{:.4},{:.6},{few},{many},{low:.4},{high:.4}", f.days, f.spend, f.alive))?;
     }
     out.finish()

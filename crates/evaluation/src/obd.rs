@@ -18,7 +18,8 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let log = Log { action: &clicks.item, reward: &clicks.click, propensity: &clicks.propensity, actions };
     let of = |row: usize, item: usize, out: &mut [f64]| clicks.describe(row, item, out);
     let wrong = |e| EvaluateError::Data(format!("random.csv: {e}"));
-    let model = cross_fit(&log, &Description { width: clicks.width(), of: &of }, FOLDS).map_err(wrong)?;
+    let description = Description { width: clicks.width(), of: &of };
+    let model = cross_fit(&log, &description, FOLDS, run.threads).map_err(wrong)?;
     let table: Vec<f64> =
         clicks.position.iter().flat_map(|position| policy.chances[*position].iter().copied()).collect();
     let mut out = Predictions::create(run.out, &["estimator", "value", "ci_lo", "ci_hi"])?;
@@ -176,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    fn run(click: &str) -> Result<String, EvaluateError> {
+    fn run(click: &str, threads: usize) -> Result<String, EvaluateError> {
         let folder = tempfile::tempdir().unwrap();
         let mut random = "ts,item_id,position,click,propensity,u0,affinity\n".to_owned();
         for row in 0..90 {
@@ -191,29 +192,24 @@ mod tests {
         std::fs::write(folder.path().join("random.csv"), random).unwrap();
         std::fs::write(folder.path().join("policy_bts.csv"), policy).unwrap();
         let out = folder.path().join("out.csv");
-        evaluate(&Run {
-            input: folder.path(),
-            train: &[],
-            out: &out,
-            protocol: false,
-            seed: 1,
-            threads: 1,
-            cost: 0.0,
-        })?;
+        evaluate(&Run { input: folder.path(), train: &[], out: &out, protocol: false, seed: 1, threads, cost: 0.0 })?;
         Ok(std::fs::read_to_string(out).unwrap())
     }
 
     #[test]
     fn one_click_is_weighed_by_its_chance() {
-        let out = run("1").unwrap();
+        let out = run("1", 1).unwrap();
         // Row 30 showed item 2: weight 0.1 / 0.25.
         let ips = out.lines().find(|line| line.starts_with("ips,")).unwrap();
         let value: f64 = ips.split(',').nth(1).unwrap().parse().unwrap();
         assert!((value - 0.4 / 90.0).abs() < 1e-12, "{ips}");
         assert_eq!(out.lines().count(), 8);
+        for threads in [2, 5] {
+            assert_eq!(run("1", threads).unwrap(), out, "threads change nothing");
+        }
         // Without any click every estimate is near 0, and still a number.
-        let none = run("0").unwrap();
+        let none = run("0", 1).unwrap();
         assert!(!none.contains("NaN") && !none.contains("inf"), "{none}");
-        assert!(run("nan").unwrap_err().to_string().contains("random.csv, line 32, column \"click\""));
+        assert!(run("nan", 1).unwrap_err().to_string().contains("random.csv, line 32, column \"click\""));
     }
 }

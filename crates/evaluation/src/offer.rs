@@ -39,7 +39,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
         log_start,
     };
     let asked_offers: Vec<Offer> = asked.iter().map(|row| row.offer).collect();
-    let taken = response(past, &asked_offers, run.seed).map_err(|e| EvaluateError::Data(e.to_string()))?;
+    let taken = response(past, &asked_offers, run.seed, run.threads).map_err(|e| EvaluateError::Data(e.to_string()))?;
     let mut out = Predictions::create(run.out, &["household_id", "campaign_id", "p_redeem"])?;
     for (row, p) in asked.iter().zip(taken) {
         out.row(format_args!("{},{},{p:.6}", Field(&row.household), Field(&row.campaign)))?;

@@ -51,7 +51,7 @@ fn judge(
     let rows = replicate.places(contexts)?;
     let log = replicate.log(policies.first().map_or(0, |policy| policy.actions));
     let of = |row: usize, action: usize, out: &mut [f64]| contexts.describe(rows[row], action, out);
-    let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS).map_err(wrong)?;
+    let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS, 1).map_err(wrong)?;
     let estimates = |policy: &Policy| {
         let table = policy.of(&replicate.rows)?;
         estimate(&log, &table, &model, &INTERVALS).map_err(wrong)

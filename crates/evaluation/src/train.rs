@@ -89,7 +89,7 @@ pub struct Args {
     /// Fixes all chance: the same seed, data and version give the same file.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Threads to use.
+    /// Threads to use, with the same file from any number. `churn`, `fraud` and `ltv` share out their work.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
 }

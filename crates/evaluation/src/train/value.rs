@@ -1,12 +1,11 @@
-//! Trainers for what a customer will buy and who goes: the repeat-buying models at the cut-off, and for churn how their
-//! probability is to be read, learned from one cut-off further back.
+//! Trainers for what a customer will buy and who goes. What is judged is the whole model as `hunch evaluate` has it,
+//! learned up to an earlier cut-off; what is kept is the same learned up to the last one.
 
+use hunch_learning::churn::{Churn, ChurnModel, churn as judge};
 use hunch_learning::life::{Artifact, Better, Judged, Metric, Reference, Window};
-use hunch_learning::numeric::optimise::by_simplex;
-use hunch_learning::value::{Base, MeanSpend, Moment, PurchaseHistory, Summary};
+use hunch_learning::value::{MeanSpend, Moment, PurchaseHistory, Summary, ValueError, ValueModel, forecast};
 use jiff::ToSpan as _;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
 use super::{TrainRun, purpose};
 use crate::EvaluateError;
@@ -18,33 +17,19 @@ const WEEK: f64 = 7.0;
 const PAST_DAYS_MIN: i32 = 28;
 const REFERENCE_BINS: usize = 10;
 
-/// What an `ltv` model holds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LtvParameters {
-    pub base: Base,
-    /// Days that it looks ahead.
-    pub horizon_days: i32,
-}
-
-/// What a `churn` model holds: the probability is logistic(`level` + `slope` · logit of the models' own).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ChurnParameters {
-    pub base: Base,
-    pub active_days: i32,
-    pub level: f64,
-    pub slope: f64,
-}
-
+/// Holds a [`ValueModel`].
 pub fn ltv(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
     let (customers, asked) = read(run)?;
+    let histories = &customers.histories;
     let now = moment(&customers, &asked, asked.horizon_days, &run.as_run())?;
     let back = earlier(now, now.horizon)?;
-    let past = Known::at(&customers.histories, back)?;
-    let (days, spend) = past.outcomes(&customers.histories);
+    let past = Known::at(histories, back);
+    let (days, spend) = past.outcomes(histories);
     let own_days: Vec<f64> = past.customers.iter().map(|known| known.own_rate() * f64::from(back.horizon)).collect();
     let own_spend: Vec<f64> =
         past.customers.iter().zip(&own_days).map(|(known, days)| known.spend.mean * days).collect();
-    let (model_days, model_spend) = (past.expected_days(), past.expected_spend());
+    let said = forecast(histories, back, run.seed, run.threads).map_err(unfit)?;
+    let (said_days, said_spend): (Vec<f64>, Vec<f64>) = said.iter().map(|said| (said.days, said.spend)).unzip();
     let metric = |name: &str, value, baseline, gate| Metric {
         name: name.to_owned(),
         value,
@@ -53,17 +38,18 @@ pub fn ltv(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
         better: Better::Lower,
         gate,
     };
-    let present = Known::at(&customers.histories, now)?;
-    let parameters = LtvParameters { base: present.base.clone(), horizon_days: now.horizon };
-    let mut artifact = Artifact::new("ltv", run.seed, window(run, &customers, now)?, &parameters)?;
+    let model = ValueModel::learn(histories, now, run.seed, run.threads).map_err(unfit)?;
+    let mut artifact = Artifact::new("ltv", run.seed, window(run, &customers, now)?, &model)?;
     artifact.metrics = vec![
-        metric("MAE of purchase days", mae(&model_days, &days), mae(&own_days, &days), true),
-        metric("RMSE of purchase days", rmse(&model_days, &days), rmse(&own_days, &days), true),
-        metric("MAE of spend", mae(&model_spend, &spend), mae(&own_spend, &spend), true),
-        metric("RMSE of spend", rmse(&model_spend, &spend), rmse(&own_spend, &spend), false),
+        metric("MAE of purchase days", mae(&said_days, &days), mae(&own_days, &days), true),
+        metric("RMSE of purchase days", rmse(&said_days, &days), rmse(&own_days, &days), true),
+        metric("MAE of spend", mae(&said_spend, &spend), mae(&own_spend, &spend), true),
+        metric("RMSE of spend", rmse(&said_spend, &spend), rmse(&own_spend, &spend), false),
     ];
     artifact.judged = judged(back, past.customers.len());
-    artifact.reference = present.reference(&present.expected_days(), "expected purchase days")?;
+    let expected = model.forecast(histories, now, run.seed, run.threads).map_err(unfit)?;
+    let expected: Vec<f64> = expected.iter().map(|expected| expected.days).collect();
+    artifact.reference = Known::at(histories, now).reference(&expected, "expected purchase days")?;
     artifact.purpose = purpose(
         "What a customer will buy",
         "loyalty manager",
@@ -76,18 +62,17 @@ pub fn ltv(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
     Ok(artifact)
 }
 
+/// Holds a [`ChurnModel`]. Customers too few to judge give the base rate for all, which beats no baseline and is not
+/// promoted therefore.
 pub fn churn(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
     let (customers, asked) = read(run)?;
+    let histories = &customers.histories;
     let now = moment(&customers, &asked, asked.active_days.unwrap_or(asked.horizon_days), &run.as_run())?;
     let back = earlier(now, now.horizon)?;
-    // Without a second cut-off that is early enough, the models' own probability stands in the judgement.
-    let reading = match earlier(back, back.horizon) {
-        Ok(before) => read_probability(&Known::at(&customers.histories, before)?, &customers.histories),
-        Err(_) => (0.0, 1.0),
-    };
-    let past = Known::at(&customers.histories, back)?;
-    let gone = past.gone(&customers.histories);
-    let model: Vec<f64> = past.none().iter().map(|p| as_read(*p, reading)).collect();
+    let past = Known::at(histories, back);
+    let gone: Vec<f64> = past.outcomes(histories).0.iter().map(|days| f64::from(u8::from(*days == 0.0))).collect();
+    let said = judge(histories, back, run.seed, run.threads).map_err(unfit)?;
+    let said = probabilities(&said, past.customers.len());
     let share = gone.iter().sum::<f64>() / gone.len() as f64;
     let constant = vec![share; gone.len()];
     let idle: Vec<f64> = past.customers.iter().map(|known| known.summary.age - known.summary.recency).collect();
@@ -99,14 +84,12 @@ pub fn churn(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
         better,
         gate,
     };
-    let present = Known::at(&customers.histories, now)?;
-    let (level, slope) = read_probability(&past, &customers.histories);
-    let parameters = ChurnParameters { base: present.base.clone(), active_days: now.horizon, level, slope };
-    let mut artifact = Artifact::new("churn", run.seed, window(run, &customers, now)?, &parameters)?;
+    let model = ChurnModel::learn(histories, now, run.seed, run.threads).map_err(unfit)?;
+    let mut artifact = Artifact::new("churn", run.seed, window(run, &customers, now)?, &model)?;
     artifact.metrics = vec![
         metric(
             "log loss",
-            log_loss(&model, &gone),
+            log_loss(&said, &gone),
             log_loss(&constant, &gone),
             "true share for all",
             Better::Lower,
@@ -114,16 +97,17 @@ pub fn churn(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
         ),
         metric(
             "Brier",
-            rmse(&model, &gone).powi(2),
+            rmse(&said, &gone).powi(2),
             rmse(&constant, &gone).powi(2),
             "true share for all",
             Better::Lower,
             false,
         ),
-        metric("AUC", auc(&model, &gone), auc(&idle, &gone), "time since last purchase", Better::Higher, true),
+        metric("AUC", auc(&said, &gone), auc(&idle, &gone), "time since last purchase", Better::Higher, true),
     ];
     artifact.judged = judged(back, past.customers.len());
-    let scores: Vec<f64> = present.none().iter().map(|p| as_read(*p, (level, slope))).collect();
+    let present = Known::at(histories, now);
+    let scores = probabilities(&model.judge(histories, now).map_err(unfit)?, present.customers.len());
     artifact.reference = present.reference(&scores, "probability of no purchase")?;
     artifact.purpose = purpose(
         "Who will not come back",
@@ -135,6 +119,18 @@ pub fn churn(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
         ],
     );
     Ok(artifact)
+}
+
+/// One for each of so many customers.
+fn probabilities(said: &Churn, customers: usize) -> Vec<f64> {
+    match said {
+        Churn::Judged(risks) => risks.iter().map(|risk| risk.none).collect(),
+        Churn::NotEnoughData { base_rate, .. } => vec![*base_rate; customers],
+    }
+}
+
+fn unfit(error: ValueError) -> EvaluateError {
+    EvaluateError::Data(error.to_string())
 }
 
 fn read(run: &TrainRun<'_>) -> Result<(Customers, Asked), EvaluateError> {
@@ -169,44 +165,19 @@ impl Customer {
     }
 }
 
-/// All that is known at a cut-off.
+/// The customers with a purchase until a cut-off, in their order.
 struct Known {
     moment: Moment,
     customers: Vec<Customer>,
-    base: Base,
 }
 
 impl Known {
-    fn at(histories: &[PurchaseHistory], moment: Moment) -> Result<Known, EvaluateError> {
+    fn at(histories: &[PurchaseHistory], moment: Moment) -> Known {
         let known = |(place, history): (usize, &PurchaseHistory)| {
             let seen = history.until(moment.cutoff);
             Some(Customer { place, summary: seen.summary(moment.cutoff)?, spend: seen.mean_spend() })
         };
-        let customers: Vec<Customer> = histories.iter().enumerate().filter_map(known).collect();
-        let (summaries, spend): (Vec<Summary>, Vec<MeanSpend>) =
-            customers.iter().map(|known| (known.summary, known.spend)).unzip();
-        let base = Base::fit(&summaries, &spend).map_err(|e| EvaluateError::Data(e.to_string()))?;
-        Ok(Known { moment, customers, base })
-    }
-
-    fn weeks(&self) -> f64 {
-        f64::from(self.moment.horizon) / WEEK
-    }
-
-    fn expected_days(&self) -> Vec<f64> {
-        self.customers.iter().map(|known| self.base.expected(&known.summary, self.weeks())).collect()
-    }
-
-    fn expected_spend(&self) -> Vec<f64> {
-        self.customers
-            .iter()
-            .zip(self.expected_days())
-            .map(|(known, days)| days * self.base.amount(&known.spend))
-            .collect()
-    }
-
-    fn none(&self) -> Vec<f64> {
-        self.customers.iter().map(|known| self.base.none(&known.summary, self.weeks())).collect()
+        Known { moment, customers: histories.iter().enumerate().filter_map(known).collect() }
     }
 
     /// Purchase days and spend in the horizon.
@@ -217,10 +188,6 @@ impl Known {
             (seen.days.len() as f64, seen.spend_sum())
         };
         self.customers.iter().map(after).unzip()
-    }
-
-    fn gone(&self, histories: &[PurchaseHistory]) -> Vec<f64> {
-        self.outcomes(histories).0.iter().map(|days| f64::from(u8::from(*days == 0.0))).collect()
     }
 
     fn reference(&self, scores: &[f64], name: &str) -> Result<Vec<Reference>, EvaluateError> {
@@ -239,25 +206,8 @@ impl Known {
     }
 }
 
-/// Level and slope with which the models' probability is read (Platt 1999), held near (0, 1) so that few customers do
-/// not turn it around.
-fn read_probability(known: &Known, histories: &[PurchaseHistory]) -> (f64, f64) {
-    let (none, gone) = (known.none(), known.gone(histories));
-    let loss = |at: &[f64]| {
-        let said: Vec<f64> = none.iter().map(|p| as_read(*p, (at[0], at[1]))).collect();
-        log_loss(&said, &gone) * gone.len() as f64 + 2.0 * (at[0] * at[0] + (at[1] - 1.0) * (at[1] - 1.0))
-    };
-    by_simplex(&[0.0, 1.0], &[0.3, 0.3], loss, 500).map_or((0.0, 1.0), |found| (found.at[0], found.at[1]))
-}
-
 /// Keeps a probability where its logarithm is small enough to be told.
 const CERTAIN: f64 = 1e-6;
-
-fn as_read(probability: f64, (level, slope): (f64, f64)) -> f64 {
-    let p = probability.clamp(CERTAIN, 1.0 - CERTAIN);
-    let logit = level + slope * (p / (1.0 - p)).ln();
-    (1.0 / (1.0 + (-logit).exp())).clamp(CERTAIN, 1.0 - CERTAIN)
-}
 
 fn window(run: &TrainRun<'_>, customers: &Customers, now: Moment) -> Result<Window, EvaluateError> {
     let name = log_name_in(run.input)?.unwrap_or_default();
@@ -324,13 +274,6 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_is_read_as_it_is_or_moved() {
-        assert!((as_read(0.3, (0.0, 1.0)) - 0.3).abs() < 1e-12);
-        assert!(as_read(0.3, (0.5, 1.0)) > 0.4);
-        assert!(as_read(0.0, (0.0, 1.0)) > 0.0 && as_read(1.0, (0.0, 1.0)) < 1.0);
-    }
-
-    #[test]
     fn a_short_log_is_split_and_a_shorter_one_refused() {
         let now = Moment { start: 0, cutoff: 100, horizon: 90 };
         assert_eq!(earlier(now, 90).unwrap(), Moment { start: 0, cutoff: 67, horizon: 33 });
@@ -373,8 +316,6 @@ mod tests {
             assert_eq!(Artifact::read(&bytes).unwrap(), model);
             assert_eq!(train(&run).unwrap().to_bytes().unwrap(), bytes, "the same data give the same file");
         }
-        let parameters: ChurnParameters = churn(&run).unwrap().parameters("churn").unwrap();
-        assert!(parameters.slope > 0.0 && parameters.active_days == 28);
     }
 
     /// What the log holds after the cut-off changes nothing but the hash of the files read.

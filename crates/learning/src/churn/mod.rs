@@ -7,12 +7,14 @@
 //!
 //! Churn risk is a different thing from harm risk; nothing here sees, or says anything about, play on markets.
 
+use serde::{Deserialize, Serialize};
+
 use crate::numeric::regression::{Family, Regression, Rows};
 use crate::numeric::special::{logistic, logit};
 use crate::value::features::{Moment, Snapshot};
 use crate::value::past::{Lesson, level_now, now_and_past};
-use crate::value::stack::Lessons;
-use crate::value::{PurchaseHistory, ValueError};
+use crate::value::stack::{Corrector, Lessons};
+use crate::value::{Base, PurchaseHistory, ValueError};
 
 /// Customers below which no probability is stated.
 pub const CUSTOMERS_MIN: usize = 20;
@@ -35,34 +37,137 @@ pub struct Risk {
     pub none: f64,
 }
 
-/// Judges all customers with a purchase until `now.cutoff`; `now.horizon` is the days without a purchase that count.
+/// Judges all customers with a purchase until `now.cutoff`; `now.horizon` is the days without a purchase that count. What
+/// `ChurnModel::learn` and `ChurnModel::judge` give together, in less time. `threads` change how long it takes, nothing
+/// else.
 ///
 /// # Errors
-/// `Empty` without such customers; as the fits of the repeat-buying models.
-pub fn churn(customers: &[PurchaseHistory], now: Moment, seed: u64) -> Result<Churn, ValueError> {
-    let known = customers.iter().filter(|c| !c.until(now.cutoff).days.is_empty()).count();
-    if known < CUSTOMERS_MIN {
-        let base_rate = base_rate(customers, now);
-        return Ok(Churn::NotEnoughData { customers: known, needed: CUSTOMERS_MIN, base_rate });
+/// As the fits of the repeat-buying models.
+pub fn churn(customers: &[PurchaseHistory], now: Moment, seed: u64, threads: usize) -> Result<Churn, ValueError> {
+    if let Some(few) = TooFew::of(customers, now) {
+        return Ok(few.answer());
     }
-    let (snapshot, lessons) = now_and_past(customers, now)?;
-    let none = corrected(&snapshot, &lessons, seed);
-    let risks = snapshot.who.iter().zip(none).map(|(who, none)| Risk { who: *who, none });
-    Ok(Churn::Judged(risks.collect()))
+    let (judge, snapshot) = Judge::learn(customers, now, seed, threads)?;
+    Ok(judge.answer(&snapshot))
 }
 
-fn corrected(snapshot: &Snapshot, lessons: &[Lesson], seed: u64) -> Vec<f64> {
-    let mut all = Lessons::new(Family::Logistic);
-    let levels: Vec<f64> = lessons.iter().map(level).collect();
-    for (lesson, level) in lessons.iter().zip(&levels) {
-        let base = &lesson.snapshot.none_base;
-        all.add(lesson, base.iter().map(|none| logit(*none) + level), &bought_nothing(lesson), &vec![1.0; base.len()]);
+/// All that was learned at one cut-off, to be kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChurnModel {
+    /// Days without a purchase that count.
+    horizon: i32,
+    rule: Rule,
+}
+
+impl ChurnModel {
+    /// Learns from all customers with a purchase until `now.cutoff`; of too few, the base rate alone. `threads` change how
+    /// long it takes, nothing else.
+    ///
+    /// # Errors
+    /// As the fits of the repeat-buying models.
+    pub fn learn(
+        customers: &[PurchaseHistory],
+        now: Moment,
+        seed: u64,
+        threads: usize,
+    ) -> Result<ChurnModel, ValueError> {
+        let rule = match TooFew::of(customers, now) {
+            Some(few) => Rule::TooFew(few),
+            None => Rule::Judge(Box::new(Judge::learn(customers, now, seed, threads)?.0)),
+        };
+        Ok(ChurnModel { horizon: now.horizon, rule })
     }
-    let now = level_now(lessons, &levels, 1.0);
-    let offset: Vec<f64> = snapshot.none_base.iter().map(|none| logit(*none) + now).collect();
-    match all.correct(&snapshot.features, &offset, seed) {
-        Ok(corrected) => corrected.linear.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect(),
-        Err(_) => offset.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect(),
+
+    /// Judges all customers with a purchase until `now.cutoff`. What is said of a customer hangs on nobody else.
+    ///
+    /// # Errors
+    /// `Horizon` for another horizon than it was learned for; `Foreign` for a model of a version of the code that knew
+    /// other features.
+    pub fn judge(&self, customers: &[PurchaseHistory], now: Moment) -> Result<Churn, ValueError> {
+        if now.horizon != self.horizon {
+            return Err(ValueError::Horizon { learned: self.horizon, asked: now.horizon });
+        }
+        match &self.rule {
+            Rule::TooFew(few) => Ok(few.answer()),
+            Rule::Judge(judge) => {
+                let snapshot = Snapshot::with(customers, now, judge.stretch, judge.base.clone());
+                let fits = |row: &Vec<f64>| judge.corrector.as_ref().is_none_or(|model| model.fits(row.len()));
+                if snapshot.features.iter().all(fits) { Ok(judge.answer(&snapshot)) } else { Err(ValueError::Foreign) }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Rule {
+    Judge(Box<Judge>),
+    TooFew(TooFew),
+}
+
+/// The repeat-buying models and how they are corrected.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Judge {
+    base: Base,
+    /// By which the horizon is multiplied in the models.
+    stretch: f64,
+    /// Added to the models' logits.
+    level: f64,
+    /// None where the past teaches nothing.
+    corrector: Option<Corrector>,
+}
+
+impl Judge {
+    /// What was learned, and what it was learned for.
+    fn learn(
+        customers: &[PurchaseHistory],
+        now: Moment,
+        seed: u64,
+        threads: usize,
+    ) -> Result<(Judge, Snapshot), ValueError> {
+        let (snapshot, lessons) = now_and_past(customers, now, threads)?;
+        let mut all = Lessons::new(Family::Logistic);
+        let levels: Vec<f64> = lessons.iter().map(level).collect();
+        for (lesson, level) in lessons.iter().zip(&levels) {
+            let base = &lesson.snapshot.none_base;
+            let offset = base.iter().map(|none| logit(*none) + level);
+            all.add(lesson, offset, &bought_nothing(lesson), &vec![1.0; base.len()]);
+        }
+        let judge = Judge {
+            base: snapshot.base.clone(),
+            stretch: snapshot.stretch,
+            level: level_now(&lessons, &levels, 1.0),
+            corrector: all.learn(seed, threads).ok(),
+        };
+        Ok((judge, snapshot))
+    }
+
+    fn answer(&self, snapshot: &Snapshot) -> Churn {
+        let offset: Vec<f64> = snapshot.none_base.iter().map(|none| logit(*none) + self.level).collect();
+        let linear = match &self.corrector {
+            Some(corrector) => corrector.linear(&snapshot.features, &offset),
+            None => offset,
+        };
+        let risk = |(who, linear): (&usize, &f64)| Risk { who: *who, none: logistic(linear.clamp(-8.0, 8.0)) };
+        Churn::Judged(snapshot.who.iter().zip(&linear).map(risk).collect())
+    }
+}
+
+/// Customers too few to judge, and what their past tells all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct TooFew {
+    customers: usize,
+    base_rate: f64,
+}
+
+impl TooFew {
+    /// None if there are enough.
+    fn of(customers: &[PurchaseHistory], now: Moment) -> Option<TooFew> {
+        let known = customers.iter().filter(|c| !c.until(now.cutoff).days.is_empty()).count();
+        (known < CUSTOMERS_MIN).then(|| TooFew { customers: known, base_rate: base_rate(customers, now) })
+    }
+
+    fn answer(&self) -> Churn {
+        Churn::NotEnoughData { customers: self.customers, needed: CUSTOMERS_MIN, base_rate: self.base_rate }
     }
 }
 
@@ -101,7 +206,7 @@ mod tests {
             PurchaseHistory::new(&days.iter().map(|day| (*day, 5.0)).collect::<Vec<(i32, f64)>>()).unwrap()
         };
         let now = Moment { start: 0, cutoff: 100, horizon: 30 };
-        let rate = |customers: &[PurchaseHistory]| match churn(customers, now, 1).unwrap() {
+        let rate = |customers: &[PurchaseHistory]| match churn(customers, now, 1, 1).unwrap() {
             Churn::NotEnoughData { base_rate, customers, needed } => (base_rate, customers, needed),
             Churn::Judged(_) => panic!("so few cannot be judged"),
         };
@@ -112,5 +217,42 @@ mod tests {
         // What comes after the cut-off does not count, and nobody to judge is no evidence.
         assert_eq!(rate(&[bought(&[1, 101])]).0, 2.0 / 3.0);
         assert_eq!(rate(&new).0, 0.5);
+    }
+
+    /// Every customer has a gap of their own; every third stops.
+    fn habits(many: i32) -> Vec<PurchaseHistory> {
+        let one = |customer: i32| {
+            let (gap, end) = (2 + customer % 23, if customer % 3 == 0 { 40 + customer % 120 } else { 240 });
+            let days = (customer % 7..end).step_by(gap as usize).filter(|day| (day * customer) % 5 != 1);
+            PurchaseHistory::new(&days.map(|day| (day, 5.0)).collect::<Vec<(i32, f64)>>()).unwrap()
+        };
+        (0..many).map(one).collect()
+    }
+
+    #[test]
+    fn a_kept_model_judges_to_the_last_bit_what_was_judged_by_any_number_of_threads() {
+        let now = Moment { start: 0, cutoff: 180, horizon: 28 };
+        let bits = |churn: Churn| match churn {
+            Churn::Judged(risks) => risks.iter().map(|risk| (risk.who, risk.none.to_bits())).collect::<Vec<_>>(),
+            Churn::NotEnoughData { customers, base_rate, .. } => vec![(customers, base_rate.to_bits())],
+        };
+        for many in [250, 12] {
+            let customers = habits(many);
+            let judged = bits(churn(&customers, now, 3, 1).unwrap());
+            let model = ChurnModel::learn(&customers, now, 3, 1).unwrap();
+            let kept: ChurnModel = serde_json::from_str(&serde_json::to_string(&model).unwrap()).unwrap();
+            assert_eq!(bits(kept.judge(&customers, now).unwrap()), judged);
+            for threads in [2, 5] {
+                assert_eq!(ChurnModel::learn(&customers, now, 3, threads).unwrap(), model);
+                assert_eq!(bits(churn(&customers, now, 3, threads).unwrap()), judged);
+            }
+            let other = kept.judge(&customers, Moment { horizon: 14, ..now }).unwrap_err();
+            assert_eq!(other, ValueError::Horizon { learned: 28, asked: 14 });
+        }
+        let (customers, first) = (habits(250), 7);
+        let model = ChurnModel::learn(&customers, now, 3, 1).unwrap();
+        let (all, alone) =
+            (model.judge(&customers, now).unwrap(), model.judge(&customers[first..=first], now).unwrap());
+        assert_eq!(bits(all)[first].1, bits(alone)[0].1, "what is said of a customer hangs on nobody else");
     }
 }

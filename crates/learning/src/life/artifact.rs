@@ -104,6 +104,13 @@ pub enum ArtifactError {
     Changed { said: String, found: String },
     #[error("this is a model of kind {found:?}; {wanted:?} is needed here")]
     Kind { found: String, wanted: String },
+    #[error("this {kind} model, made by version {made_by}, does not hold the parameters that this code reads")]
+    Parameters {
+        kind: String,
+        made_by: String,
+        #[source]
+        source: serde_json::Error,
+    },
     #[error("the {0} of a model must be finite numbers")]
     NotFinite(&'static str),
     #[error("the model cannot be read")]
@@ -141,12 +148,16 @@ impl Artifact {
     /// What was learned, as a model of this kind.
     ///
     /// # Errors
-    /// `Kind` for a model of another kind; `Unreadable` for parameters of another shape.
+    /// `Kind` for a model of another kind; `Parameters` for those of another shape, as another version of the code has.
     pub fn parameters<P: DeserializeOwned>(&self, kind: &str) -> Result<P, ArtifactError> {
         if self.kind != kind {
             return Err(ArtifactError::Kind { found: self.kind.clone(), wanted: kind.to_owned() });
         }
-        P::deserialize(&self.parameters).map_err(ArtifactError::Unreadable)
+        P::deserialize(&self.parameters).map_err(|source| ArtifactError::Parameters {
+            kind: self.kind.clone(),
+            made_by: self.code_version.clone(),
+            source,
+        })
     }
 
     /// The gate metrics in which it does not beat its baseline.
@@ -264,6 +275,8 @@ pub(super) mod tests {
         assert!(matches!(Artifact::read(b"hunch-model 2 00\n{}"), Err(ArtifactError::Format(f)) if f == "2"));
         let told = model(&[]).parameters::<Weights>("ltv").unwrap_err().to_string();
         assert_eq!(told, "this is a model of kind \"churn\"; \"ltv\" is needed here");
+        let other = model(&[]).parameters::<Metric>("churn").unwrap_err();
+        assert!(matches!(other, ArtifactError::Parameters { .. }) && other.to_string().contains("this churn model"));
     }
 
     #[test]

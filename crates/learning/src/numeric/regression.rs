@@ -9,7 +9,7 @@ use nalgebra::{DMatrix, DVector};
 use super::special::logistic;
 
 /// What the target is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Family {
     /// 0 or 1 (or a share between); the linear part is a logit.
     Logistic,
@@ -18,7 +18,7 @@ pub enum Family {
 }
 
 /// Why there is no fit.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum RegressionError {
     #[error("{what} has {given} entries, {needed} are needed")]
     Length { what: &'static str, given: usize, needed: usize },

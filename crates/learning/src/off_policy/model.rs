@@ -8,11 +8,12 @@ use nalgebra::{DMatrix, DVector};
 
 use super::estimators::{mean, variance};
 use super::{Log, OffPolicyError};
+use crate::numeric::parallel;
 
 /// Features of (row, action), `width` of them, written into the slice.
 pub struct Description<'a> {
     pub width: usize,
-    pub of: &'a dyn Fn(usize, usize, &mut [f64]),
+    pub of: &'a (dyn Fn(usize, usize, &mut [f64]) + Sync),
 }
 
 /// Predictions for each row and action, each by a model that has not seen the row.
@@ -41,29 +42,43 @@ const SHRINKAGE: [Shrinkage; 6] = [
     Shrinkage { weights: 20.0, levels: 400.0 },
 ];
 
-/// Fits `folds` models, each without its part of the rows (rows i with i % folds = part), and predicts those.
+/// Fits `folds` models, each without its part of the rows (rows i with i % folds = part), and predicts those. `threads`
+/// change how long it takes, nothing else.
 ///
 /// # Errors
 /// `Length`, `Row`, `Empty`; `Settings` for fewer than two folds; `NoModel`.
-pub fn cross_fit(log: &Log<'_>, description: &Description<'_>, folds: usize) -> Result<CrossFit, OffPolicyError> {
+pub fn cross_fit(
+    log: &Log<'_>,
+    description: &Description<'_>,
+    folds: usize,
+    threads: usize,
+) -> Result<CrossFit, OffPolicyError> {
     log.check()?;
     if folds < 2 {
         return Err(OffPolicyError::Settings("cross-fitting needs two folds or more"));
     }
     let design = Design::new(log, description);
-    let (_, fits) = design.choose(folds)?;
-    let mut predicted = vec![0.0; log.rows() * log.actions];
-    let mut features = vec![0.0; description.width];
-    for row in 0..log.rows() {
-        for action in 0..log.actions {
-            (description.of)(row, action, &mut features);
-            design.scaling.scale(&mut features);
-            predicted[row * log.actions + action] = design.scaling.predict(&fits[row % folds], &features, action);
+    let (_, fits) = design.choose(folds, threads)?;
+    let starts: Vec<usize> = (0..log.rows()).step_by(ROWS_AT_ONCE).collect();
+    let predicted = parallel::map(&starts, threads, |&start| {
+        let mut features = vec![0.0; description.width];
+        let mut predicted = Vec::with_capacity(ROWS_AT_ONCE * log.actions);
+        for row in start..log.rows().min(start + ROWS_AT_ONCE) {
+            for action in 0..log.actions {
+                (description.of)(row, action, &mut features);
+                design.scaling.scale(&mut features);
+                predicted.push(design.scaling.predict(&fits[row % folds], &features, action));
+            }
         }
-    }
+        predicted
+    });
+    let predicted = predicted.concat();
     let even_error = fits.iter().map(|fit| fit.mean_error).sum::<f64>() / fits.len() as f64;
     Ok(CrossFit { predicted, even_error })
 }
+
+/// Rows that a thread predicts before it takes the next.
+const ROWS_AT_ONCE: usize = 256;
 
 /// A model of all rows it was given, for rows to come.
 #[derive(Clone, Debug)]
@@ -109,7 +124,7 @@ pub fn choose_shrinkage(
     if folds < 2 {
         return Err(OffPolicyError::Settings("cross-fitting needs two folds or more"));
     }
-    Ok(Design::new(log, description).choose(folds)?.0)
+    Ok(Design::new(log, description).choose(folds, 1)?.0)
 }
 
 impl CrossFit {
@@ -215,11 +230,14 @@ impl<'a> Design<'a> {
     }
 
     /// The best shrinkage, and for each fold the model without it.
-    fn choose(&self, folds: usize) -> Result<(Shrinkage, Vec<Fit>), OffPolicyError> {
+    fn choose(&self, folds: usize, threads: usize) -> Result<(Shrinkage, Vec<Fit>), OffPolicyError> {
+        let jobs: Vec<(Shrinkage, usize)> =
+            SHRINKAGE.iter().flat_map(|shrinkage| (0..folds).map(|fold| (*shrinkage, fold))).collect();
+        let fits = parallel::map(&jobs, threads, |&(shrinkage, fold)| self.fit(&|row| row % folds != fold, shrinkage));
+        let mut fits = fits.into_iter();
         let mut best: Option<(f64, Shrinkage, Vec<Fit>)> = None;
         for shrinkage in SHRINKAGE {
-            let fits = (0..folds).map(|fold| self.fit(&|row| row % folds != fold, shrinkage));
-            let fits = fits.collect::<Result<Vec<Fit>, _>>()?;
+            let fits = fits.by_ref().take(folds).collect::<Result<Vec<Fit>, _>>()?;
             let loss: f64 = (0..self.log.rows()).map(|row| self.loss(&fits[row % folds], row)).sum();
             if best.as_ref().is_none_or(|best| loss < best.0) {
                 best = Some((loss, shrinkage, fits));

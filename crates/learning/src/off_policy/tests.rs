@@ -57,7 +57,7 @@ impl World {
             out.fill(0.0);
             out[action] = if good { self.kind[row] } else { 0.0 };
         };
-        cross_fit(&self.log(), &Description { width: 3, of: &of }, 3).unwrap()
+        cross_fit(&self.log(), &Description { width: 3, of: &of }, 3, 1).unwrap()
     }
 
     fn estimates(&self, good: bool) -> Vec<Estimate> {
@@ -209,4 +209,17 @@ fn bad_logs_are_refused() {
     assert_eq!(try_with(0, 1.0, 0.5, [0.0, 1.0]), Err(OffPolicyError::NoOverlap));
     let empty = Log { action: &[], reward: &[], propensity: &[], actions: 2 };
     assert_eq!(estimate(&empty, &[], &CrossFit::given(Vec::new()), &intervals).unwrap_err(), OffPolicyError::Empty);
+}
+
+#[test]
+fn cross_fitting_gives_the_same_bits_by_any_number_of_threads() {
+    let world = world(700, 4);
+    let of = |row: usize, action: usize, out: &mut [f64]| {
+        out.fill(0.0);
+        out[action] = world.kind[row];
+    };
+    let fit = |threads| cross_fit(&world.log(), &Description { width: 3, of: &of }, 5, threads).unwrap();
+    let bits = |fit: &CrossFit| fit.predicted.iter().map(|p| p.to_bits()).collect::<Vec<u64>>();
+    let one = fit(1);
+    assert!(one.predicted.len() == 2_100 && [2, 4].iter().all(|threads| bits(&fit(*threads)) == bits(&one)));
 }

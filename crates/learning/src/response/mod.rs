@@ -69,11 +69,12 @@ pub enum ResponseError {
 /// Kinds with a feature of their own; the rest share the last.
 const KINDS_MAX: usize = 6;
 
-/// Probability, strictly between 0 and 1, that each asked offer is taken up.
+/// Probability, strictly between 0 and 1, that each asked offer is taken up. `threads` change how long it takes, nothing
+/// else.
 ///
 /// # Errors
 /// `Length`, `Empty` without known outcomes, `Household` for a number outside `past.households`.
-pub fn response(past: Past<'_>, asked: &[Offer], seed: u64) -> Result<Vec<f64>, ResponseError> {
+pub fn response(past: Past<'_>, asked: &[Offer], seed: u64, threads: usize) -> Result<Vec<f64>, ResponseError> {
     check(past, asked)?;
     let rates = kind_rates(past);
     let known = Known::new(past, asked, rates);
@@ -88,8 +89,9 @@ pub fn response(past: Past<'_>, asked: &[Offer], seed: u64) -> Result<Vec<f64>, 
     };
     let rows: Vec<Vec<f64>> = asked.iter().map(|offer| features(&known, offer)).collect();
     let offsets: Vec<f64> = asked.iter().map(offset).collect();
-    let corrected = lessons.correct(&rows, &offsets, seed).map_err(ResponseError::Regression)?;
-    Ok(corrected.linear.iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect())
+    let corrector = lessons.learn(seed, threads).map_err(ResponseError::Regression)?;
+    let linear = corrector.linear(&rows, &offsets);
+    Ok(linear.into_iter().map(|linear| logistic(linear.clamp(-8.0, 8.0))).collect())
 }
 
 fn check(past: Past<'_>, asked: &[Offer]) -> Result<(), ResponseError> {

@@ -54,16 +54,18 @@ impl Snapshot {
     /// # Errors
     /// `Empty` if nobody had bought anything by then; as `Base::fit`.
     pub fn take(customers: &[PurchaseHistory], moment: Moment, stretch: f64) -> Result<Snapshot, ValueError> {
-        let (mut who, mut summary, mut spend) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, customer) in customers.iter().enumerate() {
-            let seen = customer.until(moment.cutoff);
-            if let Some(known) = seen.summary(moment.cutoff) {
-                who.push(place);
-                summary.push(known);
-                spend.push(seen.mean_spend());
-            }
-        }
-        let base = Base::fit(&summary, &spend)?;
+        let known = Known::at(customers, moment.cutoff);
+        let base = Base::fit(&known.summary, &known.spend)?;
+        Ok(Snapshot::of(customers, moment, stretch, base, known))
+    }
+
+    /// The same with repeat-buying models that were fitted before. Nobody's entries depend on who else is there.
+    pub fn with(customers: &[PurchaseHistory], moment: Moment, stretch: f64, base: Base) -> Snapshot {
+        Snapshot::of(customers, moment, stretch, base, Known::at(customers, moment.cutoff))
+    }
+
+    fn of(customers: &[PurchaseHistory], moment: Moment, stretch: f64, base: Base, known: Known) -> Snapshot {
+        let Known { who, summary, spend } = known;
         let horizon = f64::from(moment.horizon) / 7.0 * stretch;
         let mut snapshot = Snapshot {
             moment,
@@ -100,7 +102,7 @@ impl Snapshot {
             snapshot.alive.push(alive);
             snapshot.features.push(features);
         }
-        Ok(snapshot)
+        snapshot
     }
 
     /// What came to pass in the horizon, for each customer of the snapshot.
@@ -111,6 +113,28 @@ impl Snapshot {
             days: self.who.iter().map(|place| seen(place).days.len() as f64).collect(),
             spend: self.who.iter().map(|place| seen(place).spend_sum()).collect(),
         }
+    }
+}
+
+/// Customers with a purchase until a cut-off.
+struct Known {
+    who: Vec<usize>,
+    summary: Vec<Summary>,
+    spend: Vec<MeanSpend>,
+}
+
+impl Known {
+    fn at(customers: &[PurchaseHistory], cutoff: i32) -> Known {
+        let mut known = Known { who: Vec::new(), summary: Vec::new(), spend: Vec::new() };
+        for (place, customer) in customers.iter().enumerate() {
+            let seen = customer.until(cutoff);
+            if let Some(summary) = seen.summary(cutoff) {
+                known.who.push(place);
+                known.summary.push(summary);
+                known.spend.push(seen.mean_spend());
+            }
+        }
+        known
     }
 }
 

@@ -4,15 +4,33 @@
 //! Both answers are expectations, so that they add up to what a merchant will see; they are not medians, which would
 //! win in mean absolute error and be too low in sum. The intervals are quantiles.
 
-use rand_distr::{Distribution, Gamma};
+use serde::{Deserialize, Serialize};
 
+use super::base::Base;
+use super::correction::{Correction, Subject};
 use super::features::{LEAST, Moment, Snapshot};
 use super::history::PurchaseHistory;
-use super::past::{Lesson, level_now, now_and_past};
+use super::past::now_and_past;
+use super::ranges::{Unrest, ranges};
 use super::repeat::ValueError;
-use super::stack::Lessons;
-use crate::numeric::chance::{Chance, chance};
-use crate::numeric::regression::Family;
+use crate::numeric::chance::chance;
+use crate::numeric::parallel;
+
+/// Forecasts for all customers with a purchase until `now.cutoff`; nothing after it is looked at. What
+/// `ValueModel::learn` and `ValueModel::forecast` give together, in less time. `threads` change how long it takes, nothing
+/// else.
+///
+/// # Errors
+/// `Empty` without such customers; as `Base::fit`.
+pub fn forecast(
+    customers: &[PurchaseHistory],
+    now: Moment,
+    seed: u64,
+    threads: usize,
+) -> Result<Vec<Forecast>, ValueError> {
+    let (model, snapshot) = learned(customers, now, seed, threads)?;
+    Ok(model.answers(&snapshot, seed, threads))
+}
 
 /// One customer's future.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,209 +48,126 @@ pub struct Forecast {
     pub spend_range: (f64, f64),
 }
 
-/// Forecasts for all customers with a purchase until `now.cutoff`; nothing after it is looked at.
+/// All that was learned at one cut-off, to be kept.
 ///
-/// # Errors
-/// `Empty` without such customers; as `Base::fit`.
-pub fn forecast(customers: &[PurchaseHistory], now: Moment, seed: u64) -> Result<Vec<Forecast>, ValueError> {
-    let (snapshot, lessons) = now_and_past(customers, now)?;
-    let days = corrected(&snapshot, &lessons, &snapshot.days_base, Subject::Days, seed);
-    let direct = corrected(&snapshot, &lessons, &snapshot.spend_base, Subject::Spend, seed);
-    let by_day: Vec<f64> =
-        days.iter().zip(&snapshot.spend).map(|(days, known)| days * snapshot.base.amount(known)).collect();
-    let spend = half_each(&direct, &by_day);
-    Ok(with_ranges(&snapshot, lessons.first(), &days, &spend, seed))
+/// Where no cut-off in the past has customers enough to learn from, the repeat-buying models stand alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ValueModel {
+    /// Days that it looks ahead.
+    horizon: i32,
+    base: Base,
+    /// By which the horizon is multiplied in the repeat-buying models.
+    stretch: f64,
+    days: Correction,
+    spend: Correction,
+    /// By which spend reckoned from days is multiplied, so that its sum is that of spend as it was learned. None where
+    /// nobody has spent anything.
+    by_day_scale: Option<f64>,
+    unrest: Unrest,
 }
 
-/// The mean of two forecasts, with the sum of the first. Spend as it was learned hangs on a few large amounts, days
-/// times the expected amount of a day does not; they err in different places, and an even mean is hard to beat where
-/// neither is known to be better (Bates and Granger 1969).
-fn half_each(first: &[f64], second: &[f64]) -> Vec<f64> {
-    let (sum, other): (f64, f64) = (first.iter().sum(), second.iter().sum());
-    // Where nobody has spent anything there is no second forecast.
-    if other <= LEAST {
-        return first.to_vec();
+impl ValueModel {
+    /// Learns from all customers with a purchase until `now.cutoff`; nothing after it is looked at. `threads` change how
+    /// long it takes, nothing else.
+    ///
+    /// # Errors
+    /// `Empty` without such customers; as `Base::fit`.
+    pub fn learn(
+        customers: &[PurchaseHistory],
+        now: Moment,
+        seed: u64,
+        threads: usize,
+    ) -> Result<ValueModel, ValueError> {
+        Ok(learned(customers, now, seed, threads)?.0)
     }
-    let scale = sum / other;
-    first.iter().zip(second).map(|(first, second)| 0.5 * (first + scale * second)).collect()
-}
 
-#[derive(Clone, Copy, PartialEq)]
-enum Subject {
-    Days,
-    Spend,
-}
-
-/// The expectation of the models, corrected; unchanged where the past teaches nothing.
-fn corrected(snapshot: &Snapshot, lessons: &[Lesson], base: &[f64], subject: Subject, seed: u64) -> Vec<f64> {
-    let levels: Vec<f64> = lessons.iter().map(|lesson| level(lesson, subject)).collect();
-    let mut all = Lessons::new(Family::Poisson);
-    for (lesson, level) in lessons.iter().zip(&levels) {
-        let (base, outcome) = pair(lesson, subject);
-        let mean = base.iter().sum::<f64>() / base.len() as f64;
-        let unit = unit(mean, subject);
-        let target: Vec<f64> = outcome.iter().map(|outcome| outcome / unit).collect();
-        let weight: Vec<f64> = base.iter().map(|base| weight(*base, mean, subject)).collect();
-        all.add(lesson, base.iter().map(|base| libm::log(*base) + level - libm::log(unit)), &target, &weight);
-    }
-    // Levels come and go with seasons, so half of what was seen lately is believed.
-    let now = level_now(lessons, &levels, 0.5);
-    let offset: Vec<f64> = base.iter().map(|base| libm::log(base.max(LEAST)) + now).collect();
-    // What was learned for a shorter horizon holds for that share of a longer one, and was learned from as much less
-    // that came to pass; so it fades with the square.
-    let share = lessons
-        .first()
-        .map_or(1.0, |lesson| f64::from(lesson.snapshot.moment.horizon) / f64::from(snapshot.moment.horizon));
-    let faded = share * share;
-    let expected: f64 = offset.iter().map(|linear| libm::exp(*linear)).sum();
-    let corrected = match all.correct(&snapshot.features, &offset, seed) {
-        Ok(corrected) => {
-            let change = corrected.linear.iter().zip(&offset);
-            change.map(|(linear, offset)| libm::exp((offset + faded * (linear - offset)).min(30.0))).collect()
+    /// Forecasts for all customers with a purchase until `now.cutoff`. Expectations of a customer hang on nobody else; the
+    /// draws for a range hang on the customer's place in the list, and on `seed`.
+    ///
+    /// # Errors
+    /// `Horizon` for another horizon than it was learned for; `Foreign` for a model of a version of the code that knew
+    /// other features.
+    pub fn forecast(
+        &self,
+        customers: &[PurchaseHistory],
+        now: Moment,
+        seed: u64,
+        threads: usize,
+    ) -> Result<Vec<Forecast>, ValueError> {
+        if now.horizon != self.horizon {
+            return Err(ValueError::Horizon { learned: self.horizon, asked: now.horizon });
         }
-        Err(_) => offset.iter().map(|linear| libm::exp(*linear)).collect::<Vec<f64>>(),
-    };
-    // Logs grow, and features with them, so a correction learned on shorter logs is trusted for who buys more than
-    // whom, not for how much all buy together.
-    let share = expected / corrected.iter().sum::<f64>().max(LEAST);
-    corrected.into_iter().map(|x| x * share).collect()
-}
-
-fn pair(lesson: &Lesson, subject: Subject) -> (&[f64], &[f64]) {
-    match subject {
-        Subject::Days => (&lesson.snapshot.days_base, &lesson.outcomes.days),
-        Subject::Spend => (&lesson.snapshot.spend_base, &lesson.outcomes.spend),
+        let snapshot = Snapshot::with(customers, now, self.stretch, self.base.clone());
+        let fits = |row: &Vec<f64>| self.days.fits(row.len()) && self.spend.fits(row.len());
+        if !snapshot.features.iter().all(fits) {
+            return Err(ValueError::Foreign);
+        }
+        Ok(self.answers(&snapshot, seed, threads))
     }
-}
 
-/// Spend is learned in units of its mean, so that one strength of ridge fits all currencies.
-fn unit(mean: f64, subject: Subject) -> f64 {
-    if subject == Subject::Spend { mean.max(LEAST) } else { 1.0 }
-}
-
-/// Large expectations vary more than a Poisson count does, spend more so: their rows weigh less.
-fn weight(base: f64, mean: f64, subject: Subject) -> f64 {
-    match subject {
-        Subject::Days => 1.0 / (1.0 + base / 4.0).sqrt(),
-        Subject::Spend => 1.0 / (0.1 + base / mean).sqrt(),
+    fn answers(&self, snapshot: &Snapshot, seed: u64, threads: usize) -> Vec<Forecast> {
+        let days = self.days.of(snapshot, Subject::Days);
+        let direct = self.spend.of(snapshot, Subject::Spend);
+        let spend = match self.by_day_scale {
+            None => direct,
+            Some(scale) => half_each(&direct, &by_day(snapshot, &days), scale),
+        };
+        let places: Vec<usize> = (0..days.len()).collect();
+        parallel::map(&places, threads, |&i| self.answer(snapshot, i, days[i], spend[i], seed))
     }
-}
 
-/// By how much more, as a logarithm, was bought than the models expected.
-fn level(lesson: &Lesson, subject: Subject) -> f64 {
-    let (base, outcome) = pair(lesson, subject);
-    let (expected, came): (f64, f64) = (base.iter().sum(), outcome.iter().sum());
-    libm::log((came + LEAST) / (expected + LEAST)).clamp(-1.0, 1.0)
-}
-
-/// Draws for a customer's interval.
-const DRAWS: usize = 200;
-
-/// Quantiles of the models' posterior predictive, with the horizon stretched to where its mean is the corrected one,
-/// and as much unrest added as the latest lesson asks for.
-fn with_ranges(snapshot: &Snapshot, latest: Option<&Lesson>, days: &[f64], spend: &[f64], seed: u64) -> Vec<Forecast> {
-    let unrest = latest.map_or(Unrest::default(), |lesson| Unrest::of(lesson, seed));
-    let one = |i: usize| {
-        let busier = snapshot.stretch * (days[i] / snapshot.days_base[i].max(LEAST)).clamp(0.2, 5.0);
-        let dearer = spend[i] / (days[i] * snapshot.base.amount(&snapshot.spend[i])).max(LEAST);
+    /// With the middle of the draws for a range where its mean is the corrected one: the horizon is stretched.
+    fn answer(&self, snapshot: &Snapshot, i: usize, days: f64, spend: f64, seed: u64) -> Forecast {
+        let busier = snapshot.stretch * (days / snapshot.days_base[i].max(LEAST)).clamp(0.2, 5.0);
+        let dearer = spend / (days * snapshot.base.amount(&snapshot.spend[i])).max(LEAST);
         let mut chance = chance(seed, snapshot.who[i] as u64 + 1);
         let (days_range, spend_range) =
-            ranges(snapshot, i, (busier, dearer.clamp(0.2, 5.0)), unrest, DRAWS, &mut chance);
-        Forecast {
-            who: snapshot.who[i],
-            days: days[i],
-            spend: spend[i],
-            alive: snapshot.alive[i],
-            days_range,
-            spend_range,
-        }
+            ranges(snapshot, i, (busier, dearer.clamp(0.2, 5.0)), self.unrest, DRAWS, &mut chance);
+        Forecast { who: snapshot.who[i], days, spend, alive: snapshot.alive[i], days_range, spend_range }
+    }
+}
+
+/// Draws for a customer's range.
+const DRAWS: usize = 200;
+
+/// The model, and what it was learned for.
+fn learned(
+    customers: &[PurchaseHistory],
+    now: Moment,
+    seed: u64,
+    threads: usize,
+) -> Result<(ValueModel, Snapshot), ValueError> {
+    let (snapshot, lessons) = now_and_past(customers, now, threads)?;
+    let days = Correction::learn(&snapshot, &lessons, Subject::Days, seed, threads);
+    let spend = Correction::learn(&snapshot, &lessons, Subject::Spend, seed, threads);
+    let (direct, by_day) = (spend.of(&snapshot, Subject::Spend), by_day(&snapshot, &days.of(&snapshot, Subject::Days)));
+    let model = ValueModel {
+        horizon: now.horizon,
+        base: snapshot.base.clone(),
+        stretch: snapshot.stretch,
+        days,
+        spend,
+        by_day_scale: by_day_scale(&direct, &by_day),
+        unrest: lessons.first().map_or(Unrest::default(), |lesson| Unrest::of(lesson, seed, threads)),
     };
-    (0..snapshot.who.len()).map(one).collect()
+    Ok((model, snapshot))
 }
 
-type Range = (f64, f64);
-
-/// The middle 80 % of `draws` draws for one customer of a snapshot, whose horizon and amounts are multiplied.
-fn ranges(
-    snapshot: &Snapshot,
-    i: usize,
-    times: (f64, f64),
-    unrest: Unrest,
-    draws: usize,
-    chance: &mut Chance,
-) -> (Range, Range) {
-    let (summary, known) = (&snapshot.summary[i], &snapshot.spend[i]);
-    let horizon = f64::from(snapshot.moment.horizon) / 7.0 * times.0;
-    let mut drawn: (Vec<f64>, Vec<f64>) = (0..draws)
-        .map(|turn| {
-            let place = (turn as f64 + 0.5) / draws as f64;
-            let pace = unsettled(unrest.pace, chance);
-            let (days, spend) = snapshot.base.draw(summary, known, horizon * pace, place, chance);
-            (f64::from(days), spend * times.1 * unsettled(unrest.amount, chance))
-        })
-        .unzip();
-    (middle(&mut drawn.0), middle(&mut drawn.1))
+/// Spend as days times the expected amount of a day.
+fn by_day(snapshot: &Snapshot, days: &[f64]) -> Vec<f64> {
+    days.iter().zip(&snapshot.spend).map(|(days, known)| days * snapshot.base.amount(known)).collect()
 }
 
-fn middle(drawn: &mut [f64]) -> Range {
-    drawn.sort_by(f64::total_cmp);
-    (drawn[drawn.len() / 10], drawn[drawn.len() - 1 - drawn.len() / 10])
+fn by_day_scale(direct: &[f64], by_day: &[f64]) -> Option<f64> {
+    let (sum, other): (f64, f64) = (direct.iter().sum(), by_day.iter().sum());
+    (other > LEAST).then(|| sum / other)
 }
 
-/// Variances of what the models take as fixed, a customer's pace and amounts, over one horizon: people's habits move.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Unrest {
-    pace: f64,
-    amount: f64,
-}
-
-const UNREST: [f64; 6] = [0.0, 0.03, 0.06, 0.12, 0.2, 0.3];
-/// Customers that unrest is judged on, and draws for each.
-const JUDGED: usize = 400;
-const JUDGED_DRAWS: usize = 60;
-/// Coverage, among those judged, that is enough.
-const COVERED: f64 = 0.8;
-
-impl Unrest {
-    /// The least unrest with which four in five outcomes of the lesson lie inside of their ranges.
-    fn of(lesson: &Lesson, seed: u64) -> Unrest {
-        let step = (lesson.snapshot.who.len() / JUDGED).max(1);
-        let busier = libm::exp(level(lesson, Subject::Days));
-        let coverage = |unrest: Unrest| {
-            let mut chance = chance(seed, u64::MAX);
-            let (mut days, mut spend, mut many) = (0.0, 0.0, 0.0);
-            for i in (0..lesson.snapshot.who.len()).step_by(step) {
-                let inside = |range: Range, came: f64| f64::from(u8::from(range.0 <= came && came <= range.1));
-                let found = ranges(&lesson.snapshot, i, (busier, 1.0), unrest, JUDGED_DRAWS, &mut chance);
-                days += inside(found.0, lesson.outcomes.days[i]);
-                spend += inside(found.1, lesson.outcomes.spend[i]);
-                many += 1.0;
-            }
-            (days / many, spend / many)
-        };
-        let mut unrest = Unrest::default();
-        for pace in UNREST {
-            unrest.pace = pace;
-            if coverage(unrest).0 >= COVERED {
-                break;
-            }
-        }
-        for amount in UNREST {
-            unrest.amount = amount;
-            if coverage(unrest).1 >= COVERED {
-                break;
-            }
-        }
-        unrest
-    }
-}
-
-/// A factor with mean 1 and the given variance, gamma distributed.
-fn unsettled(variance: f64, chance: &mut Chance) -> f64 {
-    if variance <= 0.0 {
-        return 1.0;
-    }
-    Gamma::new(1.0 / variance, variance).map_or(1.0, |factor| factor.sample(chance))
+/// The mean of two forecasts. Spend as it was learned hangs on a few large amounts, days times the expected amount of a
+/// day does not; they err in different places, and an even mean is hard to beat where neither is known to be better
+/// (Bates and Granger 1969).
+fn half_each(direct: &[f64], by_day: &[f64], scale: f64) -> Vec<f64> {
+    direct.iter().zip(by_day).map(|(direct, by_day)| 0.5 * (direct + scale * by_day)).collect()
 }
 
 #[cfg(test)]
@@ -241,8 +176,88 @@ mod tests {
 
     #[test]
     fn two_forecasts_are_mixed_evenly_and_the_sum_stays_the_first_ones() {
-        let mixed = half_each(&[1.0, 2.0, 9.0], &[3.0, 3.0, 0.0]);
-        assert_eq!(mixed, [3.5, 4.0, 4.5]);
-        assert_eq!(half_each(&[2.0, 0.5], &[0.0, 0.0]), [2.0, 0.5]);
+        let (direct, by_day) = ([1.0, 2.0, 9.0], [3.0, 3.0, 0.0]);
+        let scale = by_day_scale(&direct, &by_day).unwrap();
+        assert_eq!(half_each(&direct, &by_day, scale), [3.5, 4.0, 4.5]);
+        assert_eq!(by_day_scale(&[2.0, 0.5], &[0.0, 0.0]), None);
+    }
+
+    use crate::numeric::chance::uniform;
+
+    const NOW: Moment = Moment { start: 0, cutoff: 180, horizon: 42 };
+
+    /// Customers with a gap of their own between purchases, some of whom stop; up to day 239.
+    fn customers(many: u64) -> Vec<PurchaseHistory> {
+        let mut dice = chance(7, 11);
+        let mut one = || {
+            let (gap, mut day) = (2.0 + 25.0 * uniform(&mut dice), 30.0 * uniform(&mut dice));
+            let mut purchases = Vec::new();
+            while day < 240.0 && uniform(&mut dice) > 0.05 {
+                purchases.push((day as i32, 5.0 + 20.0 * uniform(&mut dice)));
+                day -= gap * libm::log(1.0 - uniform(&mut dice));
+            }
+            PurchaseHistory::new(&purchases).unwrap()
+        };
+        (0..many).map(|_| one()).collect()
+    }
+
+    fn kept(model: &ValueModel) -> ValueModel {
+        serde_json::from_str(&serde_json::to_string(model).unwrap()).unwrap()
+    }
+
+    fn bits(forecasts: &[Forecast]) -> Vec<[u64; 7]> {
+        let one = |f: &Forecast| {
+            let ((low, high), (least, most)) = (f.days_range, f.spend_range);
+            [f.days, f.spend, f.alive, low, high, least, most].map(f64::to_bits)
+        };
+        forecasts.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_kept_model_answers_to_the_last_bit_what_was_forecast_by_any_number_of_threads() {
+        let customers = customers(220);
+        let forecasts = forecast(&customers, NOW, 3, 1).unwrap();
+        let model = ValueModel::learn(&customers, NOW, 3, 1).unwrap();
+        for threads in [1, 2, 5] {
+            assert_eq!(ValueModel::learn(&customers, NOW, 3, threads).unwrap(), model);
+            let answers = kept(&model).forecast(&customers, NOW, 3, threads).unwrap();
+            assert_eq!(bits(&answers), bits(&forecasts));
+            assert_eq!(bits(&forecast(&customers, NOW, 3, threads).unwrap()), bits(&forecasts));
+        }
+    }
+
+    /// Sums are kept when it is learned, not when it answers.
+    #[test]
+    fn a_customer_alone_is_told_what_is_told_among_all() {
+        let customers = customers(220);
+        let model = ValueModel::learn(&customers, NOW, 3, 1).unwrap();
+        let all = model.forecast(&customers, NOW, 3, 1).unwrap();
+        for among in all.iter().step_by(40) {
+            let alone = model.forecast(&customers[among.who..=among.who], NOW, 3, 1).unwrap()[0];
+            assert_eq!([alone.days, alone.spend, alone.alive], [among.days, among.spend, among.alive]);
+        }
+    }
+
+    #[test]
+    fn too_few_to_learn_from_are_told_what_the_repeat_buying_models_say() {
+        let customers = customers(30);
+        let model = ValueModel::learn(&customers, NOW, 3, 1).unwrap();
+        let snapshot = Snapshot::take(&customers, NOW, 1.0).unwrap();
+        let answers = kept(&model).forecast(&customers, NOW, 3, 1).unwrap();
+        for (answer, base) in answers.iter().zip(&snapshot.days_base) {
+            assert!((answer.days / base - 1.0).abs() < 1e-12, "{answer:?} {base}");
+        }
+    }
+
+    #[test]
+    fn another_horizon_or_other_features_are_refused() {
+        let customers = customers(220);
+        let model = ValueModel::learn(&customers, NOW, 3, 1).unwrap();
+        let longer = model.forecast(&customers, Moment { horizon: 43, ..NOW }, 3, 1);
+        assert_eq!(longer.unwrap_err(), ValueError::Horizon { learned: 42, asked: 43 });
+        let mut other = serde_json::to_value(&model).unwrap();
+        other["days"]["corrector"]["regression"]["slopes"].as_array_mut().unwrap().pop();
+        let other: ValueModel = serde_json::from_value(other).unwrap();
+        assert_eq!(other.forecast(&customers, NOW, 3, 1).unwrap_err(), ValueError::Foreign);
     }
 }

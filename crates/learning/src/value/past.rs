@@ -3,6 +3,7 @@
 use super::features::{Moment, Outcomes, Snapshot, YEAR};
 use super::history::PurchaseHistory;
 use super::repeat::ValueError;
+use crate::numeric::parallel;
 
 /// A cut-off in the past with what came after it.
 #[derive(Clone, Debug)]
@@ -20,15 +21,29 @@ impl Lesson {
     }
 }
 
-/// What is known now, and what the past teaches about such moments.
+/// What is known now, and what the past teaches about such moments, latest first. `threads` change how long it takes,
+/// nothing else.
 ///
 /// # Errors
 /// As `Snapshot::take`.
-pub fn now_and_past(customers: &[PurchaseHistory], now: Moment) -> Result<(Snapshot, Vec<Lesson>), ValueError> {
-    let lessons = lessons(customers, now)?;
-    let has_season = lessons.iter().any(|lesson| lesson.same_season);
+pub fn now_and_past(
+    customers: &[PurchaseHistory],
+    now: Moment,
+    threads: usize,
+) -> Result<(Snapshot, Vec<Lesson>), ValueError> {
+    let past = cutoffs(customers, now);
+    let has_season = past.iter().any(|(_, same_season)| *same_season);
     let stretch = if has_season { 1.0 } else { season_ahead(customers, now) };
-    Ok((Snapshot::take(customers, now, stretch)?, lessons))
+    let moments: Vec<(Moment, f64)> = past.iter().map(|(moment, _)| (*moment, 1.0)).chain([(now, stretch)]).collect();
+    let snapshots = parallel::map(&moments, threads, |(moment, stretch)| Snapshot::take(customers, *moment, *stretch));
+    let mut snapshots = snapshots.into_iter().collect::<Result<Vec<Snapshot>, ValueError>>()?;
+    let snapshot = snapshots.pop().ok_or(ValueError::Empty)?;
+    let lesson = |(snapshot, (_, same_season)): (Snapshot, (Moment, bool))| Lesson {
+        outcomes: snapshot.outcomes(customers),
+        snapshot,
+        same_season,
+    };
+    Ok((snapshot, snapshots.into_iter().zip(past).map(lesson).collect()))
 }
 
 /// The level to expect now, from what the lessons' levels were: that of the same season if there was one, else
@@ -52,9 +67,10 @@ const LESSONS_MAX: i32 = 8;
 /// Customers below which a cut-off teaches nothing.
 const CUSTOMERS_MIN: usize = 50;
 
-/// The cut-offs in the past of `now`, latest first: with the same horizon where the log reaches far enough, otherwise
-/// with a third of the log as horizon, from which relations are learned but no levels.
-fn cutoffs(now: Moment) -> Vec<(Moment, bool)> {
+/// The cut-offs in the past of `now`, latest first, and whether each has the season that is asked about: with the same
+/// horizon where the log reaches far enough, otherwise with a third of the log as horizon, from which relations are
+/// learned but no levels. Those with too few customers are left out.
+fn cutoffs(customers: &[PurchaseHistory], now: Moment) -> Vec<(Moment, bool)> {
     let known = now.cutoff - now.start;
     let horizon = if known >= now.horizon + PAST_MIN { now.horizon } else { known / 3 };
     if horizon < 14 {
@@ -68,24 +84,8 @@ fn cutoffs(now: Moment) -> Vec<(Moment, bool)> {
         found.retain(|cutoff| (cutoff - year_ago).abs() >= STEP / 2);
         found.push(year_ago);
     }
+    found.retain(|cutoff| customers.iter().filter(|c| !c.until(*cutoff).days.is_empty()).count() >= CUSTOMERS_MIN);
     found.into_iter().map(|cutoff| (Moment { cutoff, horizon, ..now }, cutoff == year_ago)).collect()
-}
-
-/// The lessons of `cutoffs`; those with too few customers are left out.
-///
-/// # Errors
-/// As `Snapshot::take`.
-fn lessons(customers: &[PurchaseHistory], now: Moment) -> Result<Vec<Lesson>, ValueError> {
-    let mut found = Vec::new();
-    for (moment, same_season) in cutoffs(now) {
-        if customers.iter().filter(|c| !c.until(moment.cutoff).days.is_empty()).count() < CUSTOMERS_MIN {
-            continue;
-        }
-        let snapshot = Snapshot::take(customers, moment, 1.0)?;
-        let outcomes = snapshot.outcomes(customers);
-        found.push(Lesson { snapshot, outcomes, same_season });
-    }
-    Ok(found)
 }
 
 /// How busy the horizon ahead is against the time just past, as far as the same days a year ago tell; 1 if they do not.

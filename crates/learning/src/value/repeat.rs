@@ -32,6 +32,10 @@ pub enum ValueError {
     NoSpend,
     #[error("the likelihood has no maximum that could be found")]
     NoFit(#[source] NoMinimum),
+    #[error("the model looks {learned} days ahead, it was asked about {asked}")]
+    Horizon { learned: i32, asked: i32 },
+    #[error("the model was made for other numbers than are known of a customer here")]
+    Foreign,
 }
 
 /// Customers in the shape in which a likelihood is summed up over them: what many of them share is there once, so that
