@@ -43,77 +43,83 @@ pub fn paced(settings: &Settings, key: &str) -> anyhow::Result<Duration> {
 
 impl TradingLoops {
     pub fn start(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
-        let (markets, trading) = (&self.markets, &self.trading);
+        self.start_reading(loops, stop);
+        self.start_ordering(loops, stop);
+        self.start_settling(loops, stop);
+        self.start_tidying(loops, stop);
+    }
+
+    /// What the exchange says of its markets, and how much it may be asked.
+    fn start_reading(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
         let exchange = self.exchange.clone();
         loops.spawn(repeat("the account's limits are not read", stop.clone(), async move || {
             exchange.learn_limits().await?;
             tokio::time::sleep(LEARN_LIMITS_EVERY).await;
             Ok(())
         }));
-        let (m, t, every) = (markets.clone(), trading.clone(), self.sync_every);
+        let (m, t, every) = (self.markets.clone(), self.trading.clone(), self.sync_every);
         loops.spawn(repeat("markets are not read", stop.clone(), async move || {
             t.open_books().await?;
             m.sync_step().await?;
             tokio::time::sleep(every).await;
             Ok(())
         }));
-        let (m, t, every) = (markets.clone(), trading.clone(), self.poll_every);
+        let (m, t, every) = (self.markets.clone(), self.trading.clone(), self.poll_every);
         loops.spawn(repeat("results are not polled", stop.clone(), async move || {
             m.poll_step().await?;
             t.ring_results();
             tokio::time::sleep(every).await;
             Ok(())
         }));
-        let (m, t) = (markets.clone(), trading.clone());
+        let (m, t) = (self.markets.clone(), self.trading.clone());
         loops.spawn(repeat("hints are not looked up", stop.clone(), async move || {
             m.hint_step().await?;
             t.ring_results();
             let wait = m.next_hint().and_then(|wait| Duration::try_from(wait).ok()).unwrap_or(LOOK_FOR_RESULTS);
-            tokio::select! {
-                () = m.hinted() => {}
-                () = tokio::time::sleep(wait.min(LOOK_FOR_RESULTS)) => {}
-            }
+            woken_within(wait.min(LOOK_FOR_RESULTS), m.hinted()).await;
             Ok(())
         }));
-        loops.spawn(listen(markets.clone(), trading.clone(), stop.clone()));
-        let t = trading.clone();
+        loops.spawn(listen(self.markets.clone(), self.trading.clone(), stop.clone()));
+    }
+
+    /// Orders on their way to the exchange, and those whose answer was lost.
+    fn start_ordering(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
+        let t = self.trading.clone();
         loops.spawn(repeat("orders are not sent", stop.clone(), async move || {
             if t.dispatch_step(ORDERS_AT_ONCE).await? == 0 {
-                tokio::select! {
-                    () = t.order_waits() => {}
-                    () = tokio::time::sleep(LOOK_FOR_ORDERS) => {}
-                }
+                woken_within(LOOK_FOR_ORDERS, t.order_waits()).await;
             }
             Ok(())
         }));
-        let t = trading.clone();
+        let t = self.trading.clone();
         loops.spawn(repeat("orders are not looked up", stop.clone(), async move || {
             if t.resolve_step(ORDERS_AT_ONCE).await? == 0 {
-                tokio::select! {
-                    () = t.lookup_waits() => {}
-                    () = tokio::time::sleep(LOOK_UP_ORDERS) => {}
-                }
+                woken_within(LOOK_UP_ORDERS, t.lookup_waits()).await;
             }
             Ok(())
         }));
-        let t = trading.clone();
+    }
+
+    /// Payouts, and our books beside the exchange's.
+    fn start_settling(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
+        let t = self.trading.clone();
         loops.spawn(repeat("results are not paid", stop.clone(), async move || {
             let settled = t.settle_step().await;
             t.correct_step().await?;
             settled?;
-            tokio::select! {
-                () = t.result_waits() => {}
-                () = tokio::time::sleep(LOOK_FOR_RESULTS) => {}
-            }
+            woken_within(LOOK_FOR_RESULTS, t.result_waits()).await;
             Ok(())
         }));
-        let t = trading.clone();
+        let t = self.trading.clone();
         loops.spawn(repeat("books are not compared", stop.clone(), async move || {
             tokio::time::sleep(RECONCILE_EVERY).await;
             t.reconcile_step().await?;
             Ok(())
         }));
-        let (t, pool, clocks) = (trading.clone(), self.pool.clone(), self.clocks.clone());
+    }
+
+    fn start_tidying(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
+        let (t, pool, clocks) = (self.trading.clone(), self.pool.clone(), self.clocks.clone());
         loops.spawn(repeat("old quotes and answers are not swept", stop.clone(), async move || {
             tokio::time::sleep(TIDY_EVERY).await;
             t.sweep_quotes_step().await?;
@@ -122,6 +128,11 @@ impl TradingLoops {
             Ok(())
         }));
     }
+}
+
+/// Returns when woken, and after `longest` at the latest.
+async fn woken_within(longest: Duration, woken: impl Future<Output = ()>) {
+    let _ = tokio::time::timeout(longest, woken).await;
 }
 
 /// Calls `step` until told to stop. A step that is stopped half-way leaves what it owns to the next start.

@@ -2,13 +2,13 @@
 //! order id stored in the same transaction.
 
 use async_trait::async_trait;
-use hunch_kernel::{HoldId, OrderId, Points, SharedClock, derived_uuid};
-use hunch_ledger::{Action, BatchError, Command, HoldOwner, Outcome, ShardHandler, request_digest};
+use hunch_kernel::{HoldId, MemberId, OrderId, Points, SharedClock, derived_uuid};
+use hunch_ledger::{Action, BatchError, Command, HoldOwner, ShardHandler, request_digest};
 use hunch_log::ShardTx;
 use hunch_messages::{Message, StakeHeld};
 use hunch_safeguards::{Charges, Denial, HouseLimits, StakePermit};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::order::Order;
@@ -49,83 +49,109 @@ impl ShardHandler for StakeHandler {
 
     async fn handle(&self, tx: &mut ShardTx, requests: &[StakeRequest]) -> Result<Vec<Self::Answer>, BatchError> {
         let ids: Vec<OrderId> = requests.iter().map(|r| r.order).collect();
-        let known: HashMap<OrderId, Order> =
-            store::orders(tx.conn(), &ids).await?.into_iter().map(|o| (o.id, o)).collect();
-        let staking = store::staking_is_on(tx.conn()).await?;
-        let members: Vec<_> = requests.iter().map(|r| r.quote.member).collect();
-        let mut available = hunch_ledger::available(tx.conn(), &members).await?;
-        let now = tx.now();
-        let mut answers: Vec<Option<Self::Answer>> = Vec::with_capacity(requests.len());
-        let mut seen: Vec<OrderId> = Vec::new();
-        let mut charges = Charges::load(tx, &members, self.house, self.wall.now()).await?;
-        let mut holding = Vec::new();
-        for (n, request) in requests.iter().enumerate() {
-            let quote = &request.quote;
-            let have = available.entry(quote.member).or_insert(Points::ZERO);
-            answers.push(if let Some(order) = known.get(&request.order) {
-                Some(Ok(StakeAnswer { order: order.clone(), first: false }))
-            } else if seen.contains(&request.order) {
-                None // the same quote twice in one batch: answered below, as a repeat
-            } else if !staking {
-                Some(Err(StakeRefusal::Paused))
-            } else if quote.expires_at <= now {
-                Some(Err(StakeRefusal::QuoteExpired))
-            } else if let Err(denial) = charges.allows(request.order, &request.permit, quote.hold) {
-                Some(Err(StakeRefusal::Denied(denial)))
-            } else if *have < quote.hold {
-                Some(Err(StakeRefusal::InsufficientPoints { available: *have, needed: quote.hold }))
-            } else {
-                charges
-                    .charge(request.order, &request.permit, quote.hold)
-                    .map_err(|denial| BatchError::Handler(denial.to_string()))?;
-                *have -= quote.hold;
-                seen.push(request.order);
-                holding.push(n);
-                None
-            });
-        }
-        charges.write(tx).await?;
-        let commands: Vec<Command> = holding.iter().map(|n| command(&requests[*n])).collect();
-        let outcomes = hunch_ledger::apply(tx, &commands).await?;
-        let mut rows = Vec::with_capacity(holding.len());
-        for (n, outcome) in holding.into_iter().zip(outcomes) {
-            let request = &requests[n];
-            match outcome {
-                Outcome::Done(done) | Outcome::Repeated(done) => {
-                    tx.announce_at(done.seq, message(request, now));
-                    rows.push((n, self.row(request, tx, now)));
-                }
-                // The hold was affordable a moment ago, under the same lock: this would be a mistake of ours.
-                Outcome::Refused(_) => {
-                    return Err(BatchError::Handler(format!("the hold of order {} was refused", request.order)));
-                }
-            }
-        }
-        let new: Vec<NewOrderRow> = rows.iter().map(|(_, row)| row.clone()).collect();
-        store::insert_orders(tx.conn(), &new).await?;
-        let markets: Vec<_> = new.iter().map(|r| r.quote.market.clone()).collect();
-        hunch_markets::watch(tx.conn(), &markets).await?;
-        let ids: Vec<OrderId> = new.iter().map(|r| r.order).collect();
-        let mut made: HashMap<OrderId, Order> =
-            store::orders(tx.conn(), &ids).await?.into_iter().map(|o| (o.id, o)).collect();
-        for (n, row) in rows {
-            let order = made.remove(&row.order).ok_or_else(|| BatchError::Handler("an order was not stored".into()))?;
-            answers[n] = Some(Ok(StakeAnswer { order, first: true }));
-        }
-        let made: HashMap<OrderId, Order> = answers
-            .iter()
-            .filter_map(|a| Some(a.as_ref()?.as_ref().ok()?.order.clone()))
-            .map(|order| (order.id, order))
-            .collect();
-        let repeat = |request: &StakeRequest| {
-            let order = made.get(&request.order).cloned().ok_or(StakeRefusal::Busy)?;
-            Ok(StakeAnswer { order, first: false })
+        let members: Vec<MemberId> = requests.iter().map(|r| r.quote.member).collect();
+        let mut judge = Judge {
+            now: tx.now(),
+            staking: store::staking_is_on(tx.conn()).await?,
+            stored: orders(tx, &ids).await?,
+            passed: HashSet::new(),
+            available: hunch_ledger::available(tx.conn(), &members).await?,
+            charges: Charges::load(tx, &members, self.house, self.wall.now()).await?,
         };
-        Ok(answers.into_iter().zip(requests).map(|(answer, r)| answer.unwrap_or_else(|| repeat(r))).collect())
+        let judged = requests.iter().map(|request| judge.judge(request)).collect::<Result<Vec<Judged>, _>>()?;
+        judge.charges.write(tx).await?;
+        let passed: Vec<&StakeRequest> = requests
+            .iter()
+            .zip(&judged)
+            .filter(|(_, j)| matches!(j, Judged::Passed))
+            .map(|(request, _)| request)
+            .collect();
+        let placed = self.place(tx, &passed).await?;
+        let answer = |(request, judged): (&StakeRequest, Judged)| {
+            let order = |first| match judge.stored.get(&request.order).or_else(|| placed.get(&request.order)) {
+                Some(order) => Ok(Ok(StakeAnswer { order: order.clone(), first })),
+                None => Err(BatchError::Handler(format!("order {} was not stored", request.order))),
+            };
+            match judged {
+                Judged::Passed => order(true),
+                Judged::Repeated => order(false),
+                Judged::Refused(refusal) => Ok(Err(refusal)),
+            }
+        };
+        requests.iter().zip(judged).map(answer).collect()
     }
 }
 
+/// What is known before any of a batch's stakes is placed; each that passes leaves less for those after it.
+struct Judge {
+    now: Timestamp,
+    /// The switch for everybody.
+    staking: bool,
+    stored: HashMap<OrderId, Order>,
+    passed: HashSet<OrderId>,
+    available: HashMap<MemberId, Points>,
+    charges: Charges,
+}
+
+enum Judged {
+    Passed,
+    /// An earlier batch placed it, or it passed in this one already.
+    Repeated,
+    Refused(StakeRefusal),
+}
+
+impl Judge {
+    fn judge(&mut self, request: &StakeRequest) -> Result<Judged, BatchError> {
+        let (quote, order) = (&request.quote, request.order);
+        if self.stored.contains_key(&order) || self.passed.contains(&order) {
+            return Ok(Judged::Repeated);
+        }
+        let available = self.available.entry(quote.member).or_insert(Points::ZERO);
+        if !self.staking {
+            return Ok(Judged::Refused(StakeRefusal::Paused));
+        }
+        if quote.expires_at <= self.now {
+            return Ok(Judged::Refused(StakeRefusal::QuoteExpired));
+        }
+        if let Err(denial) = self.charges.allows(order, &request.permit, quote.hold) {
+            return Ok(Judged::Refused(StakeRefusal::Denied(denial)));
+        }
+        if *available < quote.hold {
+            let refusal = StakeRefusal::InsufficientPoints { available: *available, needed: quote.hold };
+            return Ok(Judged::Refused(refusal));
+        }
+        let charged = self.charges.charge(order, &request.permit, quote.hold);
+        charged.map_err(|denial| BatchError::Handler(denial.to_string()))?;
+        *available -= quote.hold;
+        self.passed.insert(order);
+        Ok(Judged::Passed)
+    }
+}
+
+/// The stored ones of `ids`.
+async fn orders(tx: &mut ShardTx, ids: &[OrderId]) -> Result<HashMap<OrderId, Order>, BatchError> {
+    Ok(store::orders(tx.conn(), ids).await?.into_iter().map(|order| (order.id, order)).collect())
+}
+
 impl StakeHandler {
+    /// Holds the points of stakes that passed and stores their orders.
+    async fn place(&self, tx: &mut ShardTx, passed: &[&StakeRequest]) -> Result<HashMap<OrderId, Order>, BatchError> {
+        let now = tx.now();
+        let commands: Vec<Command> = passed.iter().map(|request| command(request)).collect();
+        let outcomes = hunch_ledger::apply(tx, &commands).await?;
+        for (request, outcome) in passed.iter().zip(outcomes) {
+            // The hold was affordable a moment ago, under the same lock: a refusal would be a mistake of ours.
+            let refused = || BatchError::Handler(format!("the hold of order {} was refused", request.order));
+            tx.announce_at(outcome.effect().ok_or_else(refused)?.seq, message(request, now));
+        }
+        let rows: Vec<NewOrderRow> = passed.iter().map(|request| self.row(request, tx, now)).collect();
+        store::insert_orders(tx.conn(), &rows).await?;
+        let markets: Vec<_> = passed.iter().map(|request| request.quote.market.clone()).collect();
+        hunch_markets::watch(tx.conn(), &markets).await?;
+        let ids: Vec<OrderId> = passed.iter().map(|request| request.order).collect();
+        orders(tx, &ids).await
+    }
+
     fn row(&self, request: &StakeRequest, tx: &ShardTx, now: Timestamp) -> NewOrderRow {
         NewOrderRow {
             order: request.order,
