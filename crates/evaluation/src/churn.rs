@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hunch_learning::churn::{Churn, churn};
+use hunch_learning::churn::{Churn, ChurnModel, churn};
 
 use crate::EvaluateError;
 use crate::files::{Field, Predictions};
@@ -17,7 +17,10 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let asked = Asked::read(run.input)?;
     let (customers, own) = Customers::read(run, &asked)?;
     let now = moment(&customers, &asked, asked.active_days.unwrap_or(asked.horizon_days), run)?;
-    let judged = churn(&customers.histories, now, run.seed, run.threads);
+    let judged = match run.learned::<ChurnModel>(TASK.name)? {
+        Some(model) => model.judge(&customers.histories, now),
+        None => churn(&customers.histories, now, run.seed, run.threads),
+    };
     let judged = judged.map_err(|e| EvaluateError::Data(e.to_string()))?;
     if let Churn::NotEnoughData { customers: few, needed, base_rate } = &judged {
         run.say(format_args!(
@@ -29,7 +32,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
 
 /// A row for each of `ids`, which come first in the list that was judged; the base rate where customers were too few,
 /// since every row needs a number all the same.
-pub(crate) fn write(file: &Path, ids: &[String], judged: &Churn) -> Result<(), EvaluateError> {
+fn write(file: &Path, ids: &[String], judged: &Churn) -> Result<(), EvaluateError> {
     let mut out = Predictions::create(file, &["customer_id", "p_churn"])?;
     match judged {
         Churn::Judged(risks) => {

@@ -33,6 +33,9 @@ pub struct Args {
     /// stream row by row.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub threads: u16,
+    /// For `churn` and `ltv`: predict by this file of `hunch train` instead of learning from the folders.
+    #[arg(long, value_name = "FILE", conflicts_with = "protocol")]
+    pub model: Option<PathBuf>,
     /// For `policy`: what one contact costs, in units of the outcome.
     #[arg(long, default_value_t = 0.0)]
     pub cost: f64,
@@ -50,6 +53,11 @@ pub fn run(args: &Args) -> Result<(), EvaluateError> {
         return Ok(());
     }
     let task = find(args.task.as_deref().unwrap_or_default())?;
+    if args.model.is_some() && !task.predicts_by_model() {
+        let those: Vec<&str> = TASKS.iter().filter(|task| task.predicts_by_model()).map(|task| task.name).collect();
+        let problem = format!("{} learns from its folders; --model is for {}", task.name, those.join(" and "));
+        return Err(EvaluateError::Data(problem));
+    }
     let needed = |path: &Option<PathBuf>, name: &str| {
         path.clone().ok_or_else(|| EvaluateError::Data(format!("{} needs {name}", task.name)))
     };
@@ -70,6 +78,7 @@ pub fn run(args: &Args) -> Result<(), EvaluateError> {
         seed: args.seed,
         threads,
         cost: args.cost,
+        model: args.model.as_deref(),
     })
 }
 

@@ -1,15 +1,13 @@
 //! `ltv`, `churn` and `offer` on small folders made here, and on the public ones where `HUNCH_DATA_DIR` names them.
 
+use std::error::Error as _;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use hunch_learning::churn::ChurnModel;
 use hunch_learning::life::{Artifact, Window};
-use hunch_learning::value::{Base, ValueModel};
+use hunch_learning::value::Base;
 
 use crate::EvaluateError;
-use crate::ltv::moment;
-use crate::purchases::{Asked, Customers};
 use crate::tasks::{Run, TASKS};
 use crate::train::{TRAINERS, TrainRun};
 
@@ -19,7 +17,7 @@ fn run(task: &str, input: &Path, train: &[PathBuf], out: &Path) -> Result<String
 
 fn run_on(threads: usize, task: &str, input: &Path, train: &[PathBuf], out: &Path) -> Result<String, EvaluateError> {
     let task = TASKS.iter().find(|known| known.name == task).unwrap();
-    (task.evaluate)(&Run { input, train, out, protocol: false, seed: 1, threads, cost: 0.0 })?;
+    (task.evaluate)(&Run { threads, ..Run::over(input, train, out) })?;
     Ok(std::fs::read_to_string(out).unwrap())
 }
 
@@ -187,23 +185,10 @@ fn trained(task: &str, input: &Path) -> Artifact {
 
 /// The predictions of the model that is trained on a folder, for the same folder.
 fn said_by_model(task: &str, input: &Path) -> String {
-    let (model, out) = (trained(task, input), input.join("by_model.csv"));
-    let run = Run { input, train: &[], out: &out, protocol: false, seed: model.seed, threads: 1, cost: 0.0 };
-    let asked = Asked::read(input).unwrap();
-    let (customers, _) = Customers::read(&run, &asked).unwrap();
-    let now = |days| moment(&customers, &asked, days, &run).unwrap();
-    match task {
-        "ltv" => {
-            let known: ValueModel = model.parameters("ltv").unwrap();
-            let forecasts = known.forecast(&customers.histories, now(asked.horizon_days), model.seed, 1).unwrap();
-            crate::ltv::write(&out, &customers.ids, &forecasts).unwrap();
-        }
-        _ => {
-            let known: ChurnModel = model.parameters("churn").unwrap();
-            let judged = known.judge(&customers.histories, now(asked.active_days.unwrap())).unwrap();
-            crate::churn::write(&out, &customers.ids, &judged).unwrap();
-        }
-    }
+    let (file, out) = (input.join("model"), input.join("by_model.csv"));
+    std::fs::write(&file, trained(task, input).to_bytes().unwrap()).unwrap();
+    let task = TASKS.iter().find(|known| known.name == task).unwrap();
+    (task.evaluate)(&Run { model: Some(&file), ..Run::over(input, &[], &out) }).unwrap();
     std::fs::read_to_string(out).unwrap()
 }
 
@@ -219,13 +204,15 @@ fn a_model_file_that_holds_less_is_refused() {
     serde_json::from_value::<Base>(base.clone()).unwrap();
     let ltv = serde_json::json!({"base": base, "horizon_days": 28});
     let churn = serde_json::json!({"base": base, "active_days": 14, "level": 0.1, "slope": 0.9});
+    let folder = folder(&log(12, 150), "2024-05-30");
     let told = |kind: &str, parameters: &serde_json::Value| {
-        let old = Artifact::new(kind, 1, Window::default(), parameters).unwrap().to_bytes().unwrap();
-        let old = Artifact::read(&old).unwrap();
-        match kind {
-            "ltv" => old.parameters::<ValueModel>(kind).unwrap_err().to_string(),
-            _ => old.parameters::<ChurnModel>(kind).unwrap_err().to_string(),
-        }
+        let (file, out) = (folder.path().join("model"), folder.path().join("out.csv"));
+        let old = Artifact::new(kind, 1, Window::default(), parameters).unwrap();
+        std::fs::write(&file, old.to_bytes().unwrap()).unwrap();
+        let task = TASKS.iter().find(|known| known.name == kind).unwrap();
+        let refused = (task.evaluate)(&Run { model: Some(&file), ..Run::over(folder.path(), &[], &out) }).unwrap_err();
+        assert!(refused.to_string().ends_with("model cannot be used"), "{refused}");
+        refused.source().unwrap().to_string()
     };
     assert!(told("ltv", &ltv).starts_with("this ltv model, made by version"));
     assert!(told("churn", &churn).starts_with("this churn model, made by version"));

@@ -22,7 +22,13 @@ pub enum EvaluateError {
     #[error("{0}")]
     Data(String),
     #[error("the model cannot be kept")]
-    Model(#[from] hunch_learning::life::ArtifactError),
+    Unkept(#[from] hunch_learning::life::ArtifactError),
+    #[error("{file} cannot be used")]
+    Model {
+        file: PathBuf,
+        #[source]
+        source: hunch_learning::life::ArtifactError,
+    },
     #[error("{file} cannot be written")]
     Unwritable {
         file: PathBuf,

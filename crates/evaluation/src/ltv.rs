@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hunch_learning::value::{Forecast, Moment, forecast};
+use hunch_learning::value::{Forecast, Moment, ValueModel, forecast};
 
 use crate::EvaluateError;
 use crate::files::{Field, Predictions};
@@ -19,13 +19,16 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let asked = Asked::read(run.input)?;
     let (customers, own) = Customers::read(run, &asked)?;
     let now = moment(&customers, &asked, asked.horizon_days, run)?;
-    let forecasts = forecast(&customers.histories, now, run.seed, run.threads);
+    let forecasts = match run.learned::<ValueModel>(TASK.name)? {
+        Some(model) => model.forecast(&customers.histories, now, run.seed, run.threads),
+        None => forecast(&customers.histories, now, run.seed, run.threads),
+    };
     let forecasts = forecasts.map_err(|e| EvaluateError::Data(e.to_string()))?;
     write(run.out, &customers.ids[..own], &forecasts)
 }
 
 /// Those of `forecasts` that are for one of `ids`, which come first in the list that was forecast.
-pub(crate) fn write(file: &Path, ids: &[String], forecasts: &[Forecast]) -> Result<(), EvaluateError> {
+fn write(file: &Path, ids: &[String], forecasts: &[Forecast]) -> Result<(), EvaluateError> {
     let mut out = Predictions::create(file, &HEADER)?;
     for f in forecasts.iter().filter(|f| f.who < ids.len()) {
         let ((few, many), (low, high)) = (f.days_range, f.spend_range);

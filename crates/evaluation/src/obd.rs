@@ -192,7 +192,7 @@ mod tests {
         std::fs::write(folder.path().join("random.csv"), random).unwrap();
         std::fs::write(folder.path().join("policy_bts.csv"), policy).unwrap();
         let out = folder.path().join("out.csv");
-        evaluate(&Run { input: folder.path(), train: &[], out: &out, protocol: false, seed: 1, threads, cost: 0.0 })?;
+        evaluate(&Run { threads, ..Run::over(folder.path(), &[], &out) })?;
         Ok(std::fs::read_to_string(out).unwrap())
     }
 

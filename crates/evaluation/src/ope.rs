@@ -285,7 +285,7 @@ mod tests {
             std::fs::write(folder.path().join(name), change(name, text)).unwrap();
         }
         let out = folder.path().join("out.csv");
-        let run = Run { input: folder.path(), train: &[], out: &out, protocol: false, seed: 1, threads: 1, cost: 0.0 };
+        let run = Run::over(folder.path(), &[], &out);
         evaluate(&run)?;
         Ok(std::fs::read_to_string(out).unwrap())
     }

@@ -231,7 +231,7 @@ mod tests {
 
     fn run(folder: &Path, train: &[PathBuf], cost: f64) -> Result<String, EvaluateError> {
         let out = folder.join("out.csv");
-        evaluate(&Run { input: folder, train, out: &out, protocol: false, seed: 1, threads: 1, cost })?;
+        evaluate(&Run { cost, ..Run::over(folder, train, &out) })?;
         Ok(std::fs::read_to_string(out).unwrap())
     }
 

@@ -38,7 +38,7 @@ impl TrainRun<'_> {
     /// The same question to what reads the directory for `hunch evaluate`; it writes nothing.
     pub(crate) fn as_run(&self) -> Run<'_> {
         let (seed, threads) = (self.seed, self.threads);
-        Run { input: self.input, train: &[], out: Path::new(""), protocol: false, seed, threads, cost: 0.0 }
+        Run { seed, threads, ..Run::over(self.input, &[], Path::new("")) }
     }
 
     /// SHA-256 over the bytes of those of `names` that are there, in the order given.

@@ -26,7 +26,7 @@ fn folder(rows: usize) -> tempfile::TempDir {
 
 fn play(input: &Path, train: &[PathBuf], seed: u64) -> Result<String, EvaluateError> {
     let out = input.join(format!("out{seed}.csv"));
-    let run = Run { input, train, out: &out, protocol: false, seed, threads: 1, cost: 0.0 };
+    let run = Run { seed, ..Run::over(input, train, &out) };
     evaluate(&run)?;
     Ok(std::fs::read_to_string(out).unwrap())
 }
