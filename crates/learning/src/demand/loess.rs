@@ -77,12 +77,8 @@ impl Stl {
     /// Each slot's subseries smoothed, from a cycle before the first row to a cycle after the last.
     fn over_cycles(&self, level: &[f64]) -> Vec<f64> {
         let mut smoothed = vec![0.0; level.len() + 2 * self.period];
-        for slot in 0..self.period {
-            let subseries: Vec<f64> = level[slot..].iter().step_by(self.period).copied().collect();
-            let filter = &self.cycles[usize::from(slot >= self.longer)];
-            for (cycle, value) in filter.smooth(&subseries).into_iter().enumerate() {
-                smoothed[slot + cycle * self.period] = value;
-            }
+        for (filter, slots) in self.cycles.iter().zip([0..self.longer, self.longer..self.period]) {
+            filter.smooth_apart(level, &mut smoothed, self.period, slots);
         }
         smoothed
     }
@@ -110,14 +106,13 @@ struct Filter {
     /// Place at which it is fitted, first value it looks at, and which of `weights`. Places count from 1, as the values.
     fits: Vec<(usize, usize, usize)>,
     weights: Vec<Vec<f64>>,
-    /// Also one place before the first value and one after the last.
-    beyond: bool,
     rows: usize,
 }
 
 impl Filter {
+    /// With `beyond` also at one place before the first value and one after the last.
     fn new(rows: usize, window: usize, degree: Degree, beyond: bool) -> Filter {
-        let mut filter = Filter { fits: vec![], weights: vec![], beyond, rows };
+        let mut filter = Filter { fits: vec![], weights: vec![], rows };
         let width = window.min(rows);
         let jump = window.div_ceil(10).min(rows.saturating_sub(1)).max(1);
         let mut last = None;
@@ -144,18 +139,38 @@ impl Filter {
         filter
     }
 
-    /// The smoothed values; with `beyond` one more on either side.
+    /// The same for the series that stand `apart` rows apart in `values` and begin at `slots`, all at once, into
+    /// `smoothed`, where they begin `apart` rows sooner. A filter with `beyond`.
+    fn smooth_apart(&self, values: &[f64], smoothed: &mut [f64], apart: usize, slots: std::ops::Range<usize>) {
+        let rows = |row: usize| row * apart + slots.start..row * apart + slots.end;
+        let mut before = 0;
+        for &(place, first, weights) in &self.fits {
+            for (i, w) in self.weights[weights].iter().enumerate() {
+                let seen = &values[rows(first - 1 + i)];
+                smoothed[rows(place)].iter_mut().zip(seen).for_each(|(sum, y)| *sum += w * y);
+            }
+            for at in before + 1..place {
+                let share = (at - before) as f64 / (place - before) as f64;
+                for slot in slots.clone() {
+                    let (from, to) = (smoothed[before * apart + slot], smoothed[place * apart + slot]);
+                    smoothed[at * apart + slot] = from + share * (to - from);
+                }
+            }
+            before = place;
+        }
+    }
+
+    /// The smoothed values, of a filter without `beyond`.
     fn smooth(&self, values: &[f64]) -> Vec<f64> {
-        let shift = usize::from(!self.beyond);
-        let mut smoothed = vec![0.0; self.rows + 2 * usize::from(self.beyond)];
+        let mut smoothed = vec![0.0; self.rows];
         let mut before: Option<(usize, f64)> = None;
         for &(place, first, weights) in &self.fits {
             let value = product(&self.weights[weights], &values[first - 1..]);
             if let Some((from, start)) = before {
                 let slope = (value - start) / (place - from) as f64;
-                (from + 1..place).for_each(|at| smoothed[at - shift] = start + slope * (at - from) as f64);
+                (from + 1..place).for_each(|at| smoothed[at - 1] = start + slope * (at - from) as f64);
             }
-            smoothed[place - shift] = value;
+            smoothed[place - 1] = value;
             before = Some((place, value));
         }
         smoothed
