@@ -1,7 +1,7 @@
 //! Bands from the errors that the same model made at rolling origins.
 //!
 //! The quantiles of a step ahead are those of the errors made there and in like places of the horizon, relative to the
-//! size of the forecast. Then every band is stretched until, leaving out one rolling origin at a time, it would have
+//! size of the forecast and to how far ahead it lies. Then every band is stretched until, leaving out one rolling origin at a time, it would have
 //! held what it promises (conformalised quantile regression, Romano, Patterson and Candès 2019, with stretched instead of
 //! shifted ends).
 
@@ -13,6 +13,8 @@ pub struct Past<'a> {
     pub truth: &'a [Vec<f64>],
     /// The size of the series, which keeps relative errors of tiny forecasts finite; positive.
     pub size: f64,
+    /// Of each step: see `growth`.
+    pub growth: &'a [f64],
 }
 
 /// Where errors of the horizon are alike: rows of a day and of a week.
@@ -68,10 +70,11 @@ impl Past<'_> {
         unit(forecast, self.size)
     }
 
-    /// `[r][h]`: errors in units of their forecast.
+    /// `[r][h]`: errors in units of their forecast and of their step.
     fn relative(&self) -> Vec<Vec<f64>> {
         let one = |(forecast, truth): (&Vec<f64>, &Vec<f64>)| {
-            forecast.iter().zip(truth).map(|(f, y)| (y - f) / self.unit(*f)).collect()
+            let steps = forecast.iter().zip(truth).zip(self.growth);
+            steps.map(|((f, y), growth)| (y - f) / (self.unit(*f) * growth)).collect()
         };
         self.forecast.iter().zip(self.truth).map(one).collect()
     }
@@ -79,6 +82,43 @@ impl Past<'_> {
 
 fn unit(forecast: f64, size: f64) -> f64 {
     UNIT.0 * forecast.abs() + UNIT.1 * size
+}
+
+/// How large errors are at each step of the horizon, 1 being their mean: errors a week or a day ahead say how they are
+/// spread three weeks or six days ahead, not how far. From the mean absolute errors of each whole cycle of the horizon,
+/// over the panel, between whose middles it runs straight; it never falls.
+pub fn growth(pasts: &[Past<'_>], likeness: Likeness, horizon: usize) -> Vec<f64> {
+    let cycle = if likeness.day > 1 { likeness.day } else { likeness.week };
+    let blocks = (horizon / cycle).max(1);
+    let mut sums = vec![(0.0, 0.0); blocks];
+    for past in pasts {
+        let errors = past.relative();
+        let mut own = vec![(0.0, 0.0); blocks];
+        for (r, errors) in errors.iter().enumerate() {
+            for (h, u) in errors.iter().enumerate().filter(|(_, u)| !u.is_nan()) {
+                let own = &mut own[(h / cycle).min(blocks - 1)];
+                *own = (own.0 + recent(r) * u.abs(), own.1 + recent(r));
+            }
+        }
+        // Each series in units of its own errors, so that none speaks for the panel alone.
+        let (sum, count) = own.iter().fold((0.0, 0.0), |all, own| (all.0 + own.0, all.1 + own.1));
+        if sum > 0.0 {
+            sums.iter_mut().zip(&own).filter(|(_, own)| own.1 > 0.0).for_each(|(all, own)| {
+                *all = (all.0 + own.0 / own.1 / (sum / count), all.1 + 1.0);
+            });
+        }
+    }
+    let mut sizes: Vec<f64> = sums.iter().map(|(sum, count)| if *count > 0.0 { sum / count } else { 1.0 }).collect();
+    for block in 1..blocks {
+        sizes[block] = sizes[block].max(sizes[block - 1]);
+    }
+    let at = |h: usize| {
+        let place = ((h as f64 + 0.5) / cycle as f64 - 0.5).clamp(0.0, (blocks - 1) as f64);
+        let before = (place as usize).min(blocks - 1);
+        let after = (before + 1).min(blocks - 1);
+        (sizes[before] + (place - before as f64) * (sizes[after] - sizes[before])).max(0.05)
+    };
+    (0..horizon).map(at).collect()
 }
 
 /// The errors that say something about step `h` with their weights, in order of size, without the origins `but`.
@@ -186,7 +226,8 @@ pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> 
         }
         let inside = errors.iter().map(|e| ((e.0 - middle + centre).clamp(quantiles[0], quantiles[6]), e.1));
         let (sum, weight) = inside.fold((0.0, 0.0), |(s, n), (u, w)| (s + u * w, n + w));
-        Band { mean: if weight > 0.0 { sum / weight } else { centre }, quantiles }
+        let (mean, growth) = (if weight > 0.0 { sum / weight } else { centre }, past.growth[h]);
+        Band { mean: mean * growth, quantiles: quantiles.map(|q| q * growth) }
     };
     (0..kernel.0.len()).map(band).collect()
 }
@@ -198,5 +239,48 @@ impl Band {
         let mut quantiles = self.quantiles.map(|q| (forecast + q * unit).max(floor));
         (1..7).for_each(|i| quantiles[i] = quantiles[i].max(quantiles[i - 1]));
         Expectation { mean: (forecast + self.mean * unit).max(floor), quantiles }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAYS: Likeness = Likeness { day: 1, week: 7 };
+
+    fn growth_of(errors: impl Fn(usize) -> f64) -> Vec<f64> {
+        let forecast = vec![vec![100.0; 28]; 6];
+        let truth: Vec<Vec<f64>> = (0..6).map(|_| (0..28).map(|h| 100.0 + errors(h)).collect()).collect();
+        growth(&[Past { forecast: &forecast, truth: &truth, size: 100.0, growth: &[1.0; 28] }], DAYS, 28)
+    }
+
+    #[test]
+    fn errors_that_grow_week_by_week_are_followed_and_never_shrink() {
+        let grown = growth_of(|h| if h % 2 == 0 { 10.0 } else { -10.0 } * (1 + h / 7) as f64);
+        assert!((grown[24] / grown[3] - 4.0).abs() < 1e-9 && grown.is_sorted(), "{grown:?}");
+        assert!(growth_of(|h| if h < 7 { 20.0 } else { 10.0 }).windows(2).all(|pair| pair[0] == pair[1]));
+    }
+
+    #[test]
+    fn without_errors_every_step_is_alike() {
+        assert_eq!(growth_of(|_| 0.0), [1.0; 28]);
+        assert_eq!(growth_of(|_| f64::NAN), [1.0; 28]);
+        assert_eq!(growth(&[], DAYS, 3), [1.0; 3]);
+    }
+
+    /// Two hundred weeks of even errors twice as large in the second week: bands as wide as what they promise.
+    #[test]
+    fn bands_are_as_wide_as_the_errors_of_their_step() {
+        let forecast = vec![vec![100.0; 14]; 200];
+        let error = |r: usize, h: usize| ((r * 37 % 100) as f64 / 50.0 - 0.99) * 10.0 * (1 + h / 7) as f64;
+        let truth: Vec<Vec<f64>> = (0..200).map(|r| (0..14).map(|h| 100.0 + error(r, h)).collect()).collect();
+        let past = Past { forecast: &forecast, truth: &truth, size: 100.0, growth: &[1.0; 14] };
+        let growth = growth(&[past], DAYS, 14);
+        let past = Past { forecast: &forecast, truth: &truth, size: 100.0, growth: &growth };
+        let bands = bands(&past, &Kernel::new(DAYS, 14), Stretch { inner: 1.0, outer: 1.0 }, 0.0);
+        for (h, half) in [(3, 8.0), (10, 16.0)] {
+            let told = bands[h].around(100.0, 100.0, 0.0).quantiles;
+            assert!(told.is_sorted() && ((told[5] - told[1]) / 2.0 / half - 1.0).abs() < 0.2, "{h}: {told:?}");
+        }
     }
 }

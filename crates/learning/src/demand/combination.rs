@@ -4,6 +4,7 @@
 //! error it made, that of the series itself and that of the whole panel. Bates and Granger (1969): the mean of several
 //! fair forecasts beats the best of them more often than not.
 
+use super::decomposition::{Decomposition, Seasons};
 use super::profile::{Centre, Profile};
 use super::smoothing::{Scale, Smoothing, State};
 use super::theta::{Line, Theta};
@@ -14,6 +15,7 @@ pub enum Member {
     Profile(Profile),
     Smoothing { day: usize, week: usize },
     Theta(Theta),
+    Decomposition(Decomposition),
 }
 
 /// What a model needs to go on from one origin.
@@ -22,6 +24,7 @@ pub enum Ending {
     Cycle(Vec<f64>),
     Smoothed(Smoothing, State),
     Line(Line),
+    Seasons(Seasons),
 }
 
 impl Ending {
@@ -30,6 +33,7 @@ impl Ending {
             Ending::Cycle(cycle) => (0..horizon).map(|h| cycle[h % cycle.len()]).collect(),
             Ending::Smoothed(model, state) => model.path(state, horizon),
             Ending::Line(line) => line.path(horizon),
+            Ending::Seasons(seasons) => seasons.path(horizon),
         }
     }
 }
@@ -64,9 +68,14 @@ impl Member {
             Member::Theta(theta) => {
                 origins.iter().map(|&o| theta.after(&values[..o], scale).map(Ending::Line)).collect()
             }
+            Member::Decomposition(decomposition) => {
+                decomposition.after(values, origins, scale).into_iter().map(|s| s.map(Ending::Seasons)).collect()
+            }
             Member::Smoothing { day, week } => {
                 let rows = if day > 0 { 16 * week } else { 60 * week };
-                let Some(model) = Smoothing::fit(values, day, week, rows) else { return vec![None; origins.len()] };
+                let Some(model) = Smoothing::fit(values, scale, (day, week), rows) else {
+                    return vec![None; origins.len()];
+                };
                 let states = model.states(values, origins).into_iter();
                 states.map(|state| Some(Ending::Smoothed(model.clone(), state))).collect()
             }
@@ -97,31 +106,35 @@ pub struct Rehearsal {
 
 impl Rehearsal {
     /// Rehearses `members` on `values` at the origins `step` rows apart, up to `times` of them, with `least` values before.
-    pub fn run(
+    pub fn run(values: &[f64], members: &[Member], horizon: usize, at: (usize, usize, usize)) -> Rehearsal {
+        let origins = rolling(values.len(), at.0, at.1, at.2);
+        let value = |t: usize| values.get(t).copied().unwrap_or(f64::NAN);
+        let truth = origins.iter().rev().map(|&o| (0..horizon).map(|h| value(o + h)).collect()).collect();
+        let mut rehearsal = Rehearsal { used: vec![], endings: vec![], paths: vec![], truth };
+        for (m, member) in members.iter().enumerate() {
+            rehearsal.rehearse(m, member, values, horizon, at);
+        }
+        rehearsal
+    }
+
+    /// One more member, rehearsed as those of `run` on the same values, unless it cannot go on from the end.
+    pub fn rehearse(
+        &mut self,
+        m: usize,
+        member: &Member,
         values: &[f64],
-        members: &[Member],
         horizon: usize,
         (step, times, least): (usize, usize, usize),
-    ) -> Rehearsal {
+    ) {
         let mut origins = rolling(values.len(), step, times, least);
         origins.push(values.len());
-        let scale = Scale::of(values);
-        let mut rehearsal = Rehearsal { used: vec![], endings: vec![], paths: vec![], truth: vec![] };
-        for (m, member) in members.iter().enumerate() {
-            let mut endings = member.endings(values, &origins, scale);
-            let Some(last) = endings.pop().flatten() else { continue };
-            rehearsal.used.push(m);
-            rehearsal.endings.push(last);
-            let path = |ending: &Option<Ending>| match ending {
-                Some(ending) => ending.path(horizon),
-                None => vec![f64::NAN; horizon],
-            };
-            rehearsal.paths.push(endings.iter().rev().map(path).collect());
-        }
-        origins.pop();
-        let value = |t: usize| values.get(t).copied().unwrap_or(f64::NAN);
-        rehearsal.truth = origins.iter().rev().map(|&o| (0..horizon).map(|h| value(o + h)).collect()).collect();
-        rehearsal
+        let mut endings = member.endings(values, &origins, Scale::of(values));
+        let Some(last) = endings.pop().flatten() else { return };
+        let path = |ending: &Option<Ending>| match ending {
+            Some(ending) => ending.path(horizon),
+            None => vec![f64::NAN; horizon],
+        };
+        self.add(m, last, endings.iter().rev().map(path).collect());
     }
 
     /// One more member, with its paths as in `paths`.
@@ -185,8 +198,23 @@ const OWN: f64 = 10.0;
 /// How fast a weight falls with the error.
 const SHARPNESS: f64 = 10.0;
 
+/// The most that a decomposition weighs beside other members: it follows the last cycles closest, so where these repeat
+/// it seems to know more than it does.
+const DECOMPOSITION_MOST: f64 = 0.35;
+
+fn bounded(mut weights: Vec<f64>, endings: &[Ending]) -> Vec<f64> {
+    let Some(at) = endings.iter().position(|ending| matches!(ending, Ending::Seasons(_))) else { return weights };
+    let others = 1.0 - weights[at];
+    if weights[at] > DECOMPOSITION_MOST && others > 1e-9 {
+        weights.iter_mut().for_each(|w| *w *= (1.0 - DECOMPOSITION_MOST) / others);
+        weights[at] = DECOMPOSITION_MOST;
+    }
+    weights
+}
+
 /// Weights of each series' used members, summing to 1.
-pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
+pub fn weights(rehearsals: &[Rehearsal]) -> Vec<Vec<f64>> {
+    let members = rehearsals.iter().flat_map(|rehearsal| &rehearsal.used).max().map_or(0, |m| m + 1);
     let ratios: Vec<Vec<Option<f64>>> = rehearsals.iter().map(|r| relative(&r.errors())).collect();
     let mut panel = vec![(0.0, 0.0); members];
     for (rehearsal, ratios) in rehearsals.iter().zip(&ratios) {
@@ -205,7 +233,7 @@ pub fn weights(rehearsals: &[Rehearsal], members: usize) -> Vec<Vec<f64>> {
         let best = scores.iter().copied().fold(f64::INFINITY, f64::min);
         let raw: Vec<f64> = scores.iter().map(|s| libm::exp(SHARPNESS * (best - s))).collect();
         let sum: f64 = raw.iter().sum();
-        raw.iter().map(|w| w / sum).collect()
+        bounded(raw.iter().map(|w| w / sum).collect(), &rehearsal.endings)
     };
     rehearsals.iter().zip(&ratios).map(one).collect()
 }

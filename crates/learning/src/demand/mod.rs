@@ -2,8 +2,8 @@
 //!
 //! A panel of low counts is a negative binomial of level and slot of the week (`counts`). Any other series is a
 //! combination of profiles, exponential smoothing and theta lines, weighted by how they did on rolling origins inside the
-//! history (`combination`), and of boosted trees over all series where they help there (`trees`), with bands from the
-//! errors made there (`bands`). Holidays seen a year ago and events known
+//! history (`combination`), and, where they help there, of decompositions into trend and seasons (`decomposition`) and of
+//! boosted trees over all series (`trees`), with bands from the errors made there (`bands`). Holidays seen a year ago and events known
 //! ahead act on both (`calendar`).
 //!
 //! Invariants
@@ -16,6 +16,8 @@ mod bands;
 mod calendar;
 mod combination;
 mod counts;
+mod decomposition;
+mod loess;
 mod panel;
 mod profile;
 mod smoothing;
@@ -25,8 +27,9 @@ mod trees;
 pub use panel::{Panel, Step};
 
 use crate::numeric::parallel;
-use bands::{Band, Kernel, Likeness, Past, bands, stretch};
+use bands::{Band, Kernel, Likeness, Past, bands, growth, stretch};
 use combination::{Ending, Member, Rehearsal, members, weights};
+use decomposition::Decomposition;
 
 /// The levels of the quantiles.
 pub const LEVELS: [f64; 7] = [0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975];
@@ -226,16 +229,25 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
         let recent = &values[values.len() - window.min(values.len())..];
         Rehearsal::run(recent, &members, ask.horizon, (step, times, least))
     });
-    let (rehearsals, weights) = with_trees(rehearsals, series, rhythm, ask, members.len());
+    let (rehearsals, weights) = with_more(rehearsals, series, rhythm, ask, members.len());
     let combined: Vec<Vec<Vec<f64>>> =
         rehearsals.iter().zip(&weights).map(|(rehearsal, weights)| rehearsal.combined(weights, ask.horizon)).collect();
+    let even = vec![1.0; ask.horizon];
     let pasts: Vec<Past<'_>> = combined
         .iter()
         .zip(&rehearsals)
         .zip(series)
-        .map(|((forecast, rehearsal), values)| Past { forecast, truth: &rehearsal.truth, size: size(values, 8 * week) })
+        .map(|((forecast, rehearsal), values)| Past {
+            forecast,
+            truth: &rehearsal.truth,
+            size: size(values, 8 * week),
+            growth: &even,
+        })
         .collect();
-    let kernel = Kernel::new(Likeness { day, week }, ask.horizon);
+    let likeness = Likeness { day, week };
+    let growth = growth(&pasts, likeness, ask.horizon);
+    let pasts: Vec<Past<'_>> = pasts.into_iter().map(|past| Past { growth: &growth, ..past }).collect();
+    let kernel = Kernel::new(likeness, ask.horizon);
     let stretch = stretch(&pasts, &kernel, (ask.horizon - 1) / step);
     // Moving a forecast by its median error at earlier origins helps where a few weeks are all there is, and harms where
     // errors of half a year are averaged that have long turned.
@@ -252,43 +264,73 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
         .collect()
 }
 
-/// What the trees must gain on the rolling origins, as a share of the error: less is a tie, and then fewer members are
-/// the better ones.
+/// What trees and decompositions must gain on the rolling origins, as a share of the error: less is a tie, and then
+/// fewer members are the better ones. A decomposition is the more easily taken in, as it follows the latest cycles.
 const GAIN_MIN: f64 = 0.001;
+const GAIN_MIN_DECOMPOSITION: f64 = 0.005;
 
-/// The rehearsals and their weights: with boosted trees as one more member where the panel's combination did better so at
-/// the rolling origins at which the trees spoke, otherwise as they are.
-fn with_trees(
+/// The rehearsals and their weights: with a decomposition and boosted trees as further members where the panel's
+/// combination did better so at the rolling origins at which they spoke, otherwise as they are.
+fn with_more(
     rehearsals: Vec<Rehearsal>,
     series: &[Vec<f64>],
     rhythm: Rhythm,
     ask: &Ask<'_>,
     members: usize,
 ) -> (Vec<Rehearsal>, Vec<Vec<f64>>) {
-    let without = weights(&rehearsals, members);
+    let (step, times, least, window) = rhythm.rehearsal();
+    let decomposition = Member::Decomposition(Decomposition::of(rhythm.day, rhythm.week));
+    let parts: Vec<(&Rehearsal, &Vec<f64>)> = rehearsals.iter().zip(series).collect();
+    let more = parallel::map(&parts, ask.threads, |(rehearsal, values)| {
+        let recent = &values[values.len() - window.min(values.len())..];
+        let mut more = (*rehearsal).clone();
+        more.rehearse(members, &decomposition, recent, ask.horizon, (step, times, least));
+        more
+    });
+    let kept = better(GAIN_MIN_DECOMPOSITION, rehearsals, more, series, rhythm);
     let asked = trees::Ask { rhythm, horizon: ask.horizon, threads: ask.threads };
-    let Some(told) = trees::tell(series, asked) else { return (rehearsals, without) };
-    let mut more = rehearsals.clone();
-    for ((rehearsal, paths), ahead) in more.iter_mut().zip(told.paths).zip(told.ahead) {
-        if let Some(ahead) = ahead.filter(|_| !rehearsal.used.is_empty()) {
-            rehearsal.add(members, Ending::Cycle(ahead), paths);
+    let kept = match trees::tell(series, asked) {
+        None => kept,
+        Some(told) => {
+            let mut more = kept.clone();
+            for ((rehearsal, paths), ahead) in more.iter_mut().zip(told.paths).zip(told.ahead) {
+                if let Some(ahead) = ahead.filter(|_| !rehearsal.used.is_empty()) {
+                    rehearsal.add(members + 1, Ending::Cycle(ahead), paths);
+                }
+            }
+            better(GAIN_MIN, kept, more, series, rhythm)
         }
-    }
-    let with = weights(&more, members + 1);
-    // Errors of each series in units of its size, so that no series speaks for the panel alone.
-    let (mut error_with, mut error_without) = (0.0, 0.0);
-    for (i, (fewer, more)) in rehearsals.iter().zip(&more).enumerate() {
+    };
+    let weights = weights(&kept);
+    (kept, weights)
+}
+
+/// `more`, in which some have one more member, if the combination of all gains at least `gain_min` by it at the origins at
+/// which it spoke; otherwise `fewer`.
+fn better(
+    gain_min: f64,
+    fewer: Vec<Rehearsal>,
+    more: Vec<Rehearsal>,
+    series: &[Vec<f64>],
+    rhythm: Rhythm,
+) -> Vec<Rehearsal> {
+    let (without, with) = (weights(&fewer), weights(&more));
+    // The mean ratio of a series' errors, so that none speaks for the panel, however large or restless.
+    let (mut sum, mut count) = (0.0, 0.0);
+    for (i, (fewer, more)) in fewer.iter().zip(&more).enumerate() {
         let Some(there) = more.paths.get(fewer.paths.len()) else { continue };
+        let horizon = there.first().map_or(0, Vec::len);
         let error = |rehearsal: &Rehearsal, weights: &[f64]| {
-            rehearsal.error_where(&rehearsal.combined(weights, ask.horizon), there)
+            rehearsal.error_where(&rehearsal.combined(weights, horizon), there)
         };
         if let (Some(with), Some(without)) = (error(more, &with[i]), error(fewer, &without[i])) {
-            let size = size(&series[i], 8 * rhythm.week);
-            error_with += with / size;
-            error_without += without / size;
+            // Errors too small to matter make no ratio.
+            let least = 1e-3 * size(&series[i], 8 * rhythm.week);
+            sum += libm::log((with + least) / (without + least));
+            count += 1.0;
         }
     }
-    if error_with < (1.0 - GAIN_MIN) * error_without { (more, with) } else { (rehearsals, without) }
+    if sum < count * libm::log1p(-gain_min) { more } else { fewer }
 }
 
 /// Mean absolute value of the last `count` values that are there; positive.

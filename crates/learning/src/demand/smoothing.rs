@@ -83,8 +83,7 @@ pub struct State {
 impl Smoothing {
     /// Least squares of the errors one step ahead over `values`, by simplex. `day` and `week` are the lengths of the two
     /// seasons, 0 or 1 for none. None if fewer than two whole cycles of the longer season are there, or nothing varies.
-    pub fn fit(values: &[f64], day: usize, week: usize, rows: usize) -> Option<Smoothing> {
-        let scale = Scale::of(values);
+    pub fn fit(values: &[f64], scale: Scale, (day, week): (usize, usize), rows: usize) -> Option<Smoothing> {
         let z: Vec<f64> = values.iter().map(|&y| scale.to(y)).collect();
         let first = State::first(&z, day, week)?;
         let seasons = (day > 1, week > 1);
@@ -105,8 +104,21 @@ impl Smoothing {
             sum
         };
         let start = [-1.5, -4.5, -2.0, -2.5, 0.0];
-        let found = by_simplex(&start, &[1.0, 1.0, 1.0, 1.0, 1.0], loss, 120).ok()?;
+        // Without seasons nothing hangs on the last three.
+        let (used, steps) = if seasons == (false, false) { (2, 40) } else { (5, 120) };
+        let found = by_simplex(&start[..used], &[1.0; 5][..used], loss, steps).ok()?;
         Some(Smoothing { scale, gains: gains(&found.at, seasons), first })
+    }
+
+    /// The state after `values`, which begin elsewhere than those it was fitted to; of a smoother without seasons. None
+    /// for too few.
+    pub fn anew(&self, values: &[f64]) -> Option<State> {
+        let z: Vec<f64> = values.iter().map(|&y| self.scale.to(y)).collect();
+        let mut state = State::first(&z, 0, 0)?;
+        z.iter().for_each(|&z| {
+            state.take(z, &self.gains);
+        });
+        Some(state)
     }
 
     /// The states after each of `origins` values, which ascend.
@@ -208,7 +220,7 @@ mod tests {
     fn two_seasons_are_learned_and_continued() {
         let truth = |t: usize| 50.0 + 10.0 * ((t % 4) as f64) + if (t / 4) % 3 == 2 { 20.0 } else { 0.0 };
         let values: Vec<f64> = (0..240).map(truth).collect();
-        let model = Smoothing::fit(&values, 4, 12, 240).unwrap();
+        let model = Smoothing::fit(&values, Scale::Logarithm, (4, 12), 240).unwrap();
         let path = model.path(&model.states(&values, &[240])[0], 24);
         (0..24).for_each(|h| assert!((path[h] / truth(240 + h) - 1.0).abs() < 0.01, "{h}: {}", path[h]));
     }
@@ -216,7 +228,7 @@ mod tests {
     #[test]
     fn a_state_knows_nothing_of_what_comes_after_it() {
         let values: Vec<f64> = (0..90).map(|t| 20.0 + (t % 7) as f64 + (t as f64 * 1.7).sin()).collect();
-        let model = Smoothing::fit(&values, 0, 7, 70).unwrap();
+        let model = Smoothing::fit(&values, Scale::of(&values), (0, 7), 70).unwrap();
         let mut other = values.clone();
         other[60..].iter_mut().for_each(|y| *y *= 3.0);
         let paths = [&values, &other].map(|values| model.path(&model.states(values, &[60])[0], 14));
@@ -227,10 +239,10 @@ mod tests {
     fn gaps_move_nothing_and_too_little_is_refused() {
         let mut values: Vec<f64> = (0..70).map(|t| [5.0, 8.0, 0.0, 4.0, 9.0, 30.0, 2.0][t % 7]).collect();
         values[66..].fill(f64::NAN);
-        let model = Smoothing::fit(&values, 0, 7, 70).unwrap();
+        let model = Smoothing::fit(&values, Scale::of(&values), (0, 7), 70).unwrap();
         let path = model.path(&model.states(&values, &[70])[0], 7);
         (0..7).for_each(|h| assert!((path[h] - [5.0, 8.0, 0.0, 4.0, 9.0, 30.0, 2.0][h]).abs() < 0.5, "{path:?}"));
-        assert!(Smoothing::fit(&values[..12], 0, 7, 70).is_none());
-        assert!(Smoothing::fit(&[f64::NAN; 40], 0, 7, 70).is_none());
+        assert!(Smoothing::fit(&values[..12], Scale::Root, (0, 7), 70).is_none());
+        assert!(Smoothing::fit(&[f64::NAN; 40], Scale::Plain, (0, 7), 70).is_none());
     }
 }
