@@ -42,6 +42,7 @@ pub fn outcome(bytes: &[u8], threads: u16) -> Option<Result<Written, EvaluateErr
         seed: SEED,
         threads,
         cost: COST,
+        model: None,
     };
     let done = cli::run(&args);
     if done.is_err() {
