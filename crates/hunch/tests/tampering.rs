@@ -151,6 +151,8 @@ async fn a_cut_tail_and_a_replayed_anchor_are_found() {
         "UPDATE ledger.member_account a SET available = available - e.points, credited = credited - e.points
          FROM (SELECT member, sum(amount) AS points FROM ledger.entry WHERE shard = 3 AND seq > $cut GROUP BY member) e WHERE e.member = a.member",
         "DELETE FROM ledger.entry WHERE shard = 3 AND seq > $cut",
+        "UPDATE ledger.member_account a SET last_seq = (SELECT max(seq) FROM ledger.entry e WHERE e.member = a.member)
+         WHERE shard = 3 AND last_seq > $cut",
         "DELETE FROM ledger.command WHERE shard = 3 AND seq > $cut",
         "DELETE FROM ledger.house_delta WHERE shard = 3 AND seq > $cut",
         "DELETE FROM log.batch WHERE shard = 3 AND last_seq > $cut",

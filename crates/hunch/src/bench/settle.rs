@@ -152,7 +152,7 @@ async fn floor(options: &SettleBench, owner: &PgPool) -> anyhow::Result<f64> {
                         "WITH due AS MATERIALIZED (SELECT position, order_id, member FROM floor.position WHERE market = $1 AND shard = $2 AND paid_at IS NULL LIMIT 1000),
                          item AS MATERIALIZED (SELECT *, row_number() OVER () + $3 * 1000 AS n FROM due),
                          c AS (INSERT INTO floor.command SELECT position, $2, n, 0, 40, 40, 0, 0, 0 FROM item),
-                         e AS (INSERT INTO floor.entry SELECT $2, n, 0, member, 12, 1, position, 40, 13, order_id, 0, 40, now() FROM item),
+                         e AS (INSERT INTO floor.entry SELECT $2, n, 0, member, 12, 1, position, 40, 13, order_id, 0, 40, now(), 0 FROM item),
                          p AS (INSERT INTO floor.payout SELECT order_id, position, member, 40, 0, 40 FROM item),
                          h AS (UPDATE floor.hold t SET settled = true FROM item WHERE t.hold = item.order_id),
                          a AS (UPDATE floor.account t SET available = available + s.points, credited = credited + s.points
