@@ -79,7 +79,7 @@ impl Table {
         let bytes = reader(&file).map_err(|source| EvaluateError::Unreadable { file: file.clone(), source })?;
         let mut rows = csv::ReaderBuilder::new().from_reader(bytes);
         let wrong = |problem: String| EvaluateError::File { file: file.clone(), problem };
-        let header: Vec<String> = rows
+        let mut header: Vec<String> = rows
             .headers()
             .map_err(|e| wrong(e.to_string()))?
             .iter()
@@ -87,6 +87,10 @@ impl Table {
             .collect();
         if header.iter().all(String::is_empty) {
             return Err(wrong("it is empty".to_owned()));
+        }
+        // Tables are often written with their rows' numbers under no name.
+        for (i, nameless) in header.iter_mut().enumerate().filter(|(_, name)| name.is_empty()) {
+            *nameless = format!("column {}", i + 1);
         }
         if let Some(twice) = header.iter().enumerate().find(|(i, name)| header[..*i].contains(name)) {
             return Err(wrong(format!("the header names {:?} twice", twice.1)));
@@ -247,6 +251,16 @@ mod tests {
         let told = table.number(y).unwrap_err().to_string();
         assert!(told.contains("a.csv, line 3, column \"y\": inf is not finite"), "{told}");
         assert!(table.next_row().unwrap_err().to_string().contains("line: 4"));
+    }
+
+    #[test]
+    fn nameless_columns_are_told_by_their_place() {
+        let (_folder, table) = table("x,,\n1,a,b\n");
+        let mut table = table.unwrap();
+        assert!(table.next_row().unwrap());
+        let third = table.column("column 3").unwrap();
+        let told = table.number(third).unwrap_err().to_string();
+        assert!(told.contains("a.csv, line 2, column \"column 3\""), "{told}");
     }
 
     #[test]

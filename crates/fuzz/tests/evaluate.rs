@@ -74,6 +74,7 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("metric-anomaly_no_column", &["in/series/a.csv has no column \"value\""]),
     ("metric-anomaly_nothing", &["in/series cannot be read", "No such file"]),
     ("nba_infinite", &["in/stream.csv, line 2, column \"x\"", "nan is not finite"]),
+    ("nba_nameless_column", &["in/stream.csv, line 2, column \"column 3\"", "\"2024-01-01 10:00\" is not a number"]),
     ("nba_no_reward", &["in/stream.csv has no column \"r0\""]),
     ("nba_one_action", &["in/stream.csv, line 4, column \"x\"", "1e308 is more than can be reckoned with"]),
     ("nba_protocol_neither", &["standard input: line 1: neither a question (\"actions\") nor a reward (\"r\")"]),
