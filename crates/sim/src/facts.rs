@@ -32,15 +32,15 @@ impl Touched {
 /// Balances, lots, holds and limits of these members, summed up from the rows again (L2, L5, T1, S2).
 const MEMBERS_SQL: &str = "
 SELECT a.member, a.available, a.held, a.provisional, a.debt, a.credited - a.consumed AS unused,
-       e.available, e.held, e.provisional, e.debt, coalesce(h.open, 0), coalesce(v.void, 0),
+       coalesce(e.available, 0), coalesce(e.held, 0), coalesce(e.provisional, 0), coalesce(e.debt, 0), coalesce(h.open, 0), coalesce(v.void, 0),
        u.usage = coalesce(c.charged, 0)
 FROM unnest($1::uuid[]) AS asked(member)
 JOIN ledger.member_account a USING (member)
-CROSS JOIN LATERAL (SELECT coalesce(sum(CASE 1 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS available,
-                           coalesce(sum(CASE 2 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS held,
-                           coalesce(sum(CASE 3 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS provisional,
-                           coalesce(sum(CASE 4 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS debt
-                    FROM ledger.entry x WHERE x.member = a.member) e
+LEFT JOIN (SELECT member, coalesce(sum(CASE 1 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS available,
+                  coalesce(sum(CASE 2 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS held,
+                  coalesce(sum(CASE 3 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS provisional,
+                  coalesce(sum(CASE 4 WHEN credit THEN amount WHEN debit THEN -amount END), 0)::int8 AS debt
+           FROM ledger.entry WHERE member = ANY($1) GROUP BY member) e USING (member)
 CROSS JOIN LATERAL (SELECT sum(amount)::int8 AS open FROM ledger.hold x WHERE x.member = a.member AND x.open) h
 CROSS JOIN LATERAL (SELECT sum(lot_hi - greatest(lot_lo, a.consumed))::int8 AS void FROM ledger.lot_void x
                     WHERE x.member = a.member AND NOT x.owed AND x.lot_hi > a.consumed) v
