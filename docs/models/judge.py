@@ -404,11 +404,17 @@ def compare(judge):
         for one in told_by("compare_statsforecast.py", judge.data / name, origins):
             theirs = (one["fit_s"] / one["fits"], one["predict_s"] / one["fits"])
             rows.append(row(f"statsforecast, {one['model']}", name, theirs, (fit / runs, predict / runs)))
+    command = [str(judge.hunch), "evaluate", "ope", "--in", str(judge.data / "ope"), "--out", str(judge.work / "timed.csv")]
+    ours = subprocess.run(command, check=True, capture_output=True, text=True).stderr
+    ours = [float(ours.split(f"{word} ")[-1].split(" s")[0]) for word in ("fit", "estimate")]
+    for one in told_by("compare_ope.py", judge.data / "ope"):
+        rows.append(row("obp, six estimators", "ope", (one["fit_s"], one["estimate_s"]), ours))
     for many in told_by("compare_anomaly.py", judge.data / "tabular_anomaly", judge.hunch, "evaluate", "--json"):
         for one in many:
             whole = one["forest_fit_seconds"] + one["forest_score_seconds"]
             rows.append(row("scikit-learn, isolation forest", one["set"], (whole, None), (one["ours_seconds"], None)))
     note = ["", "`statsforecast`: seconds for one series at one origin. It fits one model a row; ours fits all its models, combines them on rolling origins and makes the bands.",
+            "`obp`: fit is the reward model; prediction is the estimates of all policies from all replicates with their intervals, from 100 resamples there, from the spread of the terms here.",
             "The tables' times are fit and judging together: one forest there, four detectors here."]
     return rows + note + losses
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hunch_learning::numeric::parallel;
 use hunch_learning::off_policy::{
@@ -29,15 +30,27 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
         run.say(format_args!("replicate {name}: {} decisions, {} policies", replicate.rows.len(), policies.len()));
         judged
     });
+    let mut spent = Spent::default();
     for ((name, _), judged) in replicates.iter().zip(judged) {
-        for (policy, estimates) in policies.iter().zip(judged?) {
+        let (estimated, here) = judged?;
+        spent = Spent { fit: spent.fit + here.fit, estimate: spent.estimate + here.estimate };
+        for (policy, estimates) in policies.iter().zip(estimated) {
             for Estimate { estimator, value, low, high, .. } in estimates {
                 let (rep, policy) = (Field(name), Field(&policy.name));
                 out.row(format_args!("{rep},{policy},{},{value},{low},{high}", estimator.name()))?;
             }
         }
     }
+    let (fit, estimate) = (spent.fit.as_secs_f64(), spent.estimate.as_secs_f64());
+    run.say(format_args!("ope: fit {fit:.4} s, estimate {estimate:.4} s, {} threads", run.threads));
     out.finish()
+}
+
+/// Of the time of one thread.
+#[derive(Default)]
+struct Spent {
+    fit: Duration,
+    estimate: Duration,
 }
 
 /// The estimates of every policy from one replicate.
@@ -46,17 +59,20 @@ fn judge(
     replicate: &Replicate,
     policies: &[Policy],
     contexts: &Contexts,
-) -> Result<Vec<Vec<Estimate>>, EvaluateError> {
+) -> Result<(Vec<Vec<Estimate>>, Spent), EvaluateError> {
     let wrong = |e: OffPolicyError| EvaluateError::Data(format!("replicate {name} of log.csv: {e}"));
     let rows = replicate.places(contexts)?;
     let log = replicate.log(policies.first().map_or(0, |policy| policy.actions));
     let of = |row: usize, action: usize, out: &mut [f64]| contexts.describe(rows[row], action, out);
+    let start = Instant::now();
     let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS, 1).map_err(wrong)?;
+    let fitted = Instant::now();
     let estimates = |policy: &Policy| {
         let table = policy.of(&replicate.rows)?;
         estimate(&log, &table, &model, &INTERVALS).map_err(wrong)
     };
-    policies.iter().map(estimates).collect()
+    let estimated = policies.iter().map(estimates).collect::<Result<_, _>>()?;
+    Ok((estimated, Spent { fit: fitted - start, estimate: fitted.elapsed() }))
 }
 
 const FOLDS: usize = 5;

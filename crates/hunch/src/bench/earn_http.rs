@@ -161,7 +161,7 @@ async fn measure(options: &EarnHttpBench, served: &Served) -> anyhow::Result<Ear
 }
 
 /// Whether the purchases were taken; false when the door turned them away.
-async fn reported(till: &Till, purchases: &[Purchase]) -> anyhow::Result<bool> {
+pub(super) async fn reported(till: &Till, purchases: &[Purchase]) -> anyhow::Result<bool> {
     let [purchase] = purchases else {
         let (_, refused) = till.report_all(purchases).await?;
         ensure!(refused == 0, "{refused} purchases of a batch were refused");

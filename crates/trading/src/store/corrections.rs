@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::positions::position;
+use super::positions::{in_order, position};
 use super::{Result, maybe_time, strange};
 use crate::correct::Correction;
 use crate::position::Position;
@@ -94,11 +94,13 @@ pub(crate) async fn lock_uncorrected(
     ids: &[PositionId],
 ) -> Result<Vec<(Position, Dollars)>> {
     let rows = sqlx::query(
-        "SELECT * FROM trading.position p WHERE p.position = ANY($1) AND p.market = $2 AND p.paid_at IS NOT NULL
+        "SELECT p.* FROM UNNEST($1::uuid[]) AS asked(id)
+         CROSS JOIN LATERAL (SELECT * FROM trading.position WHERE position = asked.id FOR UPDATE) p
+         WHERE p.market = $2 AND p.paid_at IS NOT NULL
          AND NOT EXISTS (SELECT 1 FROM trading.corrected d WHERE d.correction = $3 AND d.position = p.position)
-         ORDER BY p.position FOR UPDATE OF p",
+         ORDER BY p.position",
     )
-    .bind(ids.iter().map(|p| p.0).collect::<Vec<Uuid>>())
+    .bind(in_order(ids))
     .bind(c.market.as_str())
     .bind(c.id)
     .fetch_all(conn)

@@ -92,17 +92,26 @@ pub(crate) async fn unpaid(pool: &PgPool, market: &MarketTicker, shard: Shard, l
     Ok(ids.into_iter().map(PositionId).collect())
 }
 
+/// Who locks several, locks them in this order.
+pub(super) fn in_order(ids: &[PositionId]) -> Vec<Uuid> {
+    let mut ids: Vec<Uuid> = ids.iter().map(|p| p.0).collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// Of these positions, those still unpaid, locked, in one order.
 pub(crate) async fn lock_unpaid(
     conn: &mut PgConnection,
     market: &MarketTicker,
     ids: &[PositionId],
 ) -> Result<Vec<Position>> {
+    // One by one over the key: by the market's index each batch would read all positions of the market.
     let rows = sqlx::query(
-        "SELECT * FROM trading.position WHERE position = ANY($1) AND market = $2 AND paid_at IS NULL ORDER BY position FOR UPDATE",
+        "SELECT p.* FROM UNNEST($1::uuid[]) AS asked(id)
+         CROSS JOIN LATERAL (SELECT * FROM trading.position WHERE position = asked.id FOR UPDATE) p
+         WHERE p.market = $2 AND p.paid_at IS NULL ORDER BY p.position",
     );
-    let ids: Vec<Uuid> = ids.iter().map(|p| p.0).collect();
-    rows.bind(ids).bind(market.as_str()).fetch_all(conn).await?.iter().map(position).collect()
+    rows.bind(in_order(ids)).bind(market.as_str()).fetch_all(conn).await?.iter().map(position).collect()
 }
 
 pub(crate) async fn mark_paid(
