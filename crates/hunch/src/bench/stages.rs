@@ -138,10 +138,9 @@ fn table(statements: &[Statement], purchases: f64, took: f64, own: f64, postgres
         line(&name, 100.0 * each(one.calls as f64), us, each(one.planning_us), each(one.wal));
     }
     line("everything smaller", 100.0 * rest.0 as f64 / purchases, rest.1, rest.2 / purchases, rest.3 / purchases);
-    let (us, planning, wal) = statements.iter().fold((0.0, 0.0, 0.0), |(us, planning, wal), one| {
-        (us + one.us + one.planning_us, planning + one.planning_us, wal + one.wal)
-    });
-    line("**statements together**", 0.0, us / purchases, planning / purchases, wal / purchases);
+    let sum = |of: fn(&Statement) -> f64| statements.iter().map(of).sum::<f64>() / purchases;
+    let (calls, planning) = (sum(|one| one.calls as f64), sum(|one| one.planning_us));
+    line("**statements together**", 100.0 * calls, sum(|one| one.us) + planning, planning, sum(|one| one.wal));
     let _ = writeln!(
         text,
         "\nProcessor time for a purchase: {:.0} us in PostgreSQL, {:.0} us in the programme and in the tills that ask it.",
