@@ -50,13 +50,15 @@ impl ShardHandler for StakeHandler {
     async fn handle(&self, tx: &mut ShardTx, requests: &[StakeRequest]) -> Result<Vec<Self::Answer>, BatchError> {
         let ids: Vec<OrderId> = requests.iter().map(|r| r.order).collect();
         let members: Vec<MemberId> = requests.iter().map(|r| r.quote.member).collect();
+        // Read once: what a permit is judged at is what its order tells, also when the clock is set in between.
+        let wall = self.wall.now();
         let mut judge = Judge {
             now: tx.now(),
             staking: store::staking_is_on(tx.conn()).await?,
             stored: orders(tx, &ids).await?,
             passed: HashSet::new(),
             available: hunch_ledger::available(tx.conn(), &members).await?,
-            charges: Charges::load(tx, &members, self.house, self.wall.now()).await?,
+            charges: Charges::load(tx, &members, self.house, wall).await?,
         };
         let judged = requests.iter().map(|request| judge.judge(request)).collect::<Result<Vec<Judged>, _>>()?;
         judge.charges.write(tx).await?;
@@ -66,7 +68,7 @@ impl ShardHandler for StakeHandler {
             .filter(|(_, j)| matches!(j, Judged::Passed))
             .map(|(request, _)| request)
             .collect();
-        let placed = self.place(tx, &passed).await?;
+        let placed = place(tx, &passed, wall).await?;
         let answer = |(request, judged): (&StakeRequest, Judged)| {
             let order = |first| match judge.stored.get(&request.order).or_else(|| placed.get(&request.order)) {
                 Some(order) => Ok(Ok(StakeAnswer { order: order.clone(), first })),
@@ -133,37 +135,39 @@ async fn orders(tx: &mut ShardTx, ids: &[OrderId]) -> Result<HashMap<OrderId, Or
     Ok(store::orders(tx.conn(), ids).await?.into_iter().map(|order| (order.id, order)).collect())
 }
 
-impl StakeHandler {
-    /// Holds the points of stakes that passed and stores their orders.
-    async fn place(&self, tx: &mut ShardTx, passed: &[&StakeRequest]) -> Result<HashMap<OrderId, Order>, BatchError> {
-        let now = tx.now();
-        let commands: Vec<Command> = passed.iter().map(|request| command(request)).collect();
-        let outcomes = hunch_ledger::apply(tx, &commands).await?;
-        for (request, outcome) in passed.iter().zip(outcomes) {
-            // The hold was affordable a moment ago, under the same lock: a refusal would be a mistake of ours.
-            let refused = || BatchError::Handler(format!("the hold of order {} was refused", request.order));
-            tx.announce_at(outcome.effect().ok_or_else(refused)?.seq, message(request, now));
-        }
-        let rows: Vec<NewOrderRow> = passed.iter().map(|request| self.row(request, tx, now)).collect();
-        store::insert_orders(tx.conn(), &rows).await?;
-        let markets: Vec<_> = passed.iter().map(|request| request.quote.market.clone()).collect();
-        hunch_markets::watch(tx.conn(), &markets).await?;
-        let ids: Vec<OrderId> = passed.iter().map(|request| request.order).collect();
-        orders(tx, &ids).await
+/// Holds the points of stakes that passed and stores their orders.
+async fn place(
+    tx: &mut ShardTx,
+    passed: &[&StakeRequest],
+    wall: Timestamp,
+) -> Result<HashMap<OrderId, Order>, BatchError> {
+    let now = tx.now();
+    let commands: Vec<Command> = passed.iter().map(|request| command(request)).collect();
+    let outcomes = hunch_ledger::apply(tx, &commands).await?;
+    for (request, outcome) in passed.iter().zip(outcomes) {
+        // The hold was affordable a moment ago, under the same lock: a refusal would be a mistake of ours.
+        let refused = || BatchError::Handler(format!("the hold of order {} was refused", request.order));
+        tx.announce_at(outcome.effect().ok_or_else(refused)?.seq, message(request, now));
     }
+    let rows: Vec<NewOrderRow> = passed.iter().map(|request| row(request, tx, wall)).collect();
+    store::insert_orders(tx.conn(), &rows).await?;
+    let markets: Vec<_> = passed.iter().map(|request| request.quote.market.clone()).collect();
+    hunch_markets::watch(tx.conn(), &markets).await?;
+    let ids: Vec<OrderId> = passed.iter().map(|request| request.order).collect();
+    orders(tx, &ids).await
+}
 
-    fn row(&self, request: &StakeRequest, tx: &ShardTx, now: Timestamp) -> NewOrderRow {
-        NewOrderRow {
-            order: request.order,
-            quote: request.quote.clone(),
-            shard: tx.shard(),
-            jurisdiction: request.permit.jurisdiction().to_owned(),
-            standing_version: request.permit.standing_version(),
-            permit_until: request.permit.until(),
-            placed_at: now,
-            placed_wall: self.wall.now(),
-            client_order_id: client_order_id(request.order, 1),
-        }
+fn row(request: &StakeRequest, tx: &ShardTx, wall: Timestamp) -> NewOrderRow {
+    NewOrderRow {
+        order: request.order,
+        quote: request.quote.clone(),
+        shard: tx.shard(),
+        jurisdiction: request.permit.jurisdiction().to_owned(),
+        standing_version: request.permit.standing_version(),
+        permit_until: request.permit.until(),
+        placed_at: tx.now(),
+        placed_wall: wall,
+        client_order_id: client_order_id(request.order, 1),
     }
 }
 

@@ -197,6 +197,17 @@ async fn a_change_of_standing_stops_an_order_that_waits() {
     bench.books_fit().await;
 }
 
+/// Seen in a drill whose clock was set ahead: a permit was judged at one time and its order told another.
+#[tokio::test]
+async fn an_order_tells_the_time_its_permit_was_judged_at() {
+    let bench = Bench::start().await;
+    let member = bench.member(1_000).await;
+    bench.placing_wall.jumps_after_one_reading();
+    bench.stake(member, Side::Yes, 100).await.unwrap();
+    let report = bench.audit().await;
+    assert!(report.holds, "{}", report.to_text());
+}
+
 #[tokio::test]
 async fn a_dispute_costs_nothing_and_a_correction_takes_two() {
     let bench = Bench::start().await;

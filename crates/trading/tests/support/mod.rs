@@ -1,6 +1,7 @@
 //! A programme that trades, on a real database, with the simulator behind the real protocol.
 
 mod held_turns;
+mod jumping_clock;
 
 use held_turns::HeldTurns;
 use hunch_audit::{AuditOptions, AuditReport};
@@ -24,6 +25,7 @@ use hunch_trading::{
 use hunch_vault::Person;
 use jiff::SignedDuration;
 use jiff::civil::date;
+use jumping_clock::JumpingClock;
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -77,6 +79,8 @@ pub struct Bench {
     /// True: nobody gets a turn to send an order.
     pub turns: watch::Sender<bool>,
     pub tops_read: Arc<AtomicUsize>,
+    /// The wall clock of those who place stakes.
+    pub placing_wall: Arc<JumpingClock>,
     _running: RunningBatcher,
 }
 
@@ -105,11 +109,12 @@ impl Bench {
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let wall = clocks.wall.clone();
+        let placing_wall = JumpingClock::on(clock.clone());
         let gifts = builder.register(GiftHandler);
         let standing = builder.register(StandingHandler { house: HOUSE });
         let outcomes = builder.register(OutcomeHandler { wall: wall.clone() });
         let doors = Doors {
-            stakes: builder.register(StakeHandler { house: HOUSE, wall: wall.clone() }),
+            stakes: builder.register(StakeHandler { house: HOUSE, wall: placing_wall.clone() }),
             outcomes: outcomes.clone(),
             payouts: builder.register(PayoutHandler { wall: wall.clone() }),
             corrections: builder.register(CorrectionHandler { wall }),
@@ -141,6 +146,7 @@ impl Bench {
             trading,
             turns,
             tops_read,
+            placing_wall,
             _running,
         };
         bench.list(TICKER, 0).await;
