@@ -139,6 +139,22 @@ class Judge:
             (log / file).write_bytes((self.data / "journey" / file).read_bytes())
         return made / "in", ["--train", made / "train", "--train", log], anchors
 
+    def year_before(self, name):
+        """A forecast every four weeks of the year before the judged ones; None where the history is too short for it."""
+        task = json.loads((self.data / name / "task.json").read_text())
+        times = pd.to_datetime(pd.read_csv(self.data / name / "history.csv", usecols=[0]).iloc[:, 0])
+        first = pd.Timestamp(task["origins"][0])
+        origins = [first - pd.Timedelta(28 * back, "D") for back in range(13, 0, -1)]
+        if (origins[0] - times.iloc[0]).days < 180:
+            return None
+        made = self.work / f"{name}-year"
+        made.mkdir(parents=True, exist_ok=True)
+        written = "%Y-%m-%d" if task["unit"] == "D" else "%Y-%m-%d %H:%M"
+        (made / "task.json").write_text(json.dumps(task | {"origins": [origin.strftime(written) for origin in origins]}))
+        (made / "history.csv").write_bytes((self.data / name / "history.csv").read_bytes())
+        self.evaluate("demand", made, self.work / f"demand-{name}-year.csv")
+        return self.score("eval_forecast.py", made, self.work / f"demand-{name}-year.csv")
+
     def price_alone(self):
         """What the price of an order says by itself."""
         truth = pd.read_csv(self.data / "gjp_market" / "truth.csv")
@@ -273,6 +289,19 @@ def gain(judge, predictions):
     picture("gain", "Spend of the next 91 days, best customers first", draw, "share of customers", "share of spend")
 
 
+def year(judge):
+    """The forecasts of a whole year: the judged ones fall on a few weeks of it."""
+    rows = []
+    for name in PLACES[:-1]:
+        told = judge.year_before(name)
+        if told:
+            rows.append(f"| `{name}` | " + " | ".join(f"{told[metric]:.4g}" for metric in (*DEMAND, "worst_origin_cover80")) + " |")
+    print(*rows, sep="\n", flush=True)
+    return ["", "The judged weeks are some of one summer. The same forecasts from thirteen origins, four weeks apart, of the year before them, Christmas",
+            "with them, for sets with so long a history (the last column is the coverage of the worst of the thirteen):", "",
+            "| Set | " + " | ".join((*DEMAND, "worst")) + " |", "|---" * (len(DEMAND) + 2) + "|", *rows] if rows else []
+
+
 def regret(earned, rewards):
     best = rewards.max(1)
 
@@ -315,6 +344,8 @@ def main():
             heading = title
         page += ["", f"`{name}`, {seconds:.1f} s for the whole run", "", "| Metric | Wanted | Ours | Best anchor | |", "|---|---|---|---|---|", *rows]
         print(f"{task} {name}: {seconds:.1f} s", *rows, sep="\n", flush=True)
+        if name == PLACES[-1]:
+            page += year(judge)
     if args.task in (None, "nba"):
         ours, earned, rewards, took = judge.live()
         rows, count = rows_of(ours, judge.anchors_of("nba_category"), NBA)

@@ -205,11 +205,10 @@ struct Contexts {
     places: BTreeMap<String, usize>,
     /// Numbers of the occasion, row by row.
     occasion: Vec<Vec<f64>>,
-    /// Numbers that describe the actions: for each row, for each action one of each group.
+    /// What describes the actions: for each row, for each action and group the number, its logarithm if the group is 0
+    /// or above everywhere, and the mean of that over the actions.
     of_actions: Vec<Vec<f64>>,
     groups: usize,
-    /// For each group: whether it is 0 or above everywhere, so that a logarithm may straighten it.
-    positive: Vec<bool>,
 }
 
 impl Contexts {
@@ -249,11 +248,12 @@ impl Contexts {
         let positive = (0..groups).map(|group| {
             tables.iter().flat_map(|row: &Vec<f64>| row.iter().skip(group).step_by(groups)).all(|x| *x >= 0.0)
         });
-        let positive = positive.collect();
-        Ok(Contexts { places, occasion: occasions, of_actions: tables, groups, positive })
+        let positive: Vec<bool> = positive.collect();
+        let of_actions = tables.iter().map(|table| straightened(table, &positive)).collect();
+        Ok(Contexts { places, occasion: occasions, of_actions, groups })
     }
 
-    /// Numbers of the occasion; of each group the number, its logarithm, and both less their mean over the actions.
+    /// Numbers of the occasion; of each group the number, its logarithm, and the mean of that over the actions.
     fn width(&self) -> usize {
         self.occasion.first().map_or(0, Vec::len) + self.groups * 3
     }
@@ -261,18 +261,21 @@ impl Contexts {
     fn describe(&self, row: usize, action: usize, out: &mut [f64]) {
         let occasion = &self.occasion[row];
         out[..occasion.len()].copy_from_slice(occasion);
-        let table = &self.of_actions[row];
-        for group in 0..self.groups {
-            let straight = |x: f64| if self.positive[group] { (x + 0.01).ln() } else { x };
-            let number = table[action * self.groups + group];
-            let others = table.iter().skip(group).step_by(self.groups);
-            let mean = others.clone().map(|x| straight(*x)).sum::<f64>() / others.count().max(1) as f64;
-            let at = occasion.len() + 3 * group;
-            out[at] = number;
-            out[at + 1] = straight(number);
-            out[at + 2] = mean;
-        }
+        let width = 3 * self.groups;
+        out[occasion.len()..].copy_from_slice(&self.of_actions[row][action * width..(action + 1) * width]);
     }
+}
+
+/// Of a row's numbers, for each action one of each group: for each action and group the number, its logarithm where the
+/// group is `positive`, and the mean of that over the actions.
+fn straightened(table: &[f64], positive: &[bool]) -> Vec<f64> {
+    let groups = positive.len();
+    let straight = |at: usize| if positive[at % groups] { (table[at] + 0.01).ln() } else { table[at] };
+    let straight: Vec<f64> = (0..table.len()).map(straight).collect();
+    let actions = table.len() / groups.max(1);
+    let mean = |group: usize| straight.iter().skip(group).step_by(groups).sum::<f64>() / actions.max(1) as f64;
+    let means: Vec<f64> = (0..groups).map(mean).collect();
+    (0..table.len()).flat_map(|at| [table[at], straight[at], means[at % groups]]).collect()
 }
 
 #[cfg(test)]

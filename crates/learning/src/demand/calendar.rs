@@ -72,7 +72,7 @@ fn expected(day: i64, seen: &impl Fn(i64) -> Option<f64>) -> f64 {
 }
 
 /// Sums of whole days; NaN for a day with fewer than three quarters of its rows.
-fn by_day(values: &[f64], day_rows: usize, skipped: usize) -> Vec<f64> {
+pub(super) fn by_day(values: &[f64], day_rows: usize, skipped: usize) -> Vec<f64> {
     let mut days = vec![(0.0, 0_usize); (values.len() + skipped).div_ceil(day_rows)];
     for (t, y) in values.iter().enumerate().filter(|(_, y)| !y.is_nan()) {
         let day = &mut days[(t + skipped) / day_rows];
@@ -106,14 +106,14 @@ fn deviations(series: &[Vec<f64>], week: usize) -> Vec<f64> {
         .collect()
 }
 
-fn mean(values: &[f64]) -> f64 {
+pub(super) fn mean(values: &[f64]) -> f64 {
     let seen = values.iter().filter(|y| !y.is_nan());
     let (sum, count) = seen.fold((0.0, 0.0), |(s, n), y| (s + y, n + 1.0));
     if count > 0.0 { sum / count } else { 0.0 }
 }
 
 /// Of at least one value; the lower of the two in the middle.
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[(values.len() - 1) / 2]
 }

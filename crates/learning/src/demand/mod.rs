@@ -23,6 +23,7 @@ mod profile;
 mod smoothing;
 mod theta;
 mod trees;
+mod year;
 
 pub use panel::{Panel, Step};
 
@@ -96,7 +97,11 @@ pub fn fit(panel: &Panel, ask: &Ask<'_>) -> Result<Model, DemandError> {
         return Err(DemandError::NoHorizon);
     }
     let rhythm = Rhythm::of(panel);
-    let effects = calendar::effects(panel, ask.horizon, ask.events);
+    let mut effects = calendar::effects(panel, ask.horizon, ask.events);
+    let low = few(panel);
+    if !low {
+        effects.iter_mut().zip(year::effects(panel, ask.horizon)).for_each(|(effect, year)| *effect += year);
+    }
     let rows = panel.series().iter().map(Vec::len).max().unwrap_or(0);
     let ahead = effects.get(rows..).unwrap_or_default();
     let factors = (0..ask.horizon).map(|h| ahead.get(h).map_or(1.0, |e| libm::exp(*e))).collect();
@@ -104,9 +109,9 @@ pub fn fit(panel: &Panel, ask: &Ask<'_>) -> Result<Model, DemandError> {
     let seen = |values: &Vec<f64>| values.iter().filter(|y| !y.is_nan()).count();
     let thin = |values: &Vec<f64>| Thin { seen: seen(values), needed };
     let enough: Vec<usize> = (0..panel.series().len()).filter(|i| seen(&panel.series()[*i]) >= needed).collect();
-    let fitted = if few(panel) {
-        let low: Vec<&[f64]> = enough.iter().map(|i| panel.series()[*i].as_slice()).collect();
-        by_counts(&low, rhythm, ask.horizon)
+    let fitted = if low {
+        let counts: Vec<&[f64]> = enough.iter().map(|i| panel.series()[*i].as_slice()).collect();
+        by_counts(&counts, rhythm, ask.horizon)
     } else {
         let plain: Vec<Vec<f64>> = enough.iter().map(|i| without(&panel.series()[*i], &effects)).collect();
         by_combination(&plain, rhythm, ask)

@@ -86,8 +86,8 @@ pub fn estimate(
     if !(intervals.level > 0.0 && intervals.level < 1.0) {
         return Err(OffPolicyError::Settings("the level of an interval is between 0 and 1"));
     }
-    let parts = Parts::new(log, policy, model)?;
-    Ok(Estimator::ALL.iter().map(|estimator| parts.estimate(*estimator, intervals)).collect())
+    let parts = Parts::new(log, policy, model, intervals)?;
+    Ok(Estimator::ALL.iter().map(|estimator| parts.estimate(*estimator)).collect())
 }
 
 /// What all estimators are made of, an entry for each row.
@@ -98,18 +98,26 @@ struct Parts<'a> {
     logged: Vec<f64>,
     /// Model's reward under the policy.
     model: Vec<f64>,
+    /// Variance of `model` between occasions, as far as it is no chance because the occasions are given.
+    spare: f64,
     /// Standard error of the mean of `model` that comes from the model's own uncertainty.
     model_error: f64,
-    /// Student's quantiles have so many degrees of freedom: the effective number of weights, less one.
-    freedom: f64,
+    /// Student's, two-sided; its degrees of freedom are the effective number of weights, less one.
+    quantile: f64,
     /// Whether all rewards are 0 or 1.
     share: bool,
 }
 
 impl<'a> Parts<'a> {
-    fn new(log: &Log<'a>, policy: &[f64], model: &CrossFit) -> Result<Parts<'a>, OffPolicyError> {
+    fn new(
+        log: &Log<'a>,
+        policy: &[f64],
+        model: &CrossFit,
+        intervals: &Intervals,
+    ) -> Result<Parts<'a>, OffPolicyError> {
         let rows = policy.chunks_exact(log.actions).zip(model.predicted.chunks_exact(log.actions));
-        let means = rows.map(|(policy, predicted)| policy.iter().zip(predicted).map(|(p, q)| p * q).sum()).collect();
+        let means = rows.map(|(policy, predicted)| policy.iter().zip(predicted).map(|(p, q)| p * q).sum());
+        let means: Vec<f64> = means.collect();
         let at = |table: &[f64], row: usize| table[row * log.actions + log.action[row]];
         let weight: Vec<f64> = (0..log.rows()).map(|row| at(policy, row) / log.propensity[row]).collect();
         let (sum, squares) = (weight.iter().sum::<f64>(), weight.iter().map(|w| w * w).sum::<f64>());
@@ -119,9 +127,10 @@ impl<'a> Parts<'a> {
         Ok(Parts {
             reward: log.reward,
             logged: (0..log.rows()).map(|row| at(&model.predicted, row)).collect(),
+            spare: if intervals.population { 0.0 } else { variance(&means) },
             model: means,
             model_error: model.error(policy),
-            freedom: (sum * sum / squares - 1.0).clamp(2.0, 1e6),
+            quantile: quantile(intervals.level, (sum * sum / squares - 1.0).clamp(2.0, 1e6)),
             share: log.reward.iter().all(|reward| *reward == 0.0 || *reward == 1.0),
             weight,
         })
@@ -139,42 +148,41 @@ impl<'a> Parts<'a> {
         (0..self.weight.len()).map(of).collect()
     }
 
-    fn estimate(&self, estimator: Estimator, intervals: &Intervals) -> Estimate {
+    fn estimate(&self, estimator: Estimator) -> Estimate {
         match estimator {
             Estimator::Ips => {
                 let terms = self.terms(|i| self.weight[i] * self.reward[i]);
                 let value = mean(&terms);
                 // Given the occasion, only what the model cannot foresee of the choice is chance.
-                self.finish(estimator, value, terms, 0.0, self.model_part(intervals), intervals)
+                self.finish(estimator, value, terms, 0.0)
             }
             Estimator::Snips => {
                 let (sum, earned) = self.sums(|i| self.reward[i]);
                 let value = earned / sum;
                 let scale = self.rows() / sum;
                 let terms = self.terms(|i| value + scale * self.weight[i] * (self.reward[i] - value));
-                self.finish(estimator, value, terms, 0.0, self.model_part(intervals), intervals)
+                self.finish(estimator, value, terms, 0.0)
             }
             Estimator::Dm => {
                 let correction = self.terms(|i| self.weight[i] * self.residual(i));
                 let bias = unruled(&correction).hypot(self.model_error);
-                let spare = if intervals.population { 0.0 } else { variance(&self.model) };
-                self.finish(estimator, mean(&self.model), self.model.clone(), bias, spare, intervals)
+                self.finish(estimator, mean(&self.model), self.model.clone(), bias)
             }
-            Estimator::Dr => self.doubly(estimator, |w| w, intervals),
+            Estimator::Dr => self.doubly(estimator, |w| w),
             Estimator::Sndr => {
                 let (sum, missed) = self.sums(|i| self.residual(i));
                 let (model, shift) = (mean(&self.model), missed / sum);
                 let scale = self.rows() / sum;
                 let terms = self.terms(|i| self.model[i] + shift + scale * self.weight[i] * (self.residual(i) - shift));
-                self.finish(estimator, model + shift, terms, 0.0, self.model_part(intervals), intervals)
+                self.finish(estimator, model + shift, terms, 0.0)
             }
             Estimator::SwitchDr => {
                 let bound = self.choose(|bound| move |w: f64| if w <= bound { w } else { 0.0 });
-                self.doubly(estimator, |w| if w <= bound { w } else { 0.0 }, intervals)
+                self.doubly(estimator, |w| if w <= bound { w } else { 0.0 })
             }
             Estimator::DrOs => {
                 let bound = self.choose(|bound| move |w: f64| shrink(w, bound));
-                self.doubly(estimator, |w| shrink(w, bound), intervals)
+                self.doubly(estimator, |w| shrink(w, bound))
             }
         }
     }
@@ -184,32 +192,27 @@ impl<'a> Parts<'a> {
         (self.weight.iter().sum(), weighted)
     }
 
-    /// Variance between occasions, which is no chance when the occasions are given.
-    fn model_part(&self, intervals: &Intervals) -> f64 {
-        if intervals.population { 0.0 } else { variance(&self.model) }
-    }
-
     /// DR with its weights changed; what the change leaves out is allowed for as bias.
-    fn doubly(&self, estimator: Estimator, change: impl Fn(f64) -> f64, intervals: &Intervals) -> Estimate {
+    fn doubly(&self, estimator: Estimator, change: impl Fn(f64) -> f64) -> Estimate {
         let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
         let left_out = self.terms(|i| (self.weight[i] - change(self.weight[i])) * self.residual(i));
         let bias = if left_out.iter().all(|term| *term == 0.0) { 0.0 } else { unruled(&left_out) };
-        self.finish(estimator, mean(&terms), terms, bias, self.model_part(intervals), intervals)
+        self.finish(estimator, mean(&terms), terms, bias)
     }
 
     /// Of bounds between half and the largest weight, the one with the least variance and square of bias together.
     fn choose<C: Fn(f64) -> f64>(&self, change: impl Fn(f64) -> C) -> f64 {
         let most = self.weight.iter().copied().fold(0.0, f64::max);
         let mut best = (f64::INFINITY, most);
+        let (whole, model) = (mean(&self.terms(|i| self.weight[i] * self.residual(i))), mean(&self.model));
         for step in 0..=BOUNDS {
             let bound = most * libm::pow(0.5 / most.max(1.0), f64::from(step) / f64::from(BOUNDS));
             let change = change(bound);
             let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
-            let left_out = self.terms(|i| (self.weight[i] - change(self.weight[i])) * self.residual(i));
+            let left_out = whole - (mean(&terms) - model);
             // The square of what is left out holds that of the bias, and its own noise on top: a choice that took the
             // noise away would fall for bounds that look good by luck.
-            let bias = libm::pow(mean(&left_out), 2.0);
-            let error = variance(&terms) / self.rows() + bias;
+            let error = variance(&terms) / self.rows() + left_out * left_out;
             if error < best.0 {
                 best = (error, bound);
             }
@@ -217,21 +220,12 @@ impl<'a> Parts<'a> {
         best.1
     }
 
-    /// `bias` widens the interval as a further standard error; `spare` is variance of the terms that is no chance.
-    fn finish(
-        &self,
-        estimator: Estimator,
-        value: f64,
-        terms: Vec<f64>,
-        bias: f64,
-        spare: f64,
-        intervals: &Intervals,
-    ) -> Estimate {
+    /// `bias` widens the interval as a further standard error.
+    fn finish(&self, estimator: Estimator, value: f64, terms: Vec<f64>, bias: f64) -> Estimate {
         // A model explains part of the terms' variance, never more than nine tenths for sure.
         let spread = variance(&terms);
-        let chance = (spread - spare).max(0.1 * spread) / self.rows();
-        let quantile = quantile(intervals.level, self.freedom);
-        let half = quantile * (chance + bias * bias).sqrt();
+        let chance = (spread - self.spare).max(0.1 * spread) / self.rows();
+        let half = self.quantile * (chance + bias * bias).sqrt();
         // A mean of zeros and ones is between 0 and 1, and its interval need not go further than its value does.
         let (least, most) = if self.share { (0.0, 1.0) } else { (f64::NEG_INFINITY, f64::INFINITY) };
         let (low, high) = ((value - half).max(least).min(value), (value + half).min(most).max(value));

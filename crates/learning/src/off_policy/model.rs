@@ -100,7 +100,7 @@ impl RewardModel {
     ) -> Result<RewardModel, OffPolicyError> {
         log.check()?;
         let design = Design::new(log, description);
-        let fit = design.fit(used, shrinkage)?;
+        let fit = design.fit(used, shrinkage, design.start())?;
         Ok(RewardModel { scaling: design.scaling, fit })
     }
 
@@ -144,7 +144,7 @@ impl CrossFit {
 struct Design<'a> {
     log: &'a Log<'a>,
     width: usize,
-    /// Of the logged actions, scaled, row by row.
+    /// Of the logged actions, scaled, row by row, and a 1 after each for the intercept.
     features: Vec<f64>,
     scaling: Scaling,
 }
@@ -221,23 +221,32 @@ impl<'a> Design<'a> {
         }
         features.iter_mut().for_each(|x| *x = if x.is_finite() { *x } else { 0.0 });
         let scaling = Scaling::new(&features, width, log.reward);
-        features.chunks_exact_mut(width.max(1)).for_each(|row| scaling.scale(row));
-        Design { log, width, features, scaling }
+        let mut scaled = Vec::with_capacity(log.rows() * (width + 1));
+        for row in 0..log.rows() {
+            let start = scaled.len();
+            scaled.extend_from_slice(&features[row * width..(row + 1) * width]);
+            scaling.scale(&mut scaled[start..]);
+            scaled.push(1.0);
+        }
+        Design { log, width, features: scaled, scaling }
     }
 
+    /// Its features, and a 1.
     fn row(&self, row: usize) -> &[f64] {
-        &self.features[row * self.width..(row + 1) * self.width]
+        let size = self.width + 1;
+        &self.features[row * size..(row + 1) * size]
     }
 
     /// The best shrinkage, and for each fold the model without it.
     fn choose(&self, folds: usize, threads: usize) -> Result<(Shrinkage, Vec<Fit>), OffPolicyError> {
-        let jobs: Vec<(Shrinkage, usize)> =
-            SHRINKAGE.iter().flat_map(|shrinkage| (0..folds).map(|fold| (*shrinkage, fold))).collect();
-        let fits = parallel::map(&jobs, threads, |&(shrinkage, fold)| self.fit(&|row| row % folds != fold, shrinkage));
-        let mut fits = fits.into_iter();
+        let without: Vec<usize> = (0..folds).collect();
+        let mut paths = Vec::with_capacity(folds);
+        for path in parallel::map(&without, threads, |&fold| self.path(&|row| row % folds != fold)) {
+            paths.push(path?.into_iter());
+        }
         let mut best: Option<(f64, Shrinkage, Vec<Fit>)> = None;
         for shrinkage in SHRINKAGE {
-            let fits = fits.by_ref().take(folds).collect::<Result<Vec<Fit>, _>>()?;
+            let fits: Vec<Fit> = paths.iter_mut().filter_map(Iterator::next).collect();
             let loss: f64 = (0..self.log.rows()).map(|row| self.loss(&fits[row % folds], row)).sum();
             if best.as_ref().is_none_or(|best| loss < best.0) {
                 best = Some((loss, shrinkage, fits));
@@ -257,18 +266,26 @@ impl<'a> Design<'a> {
         }
     }
 
+    /// A fit for each of [`SHRINKAGE`], each begun where the one before it ended.
+    fn path(&self, used: &dyn Fn(usize) -> bool) -> Result<Vec<Fit>, OffPolicyError> {
+        let mut fits: Vec<Fit> = Vec::with_capacity(SHRINKAGE.len());
+        for shrinkage in SHRINKAGE {
+            let start = fits.last().cloned().unwrap_or_else(|| self.start());
+            fits.push(self.fit(used, shrinkage, start)?);
+        }
+        Ok(fits)
+    }
+
+    fn start(&self) -> Fit {
+        Fit { weights: vec![0.0; self.width], intercept: 0.0, levels: vec![0.0; self.log.actions], mean_error: 0.0 }
+    }
+
     /// Newton's steps. The levels are eliminated first, as each row has but one: a small system remains.
-    fn fit(&self, used: &dyn Fn(usize) -> bool, shrinkage: Shrinkage) -> Result<Fit, OffPolicyError> {
+    fn fit(&self, used: &dyn Fn(usize) -> bool, shrinkage: Shrinkage, start: Fit) -> Result<Fit, OffPolicyError> {
         let Scaling { logistic, level, unit, .. } = self.scaling;
-        let size = self.width + 1;
-        let mut fit = Fit {
-            weights: vec![0.0; self.width],
-            intercept: 0.0,
-            levels: vec![0.0; self.log.actions],
-            mean_error: 0.0,
-        };
-        for _ in 0..if logistic { 12 } else { 1 } {
-            let mut system = System::new(size, self.log.actions);
+        let mut fit = start;
+        for _ in 0..if logistic { STEPS_MAX } else { 1 } {
+            let mut system = System::new(self.width + 1, self.log.actions);
             for row in (0..self.log.rows()).filter(|row| used(*row)) {
                 let action = self.log.action[row];
                 let predicted = self.scaling.link(fit.score(self.row(row), action));
@@ -282,7 +299,8 @@ impl<'a> Design<'a> {
             fit.levels.iter_mut().zip(&step_levels).for_each(|(level, step)| *level += step);
             let slope = if logistic { level * (1.0 - level) } else { unit };
             fit.mean_error = mean_error * slope * slope;
-            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-7) {
+            // Near the end each step is about the square of the one before: the next would not be seen.
+            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-6) {
                 break;
             }
         }
@@ -294,36 +312,46 @@ impl<'a> Design<'a> {
     }
 }
 
+const STEPS_MAX: usize = 12;
+
 /// Normal equations with a diagonal block for the levels.
 struct System {
-    dense: DMatrix<f64>,
-    side: DVector<f64>,
+    /// The lower triangle, row by row: row i has i + 1 numbers.
+    dense: Vec<f64>,
+    side: Vec<f64>,
     /// For each action: its curvature, its right-hand side, and its products with the dense part.
     levels: Vec<(f64, f64, Vec<f64>)>,
+    /// The row at hand, times its curvature.
+    scaled: Vec<f64>,
+}
+
+/// Where row `i` of a lower triangle begins.
+const fn triangle(i: usize) -> usize {
+    i * (i + 1) / 2
 }
 
 impl System {
     fn new(size: usize, actions: usize) -> System {
         System {
-            dense: DMatrix::zeros(size, size),
-            side: DVector::zeros(size),
+            dense: vec![0.0; triangle(size)],
+            side: vec![0.0; size],
             levels: vec![(0.0, 0.0, vec![0.0; size]); actions],
+            scaled: vec![0.0; size],
         }
     }
 
     fn add(&mut self, features: &[f64], action: usize, curvature: f64, residual: f64) {
-        let last = features.len();
-        let at = |i: usize| if i == last { 1.0 } else { features[i] };
         let level = &mut self.levels[action];
         level.0 += curvature;
         level.1 += residual;
-        for i in 0..=last {
-            let scaled = curvature * at(i);
-            level.2[i] += scaled;
-            self.side[i] += residual * at(i);
-            for j in 0..=i {
-                self.dense[(i, j)] += scaled * at(j);
-            }
+        self.scaled.iter_mut().zip(features).for_each(|(scaled, x)| *scaled = curvature * x);
+        level.2.iter_mut().zip(&self.scaled).for_each(|(product, scaled)| *product += scaled);
+        self.side.iter_mut().zip(features).for_each(|(side, x)| *side += residual * x);
+        let mut rest = self.dense.as_mut_slice();
+        for (i, scaled) in self.scaled.iter().enumerate() {
+            let (row, below) = rest.split_at_mut(i + 1);
+            row.iter_mut().zip(features).for_each(|(sum, x)| *sum += scaled * x);
+            rest = below;
         }
     }
 
@@ -331,11 +359,11 @@ impl System {
         let Shrinkage { weights, levels } = shrinkage;
         let last = fit.weights.len();
         for (i, weight) in fit.weights.iter().enumerate() {
-            self.dense[(i, i)] += weights;
+            self.dense[triangle(i) + i] += weights;
             self.side[i] -= weights * weight;
         }
         // The intercept is free but for what keeps the system regular.
-        self.dense[(last, last)] += 1e-6;
+        self.dense[triangle(last) + last] += 1e-6;
         for (level, value) in self.levels.iter_mut().zip(&fit.levels) {
             level.0 += levels;
             level.1 -= levels * value;
@@ -348,18 +376,13 @@ impl System {
         for (curvature, side, products) in &self.levels {
             for i in 0..size {
                 self.side[i] -= products[i] * side / curvature;
-                for j in 0..=i {
-                    self.dense[(i, j)] -= products[i] * products[j] / curvature;
-                }
+                let row = &mut self.dense[triangle(i)..triangle(i + 1)];
+                row.iter_mut().zip(products).for_each(|(sum, other)| *sum -= products[i] * other / curvature);
             }
         }
-        for i in 0..size {
-            for j in 0..i {
-                self.dense[(j, i)] = self.dense[(i, j)];
-            }
-        }
-        let factor = self.dense.cholesky()?;
-        let step = factor.solve(&self.side);
+        let dense = DMatrix::from_fn(size, size, |i, j| self.dense[triangle(i.max(j)) + i.min(j)]);
+        let factor = dense.cholesky()?;
+        let step = factor.solve(&DVector::from_vec(self.side));
         let mut unit = DVector::zeros(size);
         unit[size - 1] = 1.0;
         let variance = factor.solve(&unit)[size - 1];
