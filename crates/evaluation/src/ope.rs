@@ -23,6 +23,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let policies = policies(run.input)?;
     let actions = policies.first().map_or(0, |policy| policy.actions);
     let contexts = Contexts::read(run.input, actions)?;
+    let policies: Vec<Policy> = policies.into_iter().map(|policy| policy.placed(&contexts)).collect();
     let replicates = replicates(run.input, actions)?;
     let mut out = Predictions::create(run.out, &["rep", "policy", "estimator", "value", "ci_lo", "ci_hi"])?;
     let judged = parallel::map(&replicates, run.threads, |(name, replicate)| {
@@ -68,7 +69,7 @@ fn judge(
     let model = cross_fit(&log, &Description { width: contexts.width(), of: &of }, FOLDS, 1).map_err(wrong)?;
     let fitted = Instant::now();
     let estimates = |policy: &Policy| {
-        let table = policy.of(&replicate.rows)?;
+        let table = policy.of(&rows, &replicate.rows)?;
         estimate(&log, &table, &model, &INTERVALS).map_err(wrong)
     };
     let estimated = policies.iter().map(estimates).collect::<Result<_, _>>()?;
@@ -79,15 +80,22 @@ const FOLDS: usize = 5;
 /// The exact value on the occasions of the log is what is asked for.
 const INTERVALS: Intervals = Intervals { level: 0.95, population: false };
 
-/// A policy's probabilities by row name.
-struct Policy {
+/// A policy's probabilities as its file gives them, by row name.
+struct Written {
     name: String,
     actions: usize,
     chances: BTreeMap<String, Vec<f64>>,
 }
 
+/// A policy's probabilities by a row's place in `context.csv`; empty for a row of which it says nothing.
+struct Policy {
+    name: String,
+    actions: usize,
+    chances: Vec<Vec<f64>>,
+}
+
 /// All `policy_*.csv` and `policy_*.csv.gz` of a folder, by name.
-fn policies(folder: &Path) -> Result<Vec<Policy>, EvaluateError> {
+fn policies(folder: &Path) -> Result<Vec<Written>, EvaluateError> {
     let unreadable = |source| EvaluateError::Unreadable { file: folder.to_owned(), source };
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(unreadable)? {
@@ -102,7 +110,7 @@ fn policies(folder: &Path) -> Result<Vec<Policy>, EvaluateError> {
     if names.is_empty() {
         return Err(EvaluateError::Missing { file: folder.join("policy_*.csv") });
     }
-    let policies = names.into_iter().map(|name| Policy::read(folder, name)).collect::<Result<Vec<_>, _>>()?;
+    let policies = names.into_iter().map(|name| Written::read(folder, name)).collect::<Result<Vec<_>, _>>()?;
     if let Some(other) = policies.iter().find(|policy| policy.actions != policies[0].actions) {
         let problem = format!("policies {} and {} have different numbers of actions", policies[0].name, other.name);
         return Err(EvaluateError::Data(problem));
@@ -110,8 +118,8 @@ fn policies(folder: &Path) -> Result<Vec<Policy>, EvaluateError> {
     Ok(policies)
 }
 
-impl Policy {
-    fn read(folder: &Path, name: String) -> Result<Policy, EvaluateError> {
+impl Written {
+    fn read(folder: &Path, name: String) -> Result<Written, EvaluateError> {
         let mut table = Table::open(folder, &format!("policy_{name}.csv"))?;
         let row = table.column("row")?;
         let mut columns = vec![table.column("p0")?];
@@ -132,16 +140,29 @@ impl Policy {
                 return Err(table.wrong(row, "this row stands there twice"));
             }
         }
-        Ok(Policy { name, actions: columns.len(), chances })
+        Ok(Written { name, actions: columns.len(), chances })
     }
 
-    fn of(&self, rows: &[String]) -> Result<Vec<f64>, EvaluateError> {
+    fn placed(mut self, contexts: &Contexts) -> Policy {
+        let mut chances = vec![vec![]; contexts.occasion.len()];
+        for (row, place) in &contexts.places {
+            chances[*place] = self.chances.remove(row).unwrap_or_default();
+        }
+        Policy { name: self.name, actions: self.actions, chances }
+    }
+}
+
+impl Policy {
+    /// The probabilities at these places, whose names are `rows`.
+    fn of(&self, places: &[usize], rows: &[String]) -> Result<Vec<f64>, EvaluateError> {
         let mut table = Vec::with_capacity(rows.len() * self.actions);
-        for row in rows {
-            let chances = self.chances.get(row);
-            let missing =
-                || EvaluateError::Data(format!("policy_{}.csv has no row {row}, which log.csv has", self.name));
-            table.extend_from_slice(chances.ok_or_else(missing)?);
+        for (place, row) in places.iter().zip(rows) {
+            let chances = &self.chances[*place];
+            if chances.is_empty() {
+                let problem = format!("policy_{}.csv has no row {row}, which log.csv has", self.name);
+                return Err(EvaluateError::Data(problem));
+            }
+            table.extend_from_slice(chances);
         }
         Ok(table)
     }

@@ -204,15 +204,24 @@ impl<'a> Parts<'a> {
     fn choose<C: Fn(f64) -> f64>(&self, change: impl Fn(f64) -> C) -> f64 {
         let most = self.weight.iter().copied().fold(0.0, f64::max);
         let mut best = (f64::INFINITY, most);
-        let (whole, model) = (mean(&self.terms(|i| self.weight[i] * self.residual(i))), mean(&self.model));
+        let model = mean(&self.model);
+        let corrections: Vec<(f64, f64)> = (0..self.weight.len()).map(|i| (self.weight[i], self.residual(i))).collect();
+        let whole = corrections.iter().map(|(w, r)| w * r).sum::<f64>() / self.rows();
         for step in 0..=BOUNDS {
             let bound = most * libm::pow(0.5 / most.max(1.0), f64::from(step) / f64::from(BOUNDS));
             let change = change(bound);
-            let terms = self.terms(|i| self.model[i] + change(self.weight[i]) * self.residual(i));
-            let left_out = whole - (mean(&terms) - model);
+            // Less the model's mean, so that the squares lose no digits.
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for ((weight, residual), predicted) in corrections.iter().zip(&self.model) {
+                let term = predicted - model + change(*weight) * residual;
+                sum += term;
+                squares += term * term;
+            }
+            let taken = sum / self.rows();
+            let variance = (squares - sum * taken) / (self.rows() - 1.0).max(1.0);
             // The square of what is left out holds that of the bias, and its own noise on top: a choice that took the
             // noise away would fall for bounds that look good by luck.
-            let error = variance(&terms) / self.rows() + left_out * left_out;
+            let error = variance / self.rows() + (whole - taken) * (whole - taken);
             if error < best.0 {
                 best = (error, bound);
             }

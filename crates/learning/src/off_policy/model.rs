@@ -300,7 +300,7 @@ impl<'a> Design<'a> {
             let slope = if logistic { level * (1.0 - level) } else { unit };
             fit.mean_error = mean_error * slope * slope;
             // Near the end each step is about the square of the one before: the next would not be seen.
-            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-6) {
+            if step.iter().chain(&step_levels).all(|step| step.abs() < 1e-4) {
                 break;
             }
         }
