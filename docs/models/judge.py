@@ -163,14 +163,14 @@ class Judge:
         return {"price of the order": self.score("eval_winprob.py", self.data / "gjp_market", self.work / "fixed.csv")}
 
     def live(self, more=()):
-        """The bandit, row by row over its protocol; gives metrics, rewards and microseconds a decision."""
+        """The bandit, row by row over its protocol; gives metrics, rewards, microseconds from question to answer, and what it says of its own."""
         stream = pd.read_csv(self.data / "nba_category" / "stream.csv")
         reward = [c for c in stream if c[0] == "r" and c[1:].isdigit()]
         context = [c for c in stream if c not in reward and c not in ("row", "hh", "ts")]
         rewards, rows = stream[reward].to_numpy(int), stream[context].to_dict("records")
         command = [str(part) for part in (self.hunch, "evaluate", "nba", "--protocol", *more)]
         told, took = [], []
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as bandit:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1) as bandit:
             for t, x in enumerate(rows):
                 question = {"t": t, "hh": int(stream.hh.iat[t]), "ts": str(stream.ts.iat[t]), "x": x, "actions": len(reward)}
                 began = time.perf_counter()
@@ -180,10 +180,11 @@ class Judge:
                 told.append((t, answer["a"], answer["p"]))
                 print(json.dumps({"t": t, "r": int(rewards[t, answer["a"]])}), file=bandit.stdin, flush=True)
             bandit.stdin.close()
+            inside = bandit.stderr.read().strip().splitlines()[-1]
         out = self.work / "nba.csv"
         pd.DataFrame(told, columns=["row", "action", "propensity"]).to_csv(out, index=False)
         earned = rewards[np.arange(len(told)), [action for _, action, _ in told]]
-        return self.score("eval_bandit_online.py", self.data / "nba_category", out), earned, rewards, np.array(took) * 1e6
+        return self.score("eval_bandit_online.py", self.data / "nba_category", out), earned, rewards, np.array(took) * 1e6, inside
 
 
 # --- Words ------------------------------------------------------------------------------------------------------------
@@ -347,12 +348,13 @@ def main():
         if name == PLACES[-1]:
             page += year(judge)
     if args.task in (None, "nba"):
-        ours, earned, rewards, took = judge.live()
+        ours, earned, rewards, took, inside = judge.live()
         rows, count = rows_of(ours, judge.anchors_of("nba_category"), NBA)
         usable = {n: a for n, a in judge.anchors_of("nba_category").items() if a["propensity_support_err"] <= 0.15 and a["snips_of_uniform_rel_err"] <= 0.30}
         best = best_of(usable, "reward", HIGH)
         page += ["", "## Next best action, online (`hunch evaluate nba --protocol`)", "", "`nba_category`, row by row over the line protocol: "
-                 f"median {np.percentile(took, 50):.0f} µs and 99th percentile {np.percentile(took, 99):.0f} µs from question to answer, pipes and JSON included.",
+                 f"median {np.percentile(took, 50):.0f} µs and 99th percentile {np.percentile(took, 99):.0f} µs from question to answer, pipes and JSON included; the decision alone: "
+                 f"{inside.split('decisions, ')[1].replace('us', 'µs')}.",
                  "", "| Metric | Wanted | Ours | Best anchor | |", "|---|---|---|---|---|", *rows, "",
                  f"The log must support later judgement: of the anchors whose propensities do, the best earns {best[1]:.4f} ({best[0]}).",
                  "", "![Rewards missed](models/regret.svg)"]

@@ -5,6 +5,7 @@
 //! hold `stream.csv` files in which the rewards of all actions may be learned from.
 
 pub(crate) mod player;
+mod times;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -16,6 +17,7 @@ use crate::EvaluateError;
 use crate::files::{Column, Field, NUMBER_MAX, Predictions, Table};
 use crate::tasks::{Run, Task};
 use player::{Occasion, Player};
+use times::Times;
 
 pub(crate) const TASK: Task = Task {
     name: "nba",
@@ -35,19 +37,22 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
         run.say(format_args!("learned from {}", stream.table.file().display()));
     }
     if run.protocol {
-        return converse(player, io::stdin().lock(), io::stdout().lock());
+        let times = converse(player, io::stdin().lock(), io::stdout().lock())?;
+        run.say(format_args!("{times}"));
+        return Ok(());
     }
     let mut stream = Stream::open(run.input)?;
     let mut out = Predictions::create(run.out, &["row", "action", "propensity"])?;
-    let mut number = 0;
+    let (mut number, mut times) = (0, Times::default());
     while let Some(occasion) = stream.next()? {
-        let answer = player.decide(number, &occasion).map_err(|e| stream.wrong(&e.to_string()))?;
+        let answer = times.of(|| player.decide(number, &occasion)).map_err(|e| stream.wrong(&e.to_string()))?;
         let row = stream.row(number);
         out.row(format_args!("{},{},{}", Field(&row), answer.action, answer.propensity))?;
         let reward = stream.reward(stream.rewards[answer.action])?;
         player.reward(number, reward).map_err(|e| stream.wrong(&e.to_string()))?;
         number += 1;
     }
+    run.say(format_args!("{times}"));
     out.finish()
 }
 
@@ -69,7 +74,13 @@ struct Reply {
     p: f64,
 }
 
-pub(crate) fn converse(mut player: Player, input: impl BufRead, mut output: impl Write) -> Result<(), EvaluateError> {
+/// Answers each line; gives how long the decisions took.
+pub(crate) fn converse(
+    mut player: Player,
+    input: impl BufRead,
+    mut output: impl Write,
+) -> Result<Times, EvaluateError> {
+    let mut times = Times::default();
     let file = PathBuf::from("standard input");
     for (number, line) in input.lines().enumerate() {
         let line = line.map_err(|source| EvaluateError::Unreadable { file: file.clone(), source })?;
@@ -89,7 +100,7 @@ pub(crate) fn converse(mut player: Player, input: impl BufRead, mut output: impl
                     numbers: line.x.into_iter().map(|(name, value)| (name, number_in(&value))).collect(),
                     actions,
                 };
-                let answer = player.decide(line.t, &occasion).map_err(|e| wrong(e.to_string()))?;
+                let answer = times.of(|| player.decide(line.t, &occasion)).map_err(|e| wrong(e.to_string()))?;
                 let reply = serde_json::to_string(&Reply { a: answer.action, p: answer.propensity });
                 let reply = reply.map_err(|e| wrong(e.to_string()))?;
                 let sent = writeln!(output, "{reply}").and_then(|()| output.flush());
@@ -99,7 +110,7 @@ pub(crate) fn converse(mut player: Player, input: impl BufRead, mut output: impl
             (None, None) => return Err(wrong("neither a question (\"actions\") nor a reward (\"r\")".to_owned())),
         }
     }
-    Ok(())
+    Ok(times)
 }
 
 /// A context number; true is 1 and false 0, and anything else is unknown, as is a number of no usual size.

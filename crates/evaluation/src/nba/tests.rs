@@ -109,7 +109,7 @@ fn odd_lines_are_borne_or_told() {
     let question = |t: u64, x: &str| format!("{{\"t\":{t},\"x\":{{{x}}},\"actions\":3}}\n");
     let say = |lines: String| {
         let mut output = Vec::new();
-        converse(Player::new(1), lines.as_bytes(), &mut output).map(|()| String::from_utf8(output).unwrap())
+        converse(Player::new(1), lines.as_bytes(), &mut output).map(|_| String::from_utf8(output).unwrap())
     };
     // No household, no date, a number missing, rewards late, twice, unknown, or never: all borne.
     let lines = question(5, "\"a\":1.5")
