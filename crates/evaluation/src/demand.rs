@@ -1,6 +1,6 @@
 //! Demand: the mean and seven quantiles of every series for every step after every origin.
 //!
-//! Reads `task.json` (`origins`, `horizon`, `season`, `unit`) and `history.csv` (`ts`, one column a series, an empty
+//! Reads `task.json` (`origins`, `horizon`, `season`, `unit`, and `country` where its public holidays count) and `history.csv` (`ts`, one column a series, an empty
 //! field for a missing count). Without `origins` the history is `series,values`, oldest first, on no known calendar.
 //! Rows at or after an origin are not looked at for that origin, and rows at or after the last origin not at all.
 
@@ -13,10 +13,14 @@ use jiff::civil::DateTime;
 
 use crate::EvaluateError;
 use crate::files::{self, Field, Predictions, Table};
+use crate::holidays::public_holidays;
 use crate::tasks::{Run, Task};
 
-pub(crate) const TASK: Task =
-    Task { name: "demand", about: "counts per hour or day with quantiles, from their own history", evaluate };
+pub(crate) const TASK: Task = Task {
+    name: "demand",
+    about: "counts per hour or day with quantiles, from their own history, events.csv and the holidays of task.json's country",
+    evaluate,
+};
 
 fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let ask: Asked = files::json(run.input, "task.json")?;
@@ -43,6 +47,8 @@ struct Asked {
     origins: Option<Vec<String>>,
     horizon: usize,
     unit: Option<Unit>,
+    /// ISO 3166-1 code of two letters.
+    country: Option<String>,
 }
 
 #[derive(Clone, Copy, serde::Deserialize, PartialEq)]
@@ -62,15 +68,8 @@ struct Timing {
 
 impl Timing {
     /// A series too thin for a model gets the guess of `demand::guess`, and is counted.
-    fn forecast(
-        &mut self,
-        run: &Run<'_>,
-        panel: &Panel,
-        horizon: usize,
-        events: &[Vec<f64>],
-    ) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
+    fn forecast(&mut self, panel: &Panel, ask: Ask<'_>) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
         let start = Instant::now();
-        let ask = Ask { horizon, events, threads: run.threads };
         let model = demand::fit(panel, &ask).map_err(|e| EvaluateError::Data(e.to_string()))?;
         let fitted = Instant::now();
         let forecast = model.predict();
@@ -79,7 +78,7 @@ impl Timing {
         let filled = forecast.into_iter().zip(panel.series()).map(|(steps, values)| {
             steps.unwrap_or_else(|_| {
                 self.thin += 1;
-                demand::guess(values, horizon)
+                demand::guess(values, ask.horizon)
             })
         });
         Ok(filled.collect())
@@ -108,9 +107,11 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
     }
     let history = History::read(run.input, unit, rows.iter().copied().max().unwrap_or(i64::MIN))?;
     let mut out = Predictions::create(run.out, &[&["origin", "series", "ts"], &QUANTILES[..]].concat())?;
+    let holidays = holidays(run, ask, &history, rows.iter().copied().max().unwrap_or(0))?;
+    let asked = Ask { horizon: ask.horizon, events: &history.events, holidays: &holidays, threads: run.threads };
     for (origin, &row) in origins.iter().zip(&rows) {
         let panel = history.before(row)?;
-        let forecast = timing.forecast(run, &panel, ask.horizon, &history.events)?;
+        let forecast = timing.forecast(&panel, asked)?;
         for (name, steps) in history.names.iter().zip(&forecast) {
             for (ts, step) in (row..).zip(steps) {
                 write(&mut out, format_args!("{},{},{}", Field(origin), Field(name), unit.text(ts)), step)?;
@@ -120,7 +121,23 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
     out.finish()
 }
 
+/// Those of the country that `task.json` names, from a year before the history to the last row that is asked for.
+fn holidays(run: &Run<'_>, ask: &Asked, history: &History, last_origin: i64) -> Result<Vec<i64>, EvaluateError> {
+    let Some(country) = &ask.country else { return Ok(vec![]) };
+    let day_rows = history.unit.step().day() as i64;
+    let last = last_origin.saturating_add(ask.horizon as i64).min(history.start.saturating_add(2 * ROWS_MAX as i64));
+    let days = history.start.div_euclid(day_rows) - 366..=last.div_euclid(day_rows);
+    public_holidays(country, days).ok_or_else(|| EvaluateError::File {
+        file: run.input.join("task.json"),
+        problem: format!("country {country:?} is not a code of two letters whose holidays are known, such as \"US\""),
+    })
+}
+
 fn by_series(run: &Run<'_>, ask: &Asked, timing: &mut Timing) -> Result<(), EvaluateError> {
+    if ask.country.is_some() {
+        let problem = "a country needs origins: without them the history is on no calendar".to_owned();
+        return Err(EvaluateError::File { file: run.input.join("task.json"), problem });
+    }
     let mut table = Table::open(run.input, "history.csv")?;
     let (series, values) = (table.column("series")?, table.column("values")?);
     let (mut names, mut panel) = (vec![], vec![]);
@@ -133,7 +150,8 @@ fn by_series(run: &Run<'_>, ask: &Asked, timing: &mut Timing) -> Result<(), Eval
     let step = if ask.unit == Some(Unit::Day) { Step::Day } else { Step::Hour };
     let wrong = |e: demand::DemandError| EvaluateError::File { file: table.file().to_owned(), problem: e.to_string() };
     let panel = Panel::new(step, None, panel).map_err(wrong)?;
-    let forecast = timing.forecast(run, &panel, ask.horizon, &[])?;
+    let asked = Ask { horizon: ask.horizon, events: &[], holidays: &[], threads: run.threads };
+    let forecast = timing.forecast(&panel, asked)?;
     let mut out = Predictions::create(run.out, &[&["series", "h"], &QUANTILES[..]].concat())?;
     for (name, steps) in names.iter().zip(&forecast) {
         for (h, step) in (1..).zip(steps) {

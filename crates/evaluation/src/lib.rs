@@ -7,6 +7,7 @@ mod demand;
 mod error;
 mod files;
 mod fraud;
+mod holidays;
 mod lmsr;
 mod ltv;
 mod metric_anomaly;

@@ -125,3 +125,24 @@ fn series_without_a_calendar_are_numbered_from_one() {
     let middle: f64 = lines[1].split(',').nth(6).unwrap().parse().unwrap();
     assert!((middle - (50 + (500 % 24) * 3 + (500 % 168) / 24) as f64).abs() < 8.0, "{middle}");
 }
+
+/// A shop that is closed on Thanksgiving, which no date and no Monday tells.
+#[test]
+fn the_holidays_of_a_country_count_when_it_is_named() {
+    let folder =
+        shops(691, |t, c, cell| if t == 332 && c > 0 { (cell.parse::<u32>().unwrap() / 4).to_string() } else { cell });
+    let asked = |more: &str| {
+        let task = format!(r#"{{"origins": ["2025-11-21"], "horizon": 7, "season": 7, "unit": "D"{more}}}"#);
+        std::fs::write(folder.path().join("task.json"), task).unwrap();
+        run(folder.path(), "1")
+    };
+    let middle = |out: &str, day: &str| -> f64 {
+        let line = out.lines().find(|line| line.starts_with(&format!("2025-11-21,a,{day},"))).unwrap();
+        line.split(',').nth(7).unwrap().parse().unwrap()
+    };
+    let (alone, told) = (asked("").unwrap(), asked(r#", "country": "US""#).unwrap());
+    assert!(middle(&told, "2025-11-27") < 0.5 * middle(&alone, "2025-11-27"), "{told}");
+    assert!((middle(&told, "2025-11-26") / middle(&alone, "2025-11-26") - 1.0).abs() < 0.1);
+    let refused = asked(r#", "country": "XX""#).unwrap_err();
+    assert!(refused.contains("task.json") && refused.contains("\"XX\""), "{refused}");
+}

@@ -1,9 +1,9 @@
 //! What a day does to everybody: holidays found in the year before, and events whose dates are known ahead.
 //!
-//! Holidays come by three rules, wherever people live: on a date, on the same Monday of the year, or with Easter. Which of
-//! them a place keeps is not looked up but seen: a day a year ago on which most series of the panel were far from their
-//! usual is expected again, by the rule that fits the day. One year cannot tell a holiday from a storm, so what was seen
-//! is taken in part only.
+//! Public holidays that are told are like themselves a year ago. Whether they are told or not, holidays come by three rules,
+//! wherever people live: on a date, on the same Monday of the year, or with Easter. Which of them a place keeps is seen: a
+//! day a year ago on which most series of the panel were far from their usual is expected again, by the rule that fits the
+//! day. One year cannot tell a holiday from a storm, so what was seen is taken in part only.
 //!
 //! An effect is a factor, kept as its logarithm. History is divided by the effects before models see it, forecasts are
 //! multiplied by them. An effect uses only what was known at the origin.
@@ -18,17 +18,17 @@ const NOISE: f64 = 5.2;
 const TURN_DAYS: i64 = 12;
 
 /// The logarithm of the expected factor of each of the panel's rows and the `horizon` rows after it; `events[e][t]` are the
-/// values of event column e on the same rows. Zeros where nothing is known.
-pub fn effects(panel: &Panel, horizon: usize, events: &[Vec<f64>]) -> Vec<f64> {
+/// values of event column e on the same rows, `told` the days of public holidays. Zeros where nothing is known.
+pub fn effects(panel: &Panel, horizon: usize, events: &[Vec<f64>], told: &[i64]) -> Vec<f64> {
     let rows = panel.series().iter().map(Vec::len).max().unwrap_or(0);
-    let mut effects = holidays(panel, rows + horizon);
+    let mut effects = holidays(panel, rows + horizon, told);
     let moved = event_effects(panel, rows, events);
     effects.iter_mut().zip(moved.into_iter().chain(std::iter::repeat(0.0))).for_each(|(e, m)| *e += m);
     effects
 }
 
 /// By the year before; rows without a year before them have none.
-fn holidays(panel: &Panel, rows: usize) -> Vec<f64> {
+fn holidays(panel: &Panel, rows: usize, told: &[i64]) -> Vec<f64> {
     let Some(start) = panel.start() else { return vec![0.0; rows] };
     let day_rows = panel.step().day();
     let first_day = start.div_euclid(day_rows as i64);
@@ -37,13 +37,31 @@ fn holidays(panel: &Panel, rows: usize) -> Vec<f64> {
     let strange = deviations(&days, 7);
     let mut sizes: Vec<f64> = strange.iter().map(|z| z.abs()).collect();
     let notable = NOTABLE.max(if sizes.is_empty() { 0.0 } else { NOISE * median(&mut sizes) });
-    let seen = |day: i64| -> Option<f64> {
-        let at = usize::try_from(day - first_day).ok()?;
-        strange.get(at).copied().filter(|z| z.abs() > notable)
-    };
+    let deviation = |day: i64| usize::try_from(day - first_day).ok().and_then(|at| strange.get(at)).copied();
+    // A holiday that is told needs not be found, only measured; one that moved away is no rule for the day it was on.
+    let seen = |day: i64| deviation(day).filter(|z| z.abs() > notable && told.binary_search(&day).is_err());
     let last = first_day + ((rows + skipped) / day_rows) as i64;
-    let expected: Vec<f64> = (first_day..=last).map(|day| expected(day, &seen)).collect();
+    let expected = |day: i64| match told.binary_search(&day) {
+        Ok(_) => 0.9 * a_year_before(day, told).and_then(deviation).unwrap_or(0.0),
+        Err(_) => expected(day, &seen),
+    };
+    let expected: Vec<f64> = (first_day..=last).map(expected).collect();
     (0..rows).map(|t| expected[(t + skipped) / day_rows]).collect()
+}
+
+/// Days by which a holiday that goes by the moon may be earlier or later than a year after the last one.
+const WANDERS: i64 = 40;
+
+/// The day of the year before on which the holiday of `day` was: its date if that is one of `told`, else the nearest of
+/// them to a year before.
+fn a_year_before(day: i64, told: &[i64]) -> Option<i64> {
+    let (year, month, date) = civil(day);
+    let same = days(year - 1, month, date);
+    if told.binary_search(&same).is_ok() {
+        return Some(same);
+    }
+    let from = told.partition_point(|other| *other < same - WANDERS);
+    told[from..].iter().copied().take_while(|other| *other <= same + WANDERS).min_by_key(|other| (other - same).abs())
 }
 
 /// What the year before says about `day`, by the rule that fits it; zero if nothing notable happened.
@@ -217,11 +235,32 @@ mod tests {
     fn a_holiday_comes_again_by_its_rule() {
         let from = days(2022, 5, 1);
         let panel = shops(from, 420);
-        let effects = effects(&panel, 420, &[]);
+        let effects = effects(&panel, 420, &[], &[]);
         let of = |year, month, date| effects[(days(year, month, date) - from) as usize];
         assert!(of(2023, 12, 25) < -0.7 && of(2024, 3, 29) < -0.7 && of(2024, 6, 3) < -0.7);
         // Where they were last year, and on any other day, nothing is expected.
         assert_eq!([of(2024, 4, 7), of(2024, 6, 6), of(2023, 9, 14)], [0.0; 3]);
+    }
+
+    /// A day that no rule knows, and one that a rule would expect again where it is not: both as the country says.
+    #[test]
+    fn a_holiday_that_is_told_is_like_itself_a_year_ago() {
+        let moved = [days(2022, 5, 26), days(2023, 5, 18), days(2024, 5, 9)];
+        let fixed = [days(2022, 12, 25), days(2023, 12, 25)];
+        let mut told = [&moved[..], &fixed[..]].concat();
+        told.sort_unstable();
+        let from = days(2022, 4, 1);
+        let closed = |day: i64| told.contains(&day);
+        let shop = |size: f64| (from..from + 700).map(|day| if closed(day) { 0.3 * size } else { size }).collect();
+        let panel = Panel::new(Step::Day, Some(from), [100.0, 50.0, 80.0].map(shop).to_vec()).unwrap();
+        let of = |effects: &[f64], day: i64| effects[(day - from) as usize];
+        let effects_told = effects(&panel, 120, &[], &told);
+        for day in [days(2024, 5, 9), days(2023, 12, 25)] {
+            assert!(of(&effects_told, day) < -0.7, "{day}");
+        }
+        assert_eq!(of(&effects_told, days(2024, 5, 18)), 0.0, "where it was last year");
+        let alone = effects(&panel, 120, &[], &[]);
+        assert!(of(&alone, days(2024, 5, 9)) == 0.0 && of(&alone, days(2023, 12, 25)) < -0.7);
     }
 
     #[test]
@@ -230,7 +269,7 @@ mod tests {
         let values = |size: f64| (0..200).map(|t| size * if game(t) { 1.5 } else { 1.0 }).collect();
         let panel = Panel::new(Step::Day, None, [40.0, 70.0].map(values).to_vec()).unwrap();
         let column = (0..220).map(|t| f64::from(u8::from(game(t)))).collect();
-        let effects = effects(&panel, 20, &[column]);
+        let effects = effects(&panel, 20, &[column], &[]);
         assert!((effects[212] - 1.5_f64.ln()).abs() < 0.12, "{}", effects[212]);
         assert_eq!(effects[213], 0.0);
     }

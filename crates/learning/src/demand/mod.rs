@@ -50,6 +50,9 @@ pub struct Ask<'a> {
     /// What is known ahead: `events[e][t]` is the value of column e in row t of the panel, and on for `horizon` rows;
     /// 0 is no event, and so is a row that is not there.
     pub events: &'a [Vec<f64>],
+    /// Public holidays where the panel is, as days since 1970-01-01 in ascending order, from a year before the panel to the
+    /// end of the horizon; empty if nobody knows. A day that is none may still be found to be like one a year ago.
+    pub holidays: &'a [i64],
     pub threads: usize,
 }
 
@@ -97,7 +100,7 @@ pub fn fit(panel: &Panel, ask: &Ask<'_>) -> Result<Model, DemandError> {
         return Err(DemandError::NoHorizon);
     }
     let rhythm = Rhythm::of(panel);
-    let mut effects = calendar::effects(panel, ask.horizon, ask.events);
+    let mut effects = calendar::effects(panel, ask.horizon, ask.events, ask.holidays);
     let low = few(panel);
     if !low {
         effects.iter_mut().zip(year::effects(panel, ask.horizon)).for_each(|(effect, year)| *effect += year);

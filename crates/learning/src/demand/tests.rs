@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const ASK: Ask<'_> = Ask { horizon: 14, events: &[], threads: 1 };
+const ASK: Ask<'_> = Ask { horizon: 14, events: &[], holidays: &[], threads: 1 };
 
 /// Days of shops with a week and a level of about `level`: Poisson counts where it is low (Knuth's product of uniform
 /// numbers), even noise where it is not.
