@@ -2,10 +2,9 @@
 //!
 //! The level of a day is the panel's median of how far its series are from their usual for the weekday; then the median of
 //! that over the week around it, so that single days (holidays, storms) are not in it: those are `calendar`'s; then the
-//! mean of that over a fortnight. How much of
-//! last year's way is gone again is learned from the history: the slope of changes of level from the eight weeks before an
-//! origin to the weeks after it, on the same changes 52 weeks earlier. Less than a year and some months of history say
-//! nothing about it, and then nothing is expected.
+//! mean of that over a fortnight. How much of last year's way is gone again is learned from the history: the slope of
+//! changes of level from the eight weeks before an origin to the weeks after it, on the same changes 52 weeks earlier. Less
+//! than a year and some months of history say nothing about it, and then nothing is expected.
 //!
 //! An effect is a factor, kept as its logarithm, and uses only what was known at the origin.
 
