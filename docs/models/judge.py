@@ -298,7 +298,7 @@ def year(judge):
         if told:
             rows.append(f"| `{name}` | " + " | ".join(f"{told[metric]:.4g}" for metric in (*DEMAND, "worst_origin_cover80")) + " |")
     print(*rows, sep="\n", flush=True)
-    return ["", "The judged weeks are some of one summer. The same forecasts from thirteen origins, four weeks apart, of the year before them, Christmas",
+    return ["", "The judged weeks are some of five months. The same forecasts from thirteen origins, four weeks apart, of the year before them, Christmas",
             "with them, for sets with so long a history (the last column is the coverage of the worst of the thirteen):", "",
             "| Set | " + " | ".join((*DEMAND, "worst")) + " |", "|---" * (len(DEMAND) + 2) + "|", *rows] if rows else []
 

@@ -1,7 +1,8 @@
 //! Demand: the mean and seven quantiles of every series for every step after every origin.
 //!
-//! Reads `task.json` (`origins`, `horizon`, `season`, `unit`, and `country` where its public holidays count) and `history.csv` (`ts`, one column a series, an empty
-//! field for a missing count). Without `origins` the history is `series,values`, oldest first, on no known calendar.
+//! Reads `task.json` (`origins`, `horizon`, `season`, `unit`, and `country` where its public holidays count) and
+//! `history.csv` (`ts`, one column a series, an empty field for a missing count). Without `origins` the history is
+//! `series,values`, oldest first, on no known calendar.
 //! Rows at or after an origin are not looked at for that origin, and rows at or after the last origin not at all.
 
 use std::collections::BTreeMap;
@@ -105,9 +106,10 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
         let problem = "there is no origin".to_owned();
         return Err(EvaluateError::File { file: run.input.join("task.json"), problem });
     }
-    let history = History::read(run.input, unit, rows.iter().copied().max().unwrap_or(i64::MIN))?;
+    let last_origin = rows.iter().copied().max().unwrap_or(i64::MIN);
+    let history = History::read(run.input, unit, last_origin)?;
+    let holidays = holidays(run, ask, &history, last_origin)?;
     let mut out = Predictions::create(run.out, &[&["origin", "series", "ts"], &QUANTILES[..]].concat())?;
-    let holidays = holidays(run, ask, &history, rows.iter().copied().max().unwrap_or(0))?;
     let asked = Ask { horizon: ask.horizon, events: &history.events, holidays: &holidays, threads: run.threads };
     for (origin, &row) in origins.iter().zip(&rows) {
         let panel = history.before(row)?;

@@ -6,7 +6,7 @@ use chrono::NaiveDate;
 use opening_hours::localization::Country;
 
 /// Those among `days`, which are days since 1970-01-01, in ascending order. None if `country` is no ISO 3166-1 code of two
-/// letters that the tables know.
+/// letters that the tables know. These reach from 2000 to 2076; before and after there are none.
 pub(crate) fn public_holidays(country: &str, days: RangeInclusive<i64>) -> Option<Vec<i64>> {
     let holidays = country.parse::<Country>().ok()?.holidays();
     let date = |day: i64| i32::try_from(day).ok().and_then(NaiveDate::from_epoch_days);

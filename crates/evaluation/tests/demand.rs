@@ -145,4 +145,8 @@ fn the_holidays_of_a_country_count_when_it_is_named() {
     assert!((middle(&told, "2025-11-26") / middle(&alone, "2025-11-26") - 1.0).abs() < 0.1);
     let refused = asked(r#", "country": "XX""#).unwrap_err();
     assert!(refused.contains("task.json") && refused.contains("\"XX\""), "{refused}");
+    let task = r#"{"horizon": 7, "season": 7, "unit": "D", "country": "US"}"#;
+    std::fs::write(folder.path().join("task.json"), task).unwrap();
+    let refused = run(folder.path(), "1").unwrap_err();
+    assert!(refused.contains("a country needs origins"), "{refused}");
 }

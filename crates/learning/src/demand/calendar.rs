@@ -41,11 +41,11 @@ fn holidays(panel: &Panel, rows: usize, told: &[i64]) -> Vec<f64> {
     // A holiday that is told needs not be found, only measured; one that moved away is no rule for the day it was on.
     let seen = |day: i64| deviation(day).filter(|z| z.abs() > notable && told.binary_search(&day).is_err());
     let last = first_day + ((rows + skipped) / day_rows) as i64;
-    let expected = |day: i64| match told.binary_search(&day) {
+    let of_day = |day: i64| match told.binary_search(&day) {
         Ok(_) => 0.9 * a_year_before(day, told).and_then(deviation).unwrap_or(0.0),
         Err(_) => expected(day, &seen),
     };
-    let expected: Vec<f64> = (first_day..=last).map(expected).collect();
+    let expected: Vec<f64> = (first_day..=last).map(of_day).collect();
     (0..rows).map(|t| expected[(t + skipped) / day_rows]).collect()
 }
 
