@@ -131,7 +131,9 @@ fn holidays(run: &Run<'_>, ask: &Asked, history: &History, last_origin: i64) -> 
     let days = history.start.div_euclid(day_rows) - 366..=last.div_euclid(day_rows);
     public_holidays(country, days).ok_or_else(|| EvaluateError::File {
         file: run.input.join("task.json"),
-        problem: format!("country {country:?} is not a code of two letters whose holidays are known, such as \"US\""),
+        problem: format!(
+            "country {country:?} is not a code of two capital letters whose holidays are known, such as \"US\""
+        ),
     })
 }
 
