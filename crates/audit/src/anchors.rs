@@ -2,7 +2,8 @@
 //! before was changed and that no tail was cut off.
 
 use crate::report::CheckReport;
-use jiff_sqlx::ToSqlx;
+use hunch_db::WallToSqlx;
+use hunch_kernel::WallTime;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 use std::io::Write;
@@ -39,11 +40,7 @@ pub enum AnchorError {
 ///
 /// # Errors
 /// `File`, or the database's error inside `AuditError` at the caller.
-pub async fn write_anchor_file(
-    auditor: &sqlx::PgPool,
-    path: &Path,
-    now: jiff::Timestamp,
-) -> Result<usize, crate::AuditError> {
+pub async fn write_anchor_file(auditor: &sqlx::PgPool, path: &Path, now: WallTime) -> Result<usize, crate::AuditError> {
     let rows = sqlx::query(
         "SELECT shard, last_seq, encode(hash, 'hex') FROM log.shard_head WHERE last_seq > 0 ORDER BY shard",
     )
@@ -51,7 +48,8 @@ pub async fn write_anchor_file(
     .await?;
     let mut text = String::new();
     for row in &rows {
-        let anchor = Anchor { shard: row.try_get(0)?, last_seq: row.try_get(1)?, hash: row.try_get(2)?, at: now };
+        let (shard, last_seq, hash) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let anchor = Anchor { shard, last_seq, hash, at: now.to_timestamp() };
         text.push_str(&serde_json::to_string(&anchor).unwrap_or_default());
         text.push('\n');
     }

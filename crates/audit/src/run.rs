@@ -1,7 +1,7 @@
 //! Runs the checks, one after another, in one snapshot of the database.
 
-use jiff::Timestamp;
-use jiff_sqlx::ToSqlx;
+use hunch_db::WallToSqlx;
+use hunch_kernel::WallTime;
 use sqlx::{PgPool, Row};
 use std::path::PathBuf;
 
@@ -49,7 +49,7 @@ pub enum AuditError {
 ///
 /// # Errors
 /// When the database fails; a broken invariant is a report, not an error.
-pub async fn run(auditor: &PgPool, options: &AuditOptions, now: Timestamp) -> Result<AuditReport, AuditError> {
+pub async fn run(auditor: &PgPool, options: &AuditOptions, now: WallTime) -> Result<AuditReport, AuditError> {
     let mut tx = hunch_db::begin(auditor).await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE").execute(&mut *tx).await?;
     let mut reports = Vec::with_capacity(CHECKS.len() + 1);
@@ -94,7 +94,7 @@ pub async fn violated(conn: &mut sqlx::PgConnection) -> Result<Vec<&'static str>
     Ok(ids)
 }
 
-async fn move_marks(conn: &mut sqlx::PgConnection, now: Timestamp) -> Result<(), sqlx::Error> {
+async fn move_marks(conn: &mut sqlx::PgConnection, now: WallTime) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO audit.mark (shard, last_seq, hash, at)
          SELECT shard, last_seq, hash, $1 FROM log.shard_head WHERE last_seq > 0

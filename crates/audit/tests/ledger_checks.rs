@@ -2,13 +2,16 @@
 
 use hunch_audit::{AuditOptions, AuditReport, read_anchor_file, run, write_anchor_file};
 use hunch_db::testing::TestDb;
-use hunch_kernel::{HoldId, MemberId, MerchantId, Points, shard_of};
+use hunch_kernel::{HoldId, MemberId, MerchantId, Points, WallTime, shard_of};
 use hunch_ledger::{Action, Command, EarnBucket, Funder, HoldOwner, Reason, apply, open_members};
 use hunch_log::ShardTx;
-use jiff::Timestamp;
 use uuid::Uuid;
 
 const NOW: &str = "2026-11-23T12:00:00Z";
+
+fn now() -> WallTime {
+    WallTime::from_timestamp(NOW.parse().unwrap())
+}
 
 async fn town() -> TestDb {
     let db = TestDb::new().await;
@@ -46,7 +49,7 @@ async fn town() -> TestDb {
 
 async fn audit(db: &TestDb, full: bool) -> AuditReport {
     let options = AuditOptions { full, ..AuditOptions::default() };
-    run(db.auditor(), &options, NOW.parse::<Timestamp>().unwrap()).await.unwrap()
+    run(db.auditor(), &options, now()).await.unwrap()
 }
 
 fn broken(report: &AuditReport) -> Vec<&'static str> {
@@ -122,10 +125,10 @@ async fn a_cut_tail_is_found_by_its_anchor() {
     let db = town().await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("anchors.jsonl");
-    assert_eq!(write_anchor_file(db.auditor(), &file, NOW.parse().unwrap()).await.unwrap(), 8);
+    assert_eq!(write_anchor_file(db.auditor(), &file, now()).await.unwrap(), 8);
     let options =
         AuditOptions { full: true, anchors: read_anchor_file(&file).unwrap(), anchor_file: Some(file.clone()) };
-    assert!(run(db.auditor(), &options, NOW.parse().unwrap()).await.unwrap().holds);
+    assert!(run(db.auditor(), &options, now()).await.unwrap().holds);
 
     // A superuser removes a shard's whole history, balances and all, and sets the head back.
     let mut root = db.superuser().await;
@@ -143,7 +146,7 @@ async fn a_cut_tail_is_found_by_its_anchor() {
     }
     assert!(audit(&db, true).await.holds, "inside the database nothing is wrong any more");
     sqlx::query("DELETE FROM audit.mark").execute(&mut root).await.unwrap();
-    let report = run(db.auditor(), &options, NOW.parse().unwrap()).await.unwrap();
+    let report = run(db.auditor(), &options, now()).await.unwrap();
     assert_eq!(broken(&report), ["L4a"]);
     assert!(report.checks.last().unwrap().first[0].contains("the log ends before its anchor"));
 }

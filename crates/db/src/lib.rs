@@ -16,5 +16,6 @@ pub mod roles;
 pub mod testing;
 
 pub use begin::begin;
+pub use columns::WallToSqlx;
 pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction};
 pub use migrations::migrate;

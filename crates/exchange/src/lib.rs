@@ -11,7 +11,7 @@ mod stream;
 pub use market::{
     BookTop, EventReport, FeeRule, MarketQuery, MarketReport, MarketResult, MarketStatus, PriceBand, SeriesReport,
 };
-pub use order::{NewOrder, OrderReport, RefusalClass, SubmitOutcome, Turn};
+pub use order::{NewOrder, OrderReport, RefusalClass, SentAt, SubmitOutcome, Turn};
 pub use portfolio::{CashReport, ExchangePosition, FillReport, SettlementReport};
 pub use stream::{ExchangeStream, LifecycleKind, StreamEvent};
 
@@ -68,16 +68,16 @@ pub trait Exchange: Send + Sync + 'static {
     /// Sends one immediate-or-cancel order, at once. Never repeats by itself.
     async fn submit(&self, order: &NewOrder, turn: Turn) -> SubmitOutcome;
 
-    /// Looks for an order of ours by its client order id among those of `ticker` sent after `sent_after` (wall
-    /// time). `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`].
+    /// Looks for an order of ours by its client order id among those of `ticker` that were not sent before `sent`.
+    /// `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`].
     async fn find_order(
         &self,
         client_order_id: Uuid,
         ticker: &MarketTicker,
-        sent_after: Timestamp,
+        sent: SentAt,
     ) -> Result<Option<OrderReport>, ExchangeError>;
 
-    /// Wall time up to which the exchange's reads of our account are complete.
+    /// Up to when the exchange's reads of our account are complete, by the exchange's own clock.
     async fn data_as_of(&self) -> Result<Timestamp, ExchangeError>;
 
     async fn market(&self, ticker: &MarketTicker) -> Result<Option<MarketReport>, ExchangeError>;

@@ -1,7 +1,8 @@
 //! Orders and what became of them.
 
 use crate::ExchangeShard;
-use hunch_kernel::{Count, Dollars, MarketTicker, Price, Side};
+use hunch_kernel::{Count, Dollars, MarketTicker, Price, Side, WallTime};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 /// A member's stake as the exchange will see it: buy `count` of `side`, now or not at all.
@@ -26,6 +27,27 @@ impl Turn {
     /// For exchanges only.
     pub fn granted() -> Turn {
         Turn(())
+    }
+}
+
+/// When an order was sent, on both of our clocks.
+///
+/// An exchange goes by a clock of its own: a real one by the wall clock, the simulator inside a programme by the
+/// business clock. A look-up must be right with either, so it begins at the earlier time, and data is complete only
+/// past the later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentAt {
+    pub business: Timestamp,
+    pub wall: WallTime,
+}
+
+impl SentAt {
+    pub fn earlier(self) -> Timestamp {
+        self.business.min(self.wall.to_timestamp())
+    }
+
+    pub fn later(self) -> Timestamp {
+        self.business.max(self.wall.to_timestamp())
     }
 }
 

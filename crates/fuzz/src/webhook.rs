@@ -3,7 +3,7 @@
 
 use hunch_http::fuzzing::settlement;
 use hunch_http::{WebhookKey, sign_webhook};
-use hunch_kernel::{ManualClock, SharedClock};
+use hunch_kernel::{ManualClock, SharedWallClock};
 use jiff::Timestamp;
 
 const SECRET: &str = "of the fuzzer";
@@ -13,7 +13,7 @@ pub fn run(bytes: &[u8]) {
     let at = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
     let (header, body) = (&bytes[..at], bytes.get(at + 1..).unwrap_or_default());
     let Ok(header) = std::str::from_utf8(header) else { return };
-    let wall: SharedClock = ManualClock::at(Timestamp::from_second(NOW).expect("a time of our own"));
+    let wall: SharedWallClock = ManualClock::at(Timestamp::from_second(NOW).expect("a time of our own"));
     let honest = sign_webhook(SECRET, NOW, body);
     let signed = header == "sign";
     match settlement(&WebhookKey::new(SECRET), if signed { &honest } else { header }, body, &wall) {

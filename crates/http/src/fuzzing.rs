@@ -1,7 +1,7 @@
 //! The readers of strangers' bytes, as the fuzzer calls them: what a body asks for, or the problem it is answered with.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use hunch_kernel::{MemberId, SharedClock, TerminalId};
+use hunch_kernel::{MemberId, SharedWallClock, TerminalId};
 use hunch_loyalty::PurchaseRequest;
 use hunch_messaging::NewSubscription;
 use uuid::Uuid;
@@ -41,7 +41,7 @@ pub fn settlement(
     key: &WebhookKey,
     signature: &str,
     body: &[u8],
-    wall: &SharedClock,
+    wall: &SharedWallClock,
 ) -> Result<(String, &'static str), String> {
     key.holds(signature, body, wall)?;
     let hint = SettlementHint::read(&headers(), body).map_err(|problem| problem.detail.unwrap_or_default())?;

@@ -5,7 +5,7 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::{Quota, RateLimiter};
-use hunch_kernel::{Elapsed, MemberId, SharedClock, TerminalId};
+use hunch_kernel::{Elapsed, MemberId, SharedWallClock, TerminalId};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -38,7 +38,7 @@ pub struct RateLimits {
     terminals: Arc<Limiter>,
 }
 
-fn limiter((per_second, at_once): (u32, u32), wall: &SharedClock) -> Arc<Limiter> {
+fn limiter((per_second, at_once): (u32, u32), wall: &SharedWallClock) -> Arc<Limiter> {
     let at_least_one = |n: u32| NonZeroU32::new(n).unwrap_or(NonZeroU32::MIN);
     let quota = Quota::per_second(at_least_one(per_second)).allow_burst(at_least_one(at_once));
     Arc::new(RateLimiter::new(
@@ -49,7 +49,7 @@ fn limiter((per_second, at_once): (u32, u32), wall: &SharedClock) -> Arc<Limiter
 }
 
 impl RateLimits {
-    pub fn new(wall: &SharedClock) -> RateLimits {
+    pub fn new(wall: &SharedWallClock) -> RateLimits {
         RateLimits { members: limiter(MEMBER, wall), terminals: limiter(TERMINAL, wall) }
     }
 

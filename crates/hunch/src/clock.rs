@@ -1,6 +1,6 @@
 //! The two real clocks. Nothing else in the programme reads time.
 
-use hunch_kernel::{Clock, Clocks, SharedClock};
+use hunch_kernel::{Clock, Clocks, SharedWallClock, WallClock, WallTime};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -9,19 +9,26 @@ use std::sync::Arc;
 const LATE_HOUR: i8 = 21;
 
 /// The machine's time.
-struct WallClock;
+struct MachineClock;
 
-impl Clock for WallClock {
+impl WallClock for MachineClock {
     #[expect(clippy::disallowed_methods, reason = "this is the one place where real time enters")]
+    fn now(&self) -> WallTime {
+        WallTime::from_timestamp(Timestamp::now())
+    }
+}
+
+/// Business time as it is where nobody moved it: the machine's.
+impl Clock for MachineClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        WallClock::now(self).to_timestamp()
     }
 }
 
 /// Business time that runs `speed` times as fast as the wall from where it was started.
 struct FastClock {
-    wall: SharedClock,
-    wall_start: Timestamp,
+    wall: SharedWallClock,
+    wall_start: WallTime,
     business_start: Timestamp,
     speed: u32,
 }
@@ -48,12 +55,12 @@ pub fn zone_with_day_left(zone: &TimeZone, now: Timestamp) -> TimeZone {
 
 /// Business time equals wall time at speed 1; otherwise it starts at `business_start` and runs faster.
 pub fn clocks(speed: u32, business_start: Option<Timestamp>) -> Clocks {
-    let wall: SharedClock = Arc::new(WallClock);
+    let wall: SharedWallClock = Arc::new(MachineClock);
     if speed == 1 && business_start.is_none() {
-        return Clocks { business: wall.clone(), wall };
+        return Clocks { business: Arc::new(MachineClock), wall };
     }
     let wall_start = wall.now();
-    let business_start = business_start.unwrap_or(wall_start);
+    let business_start = business_start.unwrap_or(wall_start.to_timestamp());
     Clocks { business: Arc::new(FastClock { wall: wall.clone(), wall_start, business_start, speed }), wall }
 }
 

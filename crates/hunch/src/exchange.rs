@@ -5,7 +5,7 @@ use anyhow::{Context, anyhow, ensure};
 use hunch_exchange::{Exchange, MarketQuery};
 use hunch_exchange_sim::{Cash, ExchangeSim, KeyConfig, KeyPair, Listing, SimConfig, SimHandle, Tier, day};
 use hunch_kalshi::{Kalshi, KalshiConfig};
-use hunch_kernel::{Clocks, SharedClock, SystemEntropy};
+use hunch_kernel::{Clocks, SharedWallClock, SystemEntropy};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -81,7 +81,7 @@ fn new_key() -> anyhow::Result<Vec<u8>> {
     Ok(serde_json::to_vec(&StoredKey { private_pem: pair.private_pem, public_pem: pair.public_pem })?)
 }
 
-fn configured(settings: &Settings, wall: SharedClock) -> anyhow::Result<Kalshi> {
+fn configured(settings: &Settings, wall: SharedWallClock) -> anyhow::Result<Kalshi> {
     let file = settings.path("exchange.private_key_file").context("exchange.private_key_file")?;
     let pem = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let config = KalshiConfig {

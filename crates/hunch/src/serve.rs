@@ -150,7 +150,7 @@ async fn supervise(loops: &mut JoinSet<()>, readiness: &Readiness, stop: &Cancel
 /// The two clocks. Business time never goes back: after a fast day the next start goes on from its end.
 pub async fn business_clocks(settings: &Settings, database: &Database) -> anyhow::Result<Clocks> {
     let speed = settings.parsed("clock.speed")?;
-    let wall = clocks(1, None).wall.now();
+    let wall = clocks(1, None).wall.now().to_timestamp();
     let last = hunch_log::newest(database.app()).await?;
     Ok(clocks(speed, last.filter(|last| *last > wall)))
 }

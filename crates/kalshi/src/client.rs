@@ -3,10 +3,10 @@
 use async_trait::async_trait;
 use hunch_exchange::{
     BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeShard, ExchangeStatus,
-    ExchangeStream, FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SeriesReport, SettlementReport,
-    SubmitOutcome, Turn,
+    ExchangeStream, FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport,
+    SettlementReport, SubmitOutcome, Turn,
 };
-use hunch_kernel::{EventTicker, MarketTicker, SeriesTicker, SharedClock, Side};
+use hunch_kernel::{EventTicker, MarketTicker, SeriesTicker, SharedWallClock, Side};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
@@ -39,7 +39,7 @@ pub struct KalshiConfig {
 pub struct Kalshi {
     transport: Transport,
     ws_url: Url,
-    wall: SharedClock,
+    wall: SharedWallClock,
     reads: Bucket,
     writes: Bucket,
     balance: Bucket,
@@ -48,7 +48,7 @@ pub struct Kalshi {
 impl Kalshi {
     /// # Errors
     /// One sentence about the address or the key.
-    pub fn new(config: &KalshiConfig, wall: SharedClock) -> Result<Kalshi, ExchangeError> {
+    pub fn new(config: &KalshiConfig, wall: SharedWallClock) -> Result<Kalshi, ExchangeError> {
         let address = |name: &str, text: &str| {
             Url::parse(text).map_err(|e| ExchangeError::Refused(format!("{name} {text:?} is not an address: {e}")))
         };
@@ -144,10 +144,10 @@ impl Exchange for Kalshi {
         &self,
         client_order_id: Uuid,
         ticker: &MarketTicker,
-        sent_after: Timestamp,
+        sent: SentAt,
     ) -> Result<Option<OrderReport>, ExchangeError> {
         // There is no filter by client order id; clocks differ, so look a minute further back.
-        let from = sent_after.saturating_sub(SignedDuration::from_secs(60)).unwrap_or(sent_after);
+        let from = sent.earlier().saturating_sub(SignedDuration::from_secs(60)).unwrap_or(Timestamp::MIN);
         let mut cursor: Option<String> = None;
         for _ in 0..wire::PAGES_MAX {
             let query = vec![

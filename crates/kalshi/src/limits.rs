@@ -1,7 +1,7 @@
 //! Keeps us below the exchange's limits: token buckets as it counts them, one for reads, one for writes, one for the
 //! balance.
 
-use hunch_kernel::{Elapsed, SharedClock, lock};
+use hunch_kernel::{Elapsed, SharedWallClock, lock};
 use jiff::SignedDuration;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl State {
 
 impl Bucket {
     /// `per_second` tokens come in, at most `most` are kept.
-    pub fn new(wall: SharedClock, per_second: i64, most: i64) -> Bucket {
+    pub fn new(wall: SharedWallClock, per_second: i64, most: i64) -> Bucket {
         let state = State { per_second, most, milli_tokens: most * 1_000, counted_at: SignedDuration::ZERO };
         Bucket { elapsed: Elapsed::since_now(wall), state: Mutex::new(state) }
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use futures_util::{SinkExt, StreamExt};
 use hunch_exchange::{ExchangeError, ExchangeStream, StreamEvent};
-use hunch_kernel::{MarketTicker, SharedClock};
+use hunch_kernel::{MarketTicker, SharedWallClock};
 use serde_json::json;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl KalshiStream {
         url: &Url,
         key_id: &str,
         key: &SigningKey,
-        wall: &SharedClock,
+        wall: &SharedWallClock,
     ) -> Result<KalshiStream, ExchangeError> {
         let unreachable = |e: &dyn std::fmt::Display| ExchangeError::Unreachable(e.to_string());
         let mut request = url.as_str().into_client_request().map_err(|e| unreachable(&e))?;

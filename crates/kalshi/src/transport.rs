@@ -1,7 +1,7 @@
 //! One signed request and its answer.
 
 use hunch_exchange::ANSWER_MAX;
-use hunch_kernel::SharedClock;
+use hunch_kernel::SharedWallClock;
 use reqwest::{Client, Method, redirect};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -18,14 +18,14 @@ pub(crate) struct Transport {
     base: Url,
     key_id: String,
     key: SigningKey,
-    wall: SharedClock,
+    wall: SharedWallClock,
 }
 
 /// The three headers that prove who asks.
 pub(crate) fn signed_headers(
     key_id: &str,
     key: &SigningKey,
-    wall: &SharedClock,
+    wall: &SharedWallClock,
     method: &str,
     path: &str,
 ) -> Result<[(&'static str, String); 3], ApiError> {
@@ -39,7 +39,7 @@ pub(crate) fn signed_headers(
 }
 
 impl Transport {
-    pub fn new(base: Url, key_id: String, key: SigningKey, wall: SharedClock) -> Result<Transport, reqwest::Error> {
+    pub fn new(base: Url, key_id: String, key: SigningKey, wall: SharedWallClock) -> Result<Transport, reqwest::Error> {
         // Whoever installed a provider before us was first; ours is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder()

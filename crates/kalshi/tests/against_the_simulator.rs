@@ -2,7 +2,7 @@
 
 use hunch_exchange::{
     Exchange, ExchangeError, ExchangeShard, LifecycleKind, MarketQuery, MarketResult, MarketStatus, NewOrder,
-    RefusalClass, StreamEvent, SubmitOutcome,
+    RefusalClass, SentAt, StreamEvent, SubmitOutcome,
 };
 use hunch_exchange_sim::{
     Cash, ExchangeSim, Fault, FaultKind, KeyConfig, KeyPair, Listing, On, Outcome, Px, Qty, SimConfig, SimHandle, Tier,
@@ -52,6 +52,10 @@ impl Bench {
         };
         let kalshi = Kalshi::new(&config, clocks.wall).unwrap();
         Bench { sim, kalshi, clock }
+    }
+
+    fn sent(&self) -> SentAt {
+        SentAt { business: self.now(), wall: self.clock.wall() }
     }
 
     fn now(&self) -> Timestamp {
@@ -105,9 +109,9 @@ async fn stakes_fill_partly_fill_or_are_killed() {
     let SubmitOutcome::Accepted(kill) = bench.submit(&order(4, Side::Yes, 1, 10)).await else { panic!("not taken") };
     assert_eq!((kill.filled, kill.cost, kill.average_price), (Count::ZERO, Dollars::ZERO, None));
 
-    let found = bench.kalshi.find_order(Uuid::from_u128(1), &ticker(), bench.now()).await.unwrap().unwrap();
+    let found = bench.kalshi.find_order(Uuid::from_u128(1), &ticker(), bench.sent()).await.unwrap().unwrap();
     assert_eq!((found.filled, found.cost, found.fees), (yes.filled, yes.cost, yes.fees));
-    assert_eq!(bench.kalshi.find_order(Uuid::from_u128(99), &ticker(), bench.now()).await.unwrap(), None);
+    assert_eq!(bench.kalshi.find_order(Uuid::from_u128(99), &ticker(), bench.sent()).await.unwrap(), None);
     assert_eq!(bench.submit(&order(1, Side::Yes, 5, 40)).await, SubmitOutcome::AlreadyExists);
 
     let positions = bench.kalshi.positions(None).await.unwrap();
@@ -152,7 +156,7 @@ async fn what_may_have_been_taken_is_unknown_and_can_be_found() {
         bench.sim.inject(Fault::once(fault));
         let outcome = bench.submit(&order(id, Side::Yes, 1, 40)).await;
         assert!(matches!(outcome, SubmitOutcome::Unknown { .. }), "{outcome:?}");
-        let found = bench.kalshi.find_order(Uuid::from_u128(id), &ticker(), bench.now()).await.unwrap();
+        let found = bench.kalshi.find_order(Uuid::from_u128(id), &ticker(), bench.sent()).await.unwrap();
         assert_eq!(found.map(|o| o.filled), taken.then_some(Count::whole(1)));
         // Sending the very same order again is the safe probe.
         let again = bench.submit(&order(id, Side::Yes, 1, 40)).await;

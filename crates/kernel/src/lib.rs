@@ -9,8 +9,9 @@ mod money;
 mod points;
 mod seeded_bug;
 mod shard;
+mod wall_time;
 
-pub use clock::{Clock, Clocks, Elapsed, ManualClock, SharedClock, within};
+pub use clock::{Clock, Clocks, Elapsed, ManualClock, PointInTime, SharedClock, SharedWallClock, WallClock, within};
 pub use entropy::{Entropy, SeededEntropy, SharedEntropy, SystemEntropy, derived_uuid, random_token};
 pub use ids::{
     DeviceId, EventTicker, HoldId, MarketTicker, MemberId, MerchantId, NoticeId, OperatorId, OrderId, PositionId,
@@ -23,3 +24,4 @@ pub use points::{PointRate, Points};
 pub use seeded_bug::plant_bug;
 pub use seeded_bug::seeded_bug;
 pub use shard::{SHARDS_MAX, Shard, shard_of};
+pub use wall_time::WallTime;

@@ -7,9 +7,9 @@
 //! - Nobody is answered before the commit.
 
 use async_trait::async_trait;
-use hunch_kernel::{Clocks, Shard, lock, within};
+use hunch_kernel::{Clocks, Shard, WallTime, lock, within};
 use hunch_log::{CommitError, Committed, LogError, ShardTx, Tail};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use sqlx::PgPool;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -128,20 +128,20 @@ pub struct Trouble(Arc<Mutex<Failures>>);
 #[derive(Default)]
 struct Failures {
     /// The last one, if nothing was stored since.
-    unmended: Option<Timestamp>,
+    unmended: Option<WallTime>,
     /// When a request was last turned away for it.
-    told: Option<Timestamp>,
+    told: Option<WallTime>,
 }
 
 impl Trouble {
     /// Whether storing failed within the last `span` and nothing was stored since.
-    pub fn lasts(&self, now: Timestamp, span: SignedDuration) -> bool {
+    pub fn lasts(&self, now: WallTime, span: SignedDuration) -> bool {
         lock(&self.0).unmended.is_some_and(|at| within(now, at, span))
     }
 
     /// Whether a request was turned away within the last `span`, whatever was stored since: on a full disk some work still
     /// finds room.
-    pub fn told_lately(&self, now: Timestamp, span: SignedDuration) -> bool {
+    pub fn told_lately(&self, now: WallTime, span: SignedDuration) -> bool {
         lock(&self.0).told.is_some_and(|at| within(now, at, span))
     }
 }

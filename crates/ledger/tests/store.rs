@@ -4,7 +4,7 @@ mod support;
 
 use async_trait::async_trait;
 use hunch_db::testing::TestDb;
-use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, Points, Shard, shard_of};
+use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, Points, Shard, WallTime, shard_of};
 use hunch_ledger::testing::run_batcher;
 use hunch_ledger::{
     Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal,
@@ -158,7 +158,8 @@ async fn whoever_meets_a_full_disk_is_told_at_once() {
     });
     assert!(answers.unwrap().iter().all(|answer| matches!(answer, Err(DoorError::Storage(_)))));
     assert_eq!((report.transactions, report.failed), (1, 8), "tried once, and not one by one");
-    let now = "2026-11-23T12:00:01Z".parse().unwrap();
+    let wall = |text: &str| WallTime::from_timestamp(text.parse().unwrap());
+    let now = wall("2026-11-23T12:00:01Z");
     let trouble = bench.batcher.trouble();
     assert!(trouble.lasts(now, SignedDuration::from_secs(4)), "readiness knows");
     assert_eq!(bench.count("SELECT count(*) FROM ledger.command").await, 0);
@@ -170,7 +171,7 @@ async fn whoever_meets_a_full_disk_is_told_at_once() {
     stored.unwrap();
     assert!(!trouble.lasts(now, SignedDuration::from_secs(4)), "what found room is no proof of trouble that lasts");
     assert!(trouble.told_lately(now, SignedDuration::from_secs(2)), "but readiness waits until nobody is turned away");
-    let later = "2026-11-23T12:00:03Z".parse().unwrap();
+    let later = wall("2026-11-23T12:00:03Z");
     assert!(!trouble.told_lately(later, SignedDuration::from_secs(2)));
 }
 

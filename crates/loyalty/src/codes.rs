@@ -6,8 +6,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hunch_kernel::{MemberId, PurchaseId, SharedEntropy};
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{MemberId, PurchaseId, SharedEntropy, WallTime};
+use jiff::SignedDuration;
 use ring::hmac;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -51,7 +51,7 @@ impl CodeKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberCode {
     pub text: String,
-    pub expires_at: Timestamp,
+    pub expires_at: WallTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,14 +77,13 @@ impl CodeError {
 /// A code as it is stored.
 pub(crate) struct CodeRow {
     pub member: MemberId,
-    /// Wall time.
-    pub expires_at: Timestamp,
+    pub expires_at: WallTime,
     pub used_for: Option<PurchaseId>,
 }
 
 impl CodeRow {
     /// Whose code it is, if it may be presented for `purchase` now.
-    pub(crate) fn presented(&self, purchase: PurchaseId, now: Timestamp) -> Result<MemberId, CodeError> {
+    pub(crate) fn presented(&self, purchase: PurchaseId, now: WallTime) -> Result<MemberId, CodeError> {
         match self.used_for {
             Some(other) if other != purchase => Err(CodeError::Used),
             None if self.expires_at <= now => Err(CodeError::Expired),
@@ -93,7 +92,7 @@ impl CodeRow {
     }
 }
 
-/// Makes a new code for a member. `now` is wall time: a person has to hold up the screen in it.
+/// Makes a new code for a member. It lives by the wall clock: a person has to hold up the screen meanwhile.
 ///
 /// # Errors
 /// When the database fails.
@@ -102,10 +101,10 @@ pub async fn issue_code(
     key: &CodeKey,
     entropy: &SharedEntropy,
     member: MemberId,
-    now: Timestamp,
+    now: WallTime,
 ) -> Result<MemberCode, LoyaltyError> {
     let code = entropy.uuid();
-    let expires_at = now.saturating_add(SignedDuration::from_secs(CODE_SECONDS)).unwrap_or(now);
+    let expires_at = now + SignedDuration::from_secs(CODE_SECONDS);
     store::insert_code(pool, code, member, expires_at).await?;
     Ok(MemberCode { text: key.text(code), expires_at })
 }

@@ -1,7 +1,9 @@
 //! The merchants, tills and rules a purchase is checked against: read often, changed rarely, so kept in memory and
 //! read again when something is asked for that memory does not know, or when it is a minute old.
 
-use hunch_kernel::{MerchantId, SharedClock, SharedEntropy, TerminalId, random_token, read_lock, within, write_lock};
+use hunch_kernel::{
+    MerchantId, SharedEntropy, SharedWallClock, TerminalId, WallTime, random_token, read_lock, within, write_lock,
+};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use sqlx::PgPool;
@@ -47,14 +49,14 @@ pub struct NewMerchant {
 pub(crate) struct Known {
     pub merchants: HashMap<MerchantId, Merchant>,
     pub terminals: HashMap<TerminalId, Terminal>,
-    read_at: Option<Timestamp>,
+    read_at: Option<WallTime>,
 }
 
 /// The shared memory of all merchants and tills.
 #[derive(Clone)]
 pub struct Directory {
     pool: PgPool,
-    wall: SharedClock,
+    wall: SharedWallClock,
     memory: Arc<RwLock<Memory>>,
 }
 
@@ -70,7 +72,7 @@ const FRESH: SignedDuration = SignedDuration::from_secs(60);
 const RETRY: SignedDuration = SignedDuration::from_millis(500);
 
 impl Directory {
-    pub fn new(pool: PgPool, wall: SharedClock) -> Directory {
+    pub fn new(pool: PgPool, wall: SharedWallClock) -> Directory {
         Directory { pool, wall, memory: Arc::default() }
     }
 

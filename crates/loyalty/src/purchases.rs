@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hunch_kernel::{
-    Clocks, MemberId, MerchantId, Points, PurchaseId, Shard, TerminalId, derived_uuid, seeded_bug, shard_of,
+    Clocks, MemberId, MerchantId, Points, PurchaseId, Shard, TerminalId, WallTime, derived_uuid, seeded_bug, shard_of,
 };
 use hunch_ledger::{
     Action, BatchError, Command, Door, DoorError, EarnBucket, Funder, MemberBalance, Outcome, Reason, Refusal,
@@ -168,7 +168,7 @@ impl Purchases {
             currency: request.currency,
             points,
             purchased_at: request.purchased_at,
-            received_wall_us: self.clocks.wall.now().as_microsecond(),
+            received_wall: self.clocks.wall.now(),
         };
         Ok((shard_of(member, self.shards), purchase))
     }
@@ -227,7 +227,7 @@ pub struct Purchase {
     pub currency: String,
     pub points: Points,
     pub purchased_at: Timestamp,
-    pub received_wall_us: i64,
+    pub received_wall: WallTime,
 }
 
 impl Purchase {
@@ -269,7 +269,7 @@ impl Purchase {
             points: self.points.0,
             purchased_at: self.purchased_at,
             recorded_at,
-            received_wall_us: self.received_wall_us,
+            received_wall_us: self.received_wall.as_microsecond(),
         })
     }
 
@@ -351,9 +351,9 @@ fn answered(tx: &mut ShardTx, purchase: &Purchase, outcome: &Outcome) -> Result<
 }
 
 async fn refuse_used(tx: &mut ShardTx, purchase: &Purchase, code: Uuid) -> Result<PurchaseRefusal, BatchError> {
-    let at = Timestamp::from_microsecond(purchase.received_wall_us).unwrap_or(tx.now());
     warn_refused(purchase.terminal, CodeError::Used);
-    store::log_refused_code(tx.conn(), purchase.terminal, CodeError::Used.word(), Some(code), at).await?;
+    store::log_refused_code(tx.conn(), purchase.terminal, CodeError::Used.word(), Some(code), purchase.received_wall)
+        .await?;
     Ok(PurchaseRefusal::Code(CodeError::Used))
 }
 

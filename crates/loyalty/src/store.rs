@@ -1,7 +1,8 @@
 //! Loyalty's SQL.
 
-use hunch_db::columns::{maybe_time, time};
-use hunch_kernel::{MemberId, MerchantId, Points, PurchaseId, TerminalId};
+use hunch_db::WallToSqlx;
+use hunch_db::columns::{maybe_time, time, wall_time};
+use hunch_kernel::{MemberId, MerchantId, Points, PurchaseId, TerminalId, WallTime};
 use hunch_ledger::Done;
 use hunch_log::ShardTx;
 use jiff::Timestamp;
@@ -147,7 +148,7 @@ pub(crate) async fn session(pool: &PgPool, id: Uuid) -> Result<Option<TerminalSe
             terminal: TerminalId(r.try_get(0)?),
             merchant: MerchantId(r.try_get(1)?),
             key: r.try_get(2)?,
-            expires_at: time(&r, 3)?,
+            expires_at: wall_time(&r, 3)?,
         })
     })
     .transpose()
@@ -158,7 +159,7 @@ pub(crate) async fn delete_sessions(pool: &PgPool, terminal: TerminalId) -> Resu
     Ok(())
 }
 
-pub(crate) async fn insert_code(pool: &PgPool, code: Uuid, member: MemberId, expires_at: Timestamp) -> Result<()> {
+pub(crate) async fn insert_code(pool: &PgPool, code: Uuid, member: MemberId, expires_at: WallTime) -> Result<()> {
     sqlx::query("INSERT INTO loyalty.member_code (code, member, expires_at) VALUES ($1, $2, $3)")
         .bind(code)
         .bind(member.0)
@@ -176,7 +177,7 @@ pub(crate) async fn code(pool: &PgPool, code: Uuid) -> Result<Option<CodeRow>> {
     let Some(row) = row else { return Ok(None) };
     Ok(Some(CodeRow {
         member: MemberId(row.try_get("member")?),
-        expires_at: time(&row, "expires_at")?,
+        expires_at: wall_time(&row, "expires_at")?,
         used_for: row.try_get::<Option<Uuid>, _>("used_for")?.map(PurchaseId),
     }))
 }
@@ -206,7 +207,7 @@ pub(crate) async fn use_codes(tx: &mut ShardTx, used: &[(Uuid, &Purchase)]) -> R
     .bind(used.iter().map(|(code, _)| *code).collect::<Vec<_>>())
     .bind(used.iter().map(|(_, p)| p.terminal.0).collect::<Vec<_>>())
     .bind(used.iter().map(|(_, p)| p.id.0).collect::<Vec<_>>())
-    .bind(used.iter().map(|(_, p)| p.received_wall_us).collect::<Vec<_>>())
+    .bind(used.iter().map(|(_, p)| p.received_wall.as_microsecond()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -217,7 +218,7 @@ pub(crate) async fn log_refused_code(
     terminal: TerminalId,
     reason: &str,
     code: Option<Uuid>,
-    at: Timestamp,
+    at: WallTime,
 ) -> Result<()> {
     sqlx::query("INSERT INTO loyalty.refused_code (terminal, reason, code, at) VALUES ($1, $2, $3, $4)")
         .bind(terminal.0)

@@ -3,8 +3,8 @@
 //! The signed text is the wall time in seconds, the method, the path and the SHA-256 of the body in hexadecimal,
 //! one a line. A signature is accepted for five minutes. Replays inside them are harmless: a receipt has one effect.
 
-use hunch_kernel::{Clocks, MerchantId, SharedEntropy, TerminalId, read_lock, write_lock};
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{Clocks, MerchantId, SharedEntropy, TerminalId, WallTime, read_lock, write_lock};
+use jiff::SignedDuration;
 use ring::{digest, hmac};
 use sqlx::PgPool;
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ pub struct TerminalSession {
     pub terminal: TerminalId,
     pub merchant: MerchantId,
     pub key: Vec<u8>,
-    pub expires_at: Timestamp,
+    pub expires_at: WallTime,
 }
 
 /// A request as its sender signed it.
@@ -88,7 +88,7 @@ impl TerminalSessions {
             terminal,
             merchant,
             key,
-            expires_at: now.saturating_add(SignedDuration::from_hours(SESSION_HOURS)).unwrap_or(now),
+            expires_at: now + SignedDuration::from_hours(SESSION_HOURS),
         };
         store::insert_session(&self.pool, &session).await?;
         Ok(session)

@@ -162,7 +162,7 @@ async fn a_return_takes_the_points_back_once() {
 #[tokio::test]
 async fn a_member_code_works_once() {
     let shop = Shop::open().await;
-    let now = || shop.purchases.clocks.business.now();
+    let now = || shop.clock.wall();
     let key = &shop.purchases.codes;
     let code = issue_code(shop.db.app(), key, &shop.entropy, shop.member, now()).await.unwrap();
     let with = |receipt: &str, text: &str| PurchaseRequest {
@@ -187,7 +187,7 @@ async fn a_member_code_works_once() {
 #[tokio::test]
 async fn a_refused_receipt_leaves_the_code_good() {
     let shop = Shop::open().await;
-    let now = || shop.purchases.clocks.business.now();
+    let now = || shop.clock.wall();
     let key = &shop.purchases.codes;
     shop.buy(shop.receipt("1", 500)).await.unwrap();
     let code = issue_code(shop.db.app(), key, &shop.entropy, shop.member, now()).await.unwrap();
@@ -207,7 +207,7 @@ async fn a_refused_receipt_leaves_the_code_good() {
 #[tokio::test]
 async fn of_many_tills_that_scan_one_code_at_once_one_earns() {
     let shop = Shop::open().await;
-    let now = shop.purchases.clocks.business.now();
+    let now = shop.clock.wall();
     let code = issue_code(shop.db.app(), &shop.purchases.codes, &shop.entropy, shop.member, now).await.unwrap();
     let tills = (0..20).map(|n| {
         shop.buy(PurchaseRequest { member: MemberRef::Code(code.text.clone()), ..shop.receipt(&n.to_string(), 100) })

@@ -1,6 +1,6 @@
 //! Today's markets in memory, so that lists and prompts ask nobody.
 
-use hunch_kernel::{MarketTicker, read_lock, within, write_lock};
+use hunch_kernel::{MarketTicker, WallTime, read_lock, within, write_lock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -19,7 +19,7 @@ pub(crate) struct Cache {
 
 #[derive(Clone)]
 struct Shown {
-    read_wall: Timestamp,
+    read_wall: WallTime,
     /// By end, then ticker.
     markets: Arc<Vec<Arc<Market>>>,
     by_ticker: Arc<HashMap<MarketTicker, Arc<Market>>>,

@@ -1,8 +1,9 @@
 //! Markets' SQL.
 
-use hunch_db::columns::{maybe_time, strange, time};
+use hunch_db::WallToSqlx;
+use hunch_db::columns::{maybe_time, strange, time, wall_time};
 use hunch_exchange::{EventReport, ExchangeShard, FeeRule, MarketReport, MarketResult, PriceBand, SeriesReport};
-use hunch_kernel::{Count, EventTicker, MarketTicker, Price, SeriesTicker};
+use hunch_kernel::{Count, EventTicker, MarketTicker, Price, SeriesTicker, WallTime};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
@@ -284,7 +285,7 @@ pub(crate) async fn add_determination(
     ticker: &str,
     outcome: (MarketResult, Price),
     seen_at: Timestamp,
-    seen_wall: Timestamp,
+    seen_wall: WallTime,
 ) -> Result<i16> {
     sqlx::query_scalar(
         "INSERT INTO markets.determination (ticker, revision, result, value, seen_at, seen_wall)
@@ -306,7 +307,7 @@ pub(crate) async fn add_final(
     ticker: &str,
     settled_at: Timestamp,
     seen_at: Timestamp,
-    seen_wall: Timestamp,
+    seen_wall: WallTime,
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO markets.final (ticker, revision, result, value, settled_at, seen_at, seen_wall)
@@ -353,9 +354,9 @@ pub struct Final {
     pub value: Price,
     /// When the exchange paid, by its own clock.
     pub settled_at: Timestamp,
-    /// When we first saw it: business time and wall time.
+    /// When we first saw it, on both clocks.
     pub seen_at: Timestamp,
-    pub seen_wall: Timestamp,
+    pub seen_wall: WallTime,
 }
 
 /// The final results of those of these markets that have one.
@@ -380,7 +381,7 @@ pub async fn finals(conn: &mut PgConnection, tickers: &[MarketTicker]) -> Result
                 value: price(r.try_get("value")?)?,
                 settled_at: time(r, "settled_at")?,
                 seen_at: time(r, "seen_at")?,
-                seen_wall: time(r, "seen_wall")?,
+                seen_wall: wall_time(r, "seen_wall")?,
             })
         })
         .collect()

@@ -1,7 +1,7 @@
 //! Reading the exchange: the list of what is open, the results that are waited for, and what was hinted at.
 
 use hunch_exchange::{MarketQuery, MarketReport, MarketStatus};
-use hunch_kernel::{EventTicker, MarketTicker, lock};
+use hunch_kernel::{EventTicker, MarketTicker, WallTime, lock};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Mutex;
@@ -35,28 +35,27 @@ pub struct SyncReport {
 #[derive(Default)]
 pub(crate) struct Progress(Mutex<Option<Timestamp>>);
 
-/// Markets somebody spoke of: when to look next (wall time), and how often it was done.
+/// Markets somebody spoke of: when to look next, and how often it was done.
 #[derive(Default)]
-pub(crate) struct Hints(Mutex<BTreeMap<MarketTicker, (Timestamp, usize)>>);
+pub(crate) struct Hints(Mutex<BTreeMap<MarketTicker, (WallTime, usize)>>);
 
 impl Hints {
-    pub(crate) fn add(&self, ticker: MarketTicker, wall: Timestamp) {
+    pub(crate) fn add(&self, ticker: MarketTicker, wall: WallTime) {
         lock(&self.0).insert(ticker, (wall, 0));
     }
 
-    fn due(&self, wall: Timestamp) -> Vec<MarketTicker> {
+    fn due(&self, wall: WallTime) -> Vec<MarketTicker> {
         let hints = lock(&self.0);
         hints.iter().filter(|(_, (at, _))| *at <= wall).take(TICKERS_PER_READ).map(|(t, _)| t.clone()).collect()
     }
 
     /// Looked at, and not final: again a little later, or not at all any more. The poll goes on anyway.
-    fn again(&self, ticker: &MarketTicker, wall: Timestamp) {
+    fn again(&self, ticker: &MarketTicker, wall: WallTime) {
         let mut hints = lock(&self.0);
         let Some((_, tries)) = hints.get(ticker).copied() else { return };
         match HINT_RETRIES_MS.get(tries + 1) {
             Some(after) => {
-                let at = wall.saturating_add(SignedDuration::from_millis(*after)).unwrap_or(wall);
-                hints.insert(ticker.clone(), (at, tries + 1));
+                hints.insert(ticker.clone(), (wall + SignedDuration::from_millis(*after), tries + 1));
             }
             None => {
                 hints.remove(ticker);
@@ -68,7 +67,7 @@ impl Hints {
         lock(&self.0).remove(ticker);
     }
 
-    fn next(&self) -> Option<Timestamp> {
+    fn next(&self) -> Option<WallTime> {
         lock(&self.0).values().map(|(at, _)| *at).min()
     }
 }

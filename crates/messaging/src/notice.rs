@@ -1,6 +1,6 @@
 //! Notices: one per member and cause, for ever.
 
-use hunch_kernel::{MemberId, NoticeId, derived_uuid};
+use hunch_kernel::{MemberId, NoticeId, WallTime, derived_uuid};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -78,8 +78,8 @@ pub struct NewNotice {
     pub wanted: Wanted,
     /// Business time after which it is not handed over any more.
     pub expires_at: Timestamp,
-    /// Wall time at which the cause reached us: where latency figures begin.
-    pub caused_wall: Timestamp,
+    /// When the cause reached us: where latency figures begin.
+    pub caused_wall: WallTime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +132,7 @@ pub async fn write_notices(
     conn: &mut PgConnection,
     notices: &[NewNotice],
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<u64, MessagingError> {
     if notices.is_empty() {
         return Ok(0);
@@ -180,7 +180,7 @@ pub async fn withdraw_prompts(
     member: MemberId,
     reason: &str,
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<u64, MessagingError> {
     Ok(store::withdraw_prompts(conn, member, reason, now, wall).await?)
 }

@@ -8,7 +8,7 @@
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId, lock};
+use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId, WallTime, lock};
 use hunch_safeguards::PromptPermit;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -103,8 +103,8 @@ pub(crate) struct Claimed {
     pub content: Content,
     pub category: Option<String>,
     pub expires_at: Timestamp,
-    /// Wall time at which the cause reached us.
-    pub caused_wall: Timestamp,
+    /// When the cause reached us.
+    pub caused_wall: WallTime,
     /// Endpoint and keys; None when the subscription was taken back meanwhile.
     pub target: Option<(String, Vec<u8>, Vec<u8>)>,
 }
@@ -145,8 +145,8 @@ pub(crate) struct Resolved {
     pub withheld: Option<String>,
     /// Business time just before the socket.
     pub at: Timestamp,
-    pub due_wall: Timestamp,
-    pub ended_wall: Timestamp,
+    pub due_wall: WallTime,
+    pub ended_wall: WallTime,
 }
 
 /// The push's plaintext: the receipt and the notice's name. `more` asks the service worker to fetch.
@@ -169,7 +169,7 @@ pub(crate) type Underway = FuturesUnordered<BoxFuture<'static, Resolved>>;
 /// What is being done, and what waits in memory for room at a host that answers promptly.
 struct Work {
     underway: Underway,
-    waiting: VecDeque<(Timestamp, Claimed)>,
+    waiting: VecDeque<(WallTime, Claimed)>,
 }
 
 impl<G: PromptGate + Clone> Sender<G> {
@@ -244,7 +244,7 @@ impl<G: PromptGate + Clone> Sender<G> {
     }
 
     /// A place at the delivery's host; none is needed where nothing will be sent.
-    fn room(&self, claimed: &Claimed, wall: Timestamp) -> Result<Option<Passage>, Wait> {
+    fn room(&self, claimed: &Claimed, wall: WallTime) -> Result<Option<Passage>, Wait> {
         let Some((endpoint, ..)) = &claimed.target else { return Ok(None) };
         let Ok(endpoint) = Endpoint::parse(endpoint, self.transport.rules()) else { return Ok(None) };
         match self.transport.hosts.enter(&endpoint.origin(), wall, self.limits.concurrent_max) {

@@ -3,8 +3,9 @@
 //! Lock order: notices before deliveries. A withdrawal and the resolution of a send meet at the notice,
 //! so whichever comes second sees what the first did.
 
-use hunch_db::columns::{maybe_time, time};
-use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId};
+use hunch_db::WallToSqlx;
+use hunch_db::columns::{maybe_time, time, wall_time};
+use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId, WallTime};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
@@ -71,7 +72,7 @@ pub(crate) async fn insert_notices(
     conn: &mut PgConnection,
     notices: &[NewNotice],
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<u64> {
     let mut columns = NoticeColumns::default();
     notices.iter().for_each(|new| columns.push(new));
@@ -232,7 +233,7 @@ pub(crate) async fn withdraw_prompts(
     member: MemberId,
     reason: &str,
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<u64> {
     let notices: Vec<Uuid> = sqlx::query_scalar(
         "UPDATE messaging.notice SET prompt_state = 'withheld', reason = $2
@@ -348,7 +349,7 @@ pub(crate) async fn subscriptions(pool: &PgPool, member: MemberId) -> Result<Vec
 
 /// Marks due deliveries as being sent and returns them, receipts first. What another sender holds is
 /// skipped; what a dead sender held is taken once its lease is over.
-pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_until: Timestamp) -> Result<Vec<Claimed>> {
+pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: WallTime, lease_until: WallTime) -> Result<Vec<Claimed>> {
     let rows = sqlx::query(
         "WITH due AS (
              SELECT notice, subscription FROM messaging.delivery
@@ -387,7 +388,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_unti
             },
             category: row.try_get("category")?,
             expires_at: time(row, "expires_at")?,
-            caused_wall: time(row, "made_wall_at")?,
+            caused_wall: wall_time(row, "made_wall_at")?,
             target,
         })
     };
@@ -395,7 +396,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: Timestamp, lease_unti
 }
 
 /// Gives claimed deliveries back as if they had not been claimed, due again at `due_wall`.
-pub(crate) async fn put_off(pool: &PgPool, claimed: &[Claimed], due_wall: Timestamp) -> Result<()> {
+pub(crate) async fn put_off(pool: &PgPool, claimed: &[Claimed], due_wall: WallTime) -> Result<()> {
     if claimed.is_empty() {
         return Ok(());
     }
@@ -415,7 +416,7 @@ pub(crate) async fn put_off(pool: &PgPool, claimed: &[Claimed], due_wall: Timest
 }
 
 /// Writes what came of a batch of sends, in one transaction.
-pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wall: Timestamp) -> Result<()> {
+pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wall: WallTime) -> Result<()> {
     let mut tx = hunch_db::begin(pool).await?;
     let mut notices: Vec<Uuid> = done.iter().map(|d| d.claimed.notice.0).collect();
     notices.sort_unstable();
@@ -427,7 +428,7 @@ pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wa
         .execute(&mut *tx)
         .await?;
     if !withheld.is_empty() {
-        insert_withheld(&mut tx, &withheld, now).await?;
+        insert_withheld(&mut tx, &withheld, now, wall).await?;
     }
     resolve_deliveries(&mut tx, done, wall).await?;
     insert_attempts(&mut tx, done, wall).await?;
@@ -442,7 +443,12 @@ pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wa
     tx.commit().await
 }
 
-async fn insert_withheld(conn: &mut PgConnection, withheld: &[&Resolved], now: Timestamp) -> Result<()> {
+async fn insert_withheld(
+    conn: &mut PgConnection,
+    withheld: &[&Resolved],
+    now: Timestamp,
+    wall: WallTime,
+) -> Result<()> {
     let notices: Vec<Uuid> = withheld.iter().map(|d| d.claimed.notice.0).collect();
     let reasons: Vec<&str> = withheld.iter().filter_map(|d| d.withheld.as_deref()).collect();
     sqlx::query(
@@ -473,14 +479,14 @@ async fn insert_withheld(conn: &mut PgConnection, withheld: &[&Resolved], now: T
     )
     .bind(&notices)
     .bind(withheld.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
-    .bind(withheld.iter().map(|d| d.ended_wall).max().unwrap_or(now).to_sqlx())
+    .bind(withheld.iter().map(|d| d.ended_wall).max().unwrap_or(wall).to_sqlx())
     .execute(conn)
     .await?;
     Ok(())
 }
 
 /// A prompt that was taken back while it was in flight is due again, as a receipt: it replaces by topic.
-async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: Timestamp) -> Result<()> {
+async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: WallTime) -> Result<()> {
     sqlx::query(
         "UPDATE messaging.delivery d SET
              state = CASE WHEN o.content = 'prompt' AND o.state = 'accepted' AND n.prompt_state = 'withheld' THEN 'due'
@@ -506,7 +512,7 @@ async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: Ti
     Ok(())
 }
 
-async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: Timestamp) -> Result<()> {
+async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: WallTime) -> Result<()> {
     sqlx::query(
         "INSERT INTO messaging.attempt (notice, subscription, attempt, member, device, content, outcome, status, standing,
              at, ended_at)
@@ -556,7 +562,7 @@ pub(crate) async fn withhold_at_fetch(pool: &PgPool, notice: &Notice, reason: &s
     Ok(())
 }
 
-pub(crate) async fn push_counts(pool: &PgPool, since: Timestamp) -> Result<PushCounts> {
+pub(crate) async fn push_counts(pool: &PgPool, since: WallTime) -> Result<PushCounts> {
     let row = sqlx::query(
         "SELECT count(*) AS sent,
                 percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (

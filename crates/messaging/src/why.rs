@@ -1,6 +1,6 @@
 //! What became of the push of a notice: answered for every purchase, also when there was none.
 
-use jiff::Timestamp;
+use hunch_kernel::WallTime;
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -81,7 +81,7 @@ pub async fn why_no_push(pool: &PgPool, purchase: Uuid) -> Result<PushTruth, Mes
     Ok(store::facts_of_purchase(pool, purchase).await?.map_or(PushTruth::NotDecided, truth))
 }
 
-/// Sums over everything since a wall time, for summaries.
+/// Sums over everything since a time, for summaries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushCounts {
     /// Pushes that services accepted, replacements included.
@@ -97,6 +97,6 @@ pub struct PushCounts {
 
 /// # Errors
 /// When the database fails.
-pub async fn push_counts(pool: &PgPool, since_wall: Timestamp) -> Result<PushCounts, MessagingError> {
+pub async fn push_counts(pool: &PgPool, since_wall: WallTime) -> Result<PushCounts, MessagingError> {
     Ok(store::push_counts(pool, since_wall).await?)
 }

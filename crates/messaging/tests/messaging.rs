@@ -111,7 +111,7 @@ impl PromptSitting for Switch {
         if self.closed.load(Ordering::SeqCst) {
             return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
         }
-        Ok(prompt_permit(member, device, 7, Timestamp::UNIX_EPOCH))
+        Ok(prompt_permit(member, device, 7, hunch_kernel::WallTime::MIN))
     }
 }
 
@@ -216,12 +216,16 @@ impl World {
             body: purchase_receipt(hunch_kernel::Points(1), "Rosa's Bakery"),
             wanted,
             expires_at: self.now() + SignedDuration::from_hours(2),
-            caused_wall: self.now(),
+            caused_wall: self.clock.wall(),
         };
         let mut conn = self.db.app().acquire().await.unwrap();
         let notices = [new.clone(), new];
-        assert_eq!(write_notices(&mut conn, &notices[..1], self.now(), self.now()).await.unwrap(), 1);
-        assert_eq!(write_notices(&mut conn, &notices, self.now(), self.now()).await.unwrap(), 0, "once per cause");
+        assert_eq!(write_notices(&mut conn, &notices[..1], self.now(), self.clock.wall()).await.unwrap(), 1);
+        assert_eq!(
+            write_notices(&mut conn, &notices, self.now(), self.clock.wall()).await.unwrap(),
+            0,
+            "once per cause"
+        );
     }
 
     async fn why(&self, purchase: u128) -> PushTruth {
@@ -331,8 +335,8 @@ async fn a_prompt_already_handed_over_is_replaced_under_its_topic() {
     world.step().await;
     let mut conn = world.db.app().acquire().await.unwrap();
     let now = world.now();
-    assert_eq!(withdraw_prompts(&mut conn, MEMBER, "on_break", now, now).await.unwrap(), 1);
-    assert_eq!(withdraw_prompts(&mut conn, MEMBER, "on_break", now, now).await.unwrap(), 0);
+    assert_eq!(withdraw_prompts(&mut conn, MEMBER, "on_break", now, world.clock.wall()).await.unwrap(), 1);
+    assert_eq!(withdraw_prompts(&mut conn, MEMBER, "on_break", now, world.clock.wall()).await.unwrap(), 0);
     world.step().await;
     let got = world.got(1);
     assert_eq!(got.len(), 2);
@@ -358,7 +362,7 @@ async fn a_prompt_withdrawn_while_in_flight_is_replaced_too() {
         .await
         .unwrap();
     let mut conn = world.db.app().acquire().await.unwrap();
-    withdraw_prompts(&mut conn, MEMBER, "excluded", world.now(), world.now()).await.unwrap();
+    withdraw_prompts(&mut conn, MEMBER, "excluded", world.now(), world.clock.wall()).await.unwrap();
     // The next owner after the lease sees the withdrawal.
     world.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(world.step().await.accepted, 1);
@@ -538,7 +542,7 @@ async fn a_prompt_refused_at_its_opening_is_withheld_once() {
     withhold_at_fetch(pool, &stored, "place_unknown", now).await.unwrap();
     withhold_at_fetch(pool, &stored, "place_unknown", now).await.unwrap();
     assert!(open_prompt_categories(pool, MEMBER, now).await.unwrap().is_empty());
-    let counts = push_counts(world.db.auditor(), now).await.unwrap();
+    let counts = push_counts(world.db.auditor(), world.clock.wall()).await.unwrap();
     assert_eq!((counts.withheld, counts.accepted), (vec![("place_unknown".to_owned(), 1)], 0));
 }
 
@@ -546,7 +550,7 @@ async fn a_prompt_refused_at_its_opening_is_withheld_once() {
 async fn summaries_count_what_services_accepted() {
     let world = World::new().await;
     world.phone(1).await;
-    let start = world.now();
+    let start = world.clock.wall();
     world.tell(5, market()).await;
     world.clock.advance(SignedDuration::from_millis(120));
     world.step().await;

@@ -6,7 +6,9 @@ mod store;
 pub use codes::sign_in_code;
 
 use hunch_db::Database;
-use hunch_kernel::{Clocks, MemberId, MerchantId, Shard, SharedEntropy, lock, random_token, shard_of, within};
+use hunch_kernel::{
+    Clocks, MemberId, MerchantId, Shard, SharedEntropy, WallTime, lock, random_token, shard_of, within,
+};
 use hunch_log::{CommitError, LogError, ShardTx};
 use hunch_messages::{MemberJoined, Message};
 use hunch_vault::{Person, Vault, VaultError};
@@ -50,7 +52,7 @@ pub struct Session {
     pub member: MemberId,
     /// Shown this once.
     pub token: String,
-    pub expires_at: Timestamp,
+    pub expires_at: WallTime,
 }
 
 impl std::fmt::Debug for Session {
@@ -98,10 +100,10 @@ pub struct People {
 
 #[derive(Default)]
 struct Memory {
-    sessions: HashMap<Vec<u8>, (MemberId, Timestamp)>,
+    sessions: HashMap<Vec<u8>, (MemberId, WallTime)>,
     /// By the beginning of the code, in this minute of wall time.
     wrong_codes: HashMap<String, u32>,
-    wrong_since: Option<Timestamp>,
+    wrong_since: Option<WallTime>,
 }
 
 impl People {
@@ -168,7 +170,7 @@ impl People {
     pub async fn new_codes(&self, members: &[MemberId], reusable: bool) -> Result<Vec<String>, PeopleError> {
         let codes: Vec<String> = members.iter().map(|_| sign_in_code(self.entropy.as_ref())).collect();
         let digests: Vec<Vec<u8>> = codes.iter().map(|c| sha(c)).collect();
-        let expires = later(self.clocks.wall.now(), SignedDuration::from_hours(CODE_HOURS));
+        let expires = self.clocks.wall.now() + SignedDuration::from_hours(CODE_HOURS);
         store::insert_codes(self.database.app(), &digests, members, reusable, expires).await?;
         Ok(codes)
     }
@@ -186,7 +188,7 @@ impl People {
         };
         self.lock().wrong_codes.remove(&beginning);
         let token = random_token(self.entropy.as_ref());
-        let expires_at = later(now, SignedDuration::from_hours(24 * SESSION_DAYS));
+        let expires_at = now + SignedDuration::from_hours(24 * SESSION_DAYS);
         store::insert_session(self.database.app(), &sha(&token), member, expires_at).await?;
         Ok(Session { member, token, expires_at })
     }
@@ -224,7 +226,7 @@ impl People {
         if memory.sessions.len() >= BELIEVED_SESSIONS_MAX {
             memory.sessions.clear();
         }
-        memory.sessions.insert(key, (member, expires_at.min(later(now, BELIEVED))));
+        memory.sessions.insert(key, (member, expires_at.min(now + BELIEVED)));
         Ok(Some(member))
     }
 
@@ -260,8 +262,4 @@ impl People {
 
 fn sha(text: &str) -> Vec<u8> {
     digest(&SHA256, text.as_bytes()).as_ref().to_vec()
-}
-
-fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
-    now.saturating_add(by).unwrap_or(Timestamp::MAX)
 }

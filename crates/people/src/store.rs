@@ -1,6 +1,8 @@
 //! People's SQL.
 
-use hunch_kernel::{MemberId, MerchantId, Shard, shard_of};
+use hunch_db::WallToSqlx;
+use hunch_db::columns::wall_time;
+use hunch_kernel::{MemberId, MerchantId, Shard, WallTime, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool, Row};
@@ -57,7 +59,7 @@ pub(crate) async fn insert_codes(
     codes_sha256: &[Vec<u8>],
     members: &[MemberId],
     reusable: bool,
-    expires_at: Timestamp,
+    expires_at: WallTime,
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO people.sign_in_code (code_sha256, member, reusable, expires_at)
@@ -73,7 +75,7 @@ pub(crate) async fn insert_codes(
 }
 
 /// One statement, so that a code cannot be used twice at once.
-pub(crate) async fn use_code(pool: &PgPool, code_sha256: &[u8], now: Timestamp) -> Result<Option<MemberId>> {
+pub(crate) async fn use_code(pool: &PgPool, code_sha256: &[u8], now: WallTime) -> Result<Option<MemberId>> {
     let member: Option<Uuid> = sqlx::query_scalar(
         "UPDATE people.sign_in_code SET used_at = $2
          WHERE code_sha256 = $1 AND expires_at > $2 AND (reusable OR used_at IS NULL) RETURNING member",
@@ -89,7 +91,7 @@ pub(crate) async fn insert_session(
     pool: &PgPool,
     token_sha256: &[u8],
     member: MemberId,
-    expires_at: Timestamp,
+    expires_at: WallTime,
 ) -> Result<()> {
     sqlx::query("INSERT INTO people.session (token_sha256, member, expires_at) VALUES ($1, $2, $3)")
         .bind(token_sha256)
@@ -100,11 +102,7 @@ pub(crate) async fn insert_session(
     Ok(())
 }
 
-pub(crate) async fn session(
-    pool: &PgPool,
-    token_sha256: &[u8],
-    now: Timestamp,
-) -> Result<Option<(MemberId, Timestamp)>> {
+pub(crate) async fn session(pool: &PgPool, token_sha256: &[u8], now: WallTime) -> Result<Option<(MemberId, WallTime)>> {
     let row = sqlx::query(
         "SELECT member, expires_at FROM people.session WHERE token_sha256 = $1 AND revoked_at IS NULL AND expires_at > $2",
     )
@@ -112,10 +110,10 @@ pub(crate) async fn session(
     .bind(now.to_sqlx())
     .fetch_optional(pool)
     .await?;
-    row.map(|r| Ok((MemberId(r.try_get(0)?), r.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff()))).transpose()
+    row.map(|r| Ok((MemberId(r.try_get(0)?), wall_time(&r, 1)?))).transpose()
 }
 
-pub(crate) async fn revoke_session(pool: &PgPool, token_sha256: &[u8], now: Timestamp) -> Result<()> {
+pub(crate) async fn revoke_session(pool: &PgPool, token_sha256: &[u8], now: WallTime) -> Result<()> {
     sqlx::query("UPDATE people.session SET revoked_at = $2 WHERE token_sha256 = $1 AND revoked_at IS NULL")
         .bind(token_sha256)
         .bind(now.to_sqlx())

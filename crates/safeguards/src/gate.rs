@@ -1,7 +1,7 @@
 //! The gate: who may stake, who may be prompted, judged at the moment it counts.
 
 use hunch_db::Database;
-use hunch_kernel::{Clocks, DeviceId, MemberId, OrderId, Points, seeded_bug};
+use hunch_kernel::{Clocks, DeviceId, MemberId, OrderId, Points, WallTime, seeded_bug};
 use hunch_log::ShardTx;
 use hunch_people::People;
 use jiff::civil::Date;
@@ -158,11 +158,11 @@ pub struct Charges {
     charged: Vec<Charged>,
     house: HouseLimits,
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 }
 
 impl Charges {
-    /// Reads what these members have staked and may stake. `wall` is the wall time now.
+    /// Reads what these members have staked and may stake. `wall` is now.
     ///
     /// # Errors
     /// When the database fails.
@@ -170,7 +170,7 @@ impl Charges {
         tx: &mut ShardTx,
         members: &[MemberId],
         house: HouseLimits,
-        wall: Timestamp,
+        wall: WallTime,
     ) -> Result<Charges, sqlx::Error> {
         let now = tx.now();
         let accounts = store::accounts(tx.conn(), members, now).await?;

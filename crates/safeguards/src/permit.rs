@@ -1,7 +1,7 @@
 //! Permits: proof that someone was judged a moment ago. Not cloneable, not storable, made only here.
 
-use hunch_kernel::{DeviceId, MemberId, OrderId};
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{DeviceId, MemberId, OrderId, WallTime};
+use jiff::SignedDuration;
 use std::sync::OnceLock;
 
 /// How long a permit lives, in wall time.
@@ -14,7 +14,7 @@ pub struct StakePermit {
     pub(crate) category: String,
     pub(crate) jurisdiction: String,
     pub(crate) standing_version: i64,
-    pub(crate) given_at: Timestamp,
+    pub(crate) given_at: WallTime,
     /// The order it was charged for. A batch may run again, but never for another order.
     pub(crate) used_for: OnceLock<OrderId>,
 }
@@ -25,7 +25,7 @@ pub struct PromptPermit {
     pub(crate) member: MemberId,
     pub(crate) device: Option<DeviceId>,
     pub(crate) standing_version: i64,
-    pub(crate) given_at: Timestamp,
+    pub(crate) given_at: WallTime,
 }
 
 impl StakePermit {
@@ -45,12 +45,12 @@ impl StakePermit {
         self.standing_version
     }
 
-    /// Until when it may be acted on (wall time).
-    pub fn until(&self) -> Timestamp {
-        self.given_at.saturating_add(SignedDuration::from_secs(PERMIT_SECONDS)).unwrap_or(self.given_at)
+    /// Until when it may be acted on.
+    pub fn until(&self) -> WallTime {
+        self.given_at + SignedDuration::from_secs(PERMIT_SECONDS)
     }
 
-    pub(crate) fn expired(&self, wall: Timestamp) -> bool {
+    pub(crate) fn expired(&self, wall: WallTime) -> bool {
         expired(self.given_at, wall)
     }
 
@@ -73,12 +73,12 @@ impl PromptPermit {
         self.standing_version
     }
 
-    pub(crate) fn expired(&self, wall: Timestamp) -> bool {
+    pub(crate) fn expired(&self, wall: WallTime) -> bool {
         expired(self.given_at, wall)
     }
 }
 
-fn expired(given_at: Timestamp, wall: Timestamp) -> bool {
+fn expired(given_at: WallTime, wall: WallTime) -> bool {
     let age = wall.duration_since(given_at);
     age > SignedDuration::from_secs(PERMIT_SECONDS) || age < -SignedDuration::from_secs(PERMIT_SECONDS)
 }

@@ -1,7 +1,7 @@
 //! What the gate knows about some people at one moment, and how it judges them by it. Judging reads nothing and
 //! waits for nothing.
 
-use hunch_kernel::{DeviceId, MemberId, Points, seeded_bug};
+use hunch_kernel::{DeviceId, MemberId, Points, WallTime, seeded_bug};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -23,8 +23,8 @@ pub struct Sitting {
     pub(crate) house: HouseLimits,
     /// Business time.
     pub(crate) now: Timestamp,
-    /// Wall time before anything was read.
-    pub(crate) opened_wall: Timestamp,
+    /// Before anything was read.
+    pub(crate) opened_wall: WallTime,
 }
 
 #[derive(Debug, Default)]

@@ -1,7 +1,6 @@
 //! Permits for tests of those who need one. Only built for tests: see the feature in `Cargo.toml`.
 
-use hunch_kernel::{DeviceId, MemberId};
-use jiff::Timestamp;
+use hunch_kernel::{DeviceId, MemberId, WallTime};
 
 use crate::PromptPermit;
 
@@ -10,7 +9,7 @@ pub fn prompt_permit(
     member: MemberId,
     device: Option<DeviceId>,
     standing_version: i64,
-    given_at: Timestamp,
+    given_at: WallTime,
 ) -> PromptPermit {
     PromptPermit { member, device, standing_version, given_at }
 }

@@ -25,7 +25,7 @@ const LAS_VEGAS: (f64, f64) = (36.1699, -115.1398);
 async fn charge(
     tx: &mut ShardTx,
     stakes: &[(OrderId, &StakePermit, Points)],
-    wall: jiff::Timestamp,
+    wall: hunch_kernel::WallTime,
 ) -> Vec<Result<(), Denial>> {
     let members: Vec<MemberId> = stakes.iter().map(|(_, permit, _)| permit.member()).collect();
     let mut charges = Charges::load(tx, &members, HOUSE, wall).await.unwrap();
@@ -84,7 +84,7 @@ impl Bench {
         let permit = self.gate.permit_stake(member, "sports").await?;
         let mut tx = self.tx(member).await;
         let stakes = [(OrderId(Uuid::from_u128(order)), &permit, Points(points))];
-        let answer = charge(&mut tx, &stakes, self.now()).await.remove(0);
+        let answer = charge(&mut tx, &stakes, self.clock.wall()).await.remove(0);
         tx.commit().await.unwrap();
         answer
     }
@@ -181,7 +181,7 @@ async fn a_later_stake_of_a_batch_sees_the_earlier_ones() {
     }
     let stakes: Vec<_> = stakes.iter().map(|(order, permit, points)| (*order, permit, *points)).collect();
     let mut tx = bench.tx(member).await;
-    let answers = charge(&mut tx, &stakes, bench.now()).await;
+    let answers = charge(&mut tx, &stakes, bench.clock.wall()).await;
     assert_eq!(answers, [Ok(()), Ok(()), Ok(()), LIMIT, LIMIT]);
 }
 
@@ -198,7 +198,7 @@ async fn a_change_of_standing_voids_what_was_permitted_before() {
     assert_eq!(bench.gate.prompt_still_holds(&prompt).await, Err(Denial(DenialCode::StandingChanged)));
     let mut tx = bench.tx(member).await;
     assert!(!still_holds(tx.conn(), member, version).await.unwrap());
-    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), &permit, Points(10))], bench.now()).await;
+    let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), &permit, Points(10))], bench.clock.wall()).await;
     assert_eq!(answer, [Err(Denial(DenialCode::OnBreak))]);
     drop(tx);
     assert_eq!(bench.prompt(member).await, Some(DenialCode::OnBreak));
@@ -207,7 +207,7 @@ async fn a_change_of_standing_voids_what_was_permitted_before() {
     assert_eq!(bench.prompt(member).await, None, "a break ends by itself");
 
     let stale = bench.gate.permit_stake(member, "sports").await.unwrap();
-    let later = bench.now() + SignedDuration::from_secs(6);
+    let later = bench.clock.wall() + SignedDuration::from_secs(6);
     let mut tx = bench.tx(member).await;
     let answer = charge(&mut tx, &[(OrderId(Uuid::nil()), &stale, Points(10))], later).await;
     assert_eq!(answer, [Err(Denial(DenialCode::PermitExpired))]);
@@ -221,7 +221,7 @@ async fn a_permit_is_for_one_order() {
     let permit = bench.gate.permit_stake(member, "sports").await.unwrap();
     let stake = |n: u128| (OrderId(Uuid::from_u128(n)), &permit, Points(10));
     let mut tx = bench.tx(member).await;
-    let answers = charge(&mut tx, &[stake(1), stake(2)], bench.now()).await;
+    let answers = charge(&mut tx, &[stake(1), stake(2)], bench.clock.wall()).await;
     assert_eq!(answers, [Ok(()), Err(Denial(DenialCode::PermitExpired))]);
 }
 

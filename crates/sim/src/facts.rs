@@ -3,7 +3,7 @@
 use anyhow::Context;
 use hunch_audit::{AuditOptions, CHECKS};
 use hunch_exchange_sim::Status;
-use hunch_kernel::{Clock, MemberId};
+use hunch_kernel::MemberId;
 use serde_json::Value;
 use sqlx::Row;
 use std::collections::HashMap;
@@ -82,7 +82,7 @@ pub async fn look(world: &World, touched: &Touched) -> anyhow::Result<Vec<String
 /// Every invariant over everything.
 pub async fn look_at_all(world: &World) -> anyhow::Result<Vec<String>> {
     let options = AuditOptions { full: true, ..AuditOptions::default() };
-    let report = hunch_audit::run(world.db.auditor(), &options, world.clock.now()).await?;
+    let report = hunch_audit::run(world.db.auditor(), &options, world.clock.wall()).await?;
     let failed = report.checks.iter().filter(|c| c.violations > 0);
     let mut wrong: Vec<String> =
         failed.map(|c| format!("{}: {}", c.id, c.first.first().cloned().unwrap_or_default())).collect();

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hunch_kernel::SharedClock;
+use hunch_kernel::SharedWallClock;
 use jiff::Timestamp;
 use reqwest::{Client, Method};
 use ring::{digest, hmac};
@@ -153,7 +153,7 @@ impl Operator {
 pub struct Till {
     http: Client,
     base: String,
-    wall: SharedClock,
+    wall: SharedWallClock,
     session: Uuid,
     key: Vec<u8>,
 }
@@ -171,7 +171,7 @@ pub struct Purchase {
 impl Till {
     /// # Errors
     /// What the programme answers.
-    pub async fn open(http: Client, base: &str, wall: SharedClock, login: &TillLogin) -> Result<Till, ApiError> {
+    pub async fn open(http: Client, base: &str, wall: SharedWallClock, login: &TillLogin) -> Result<Till, ApiError> {
         let body = json!({"terminal": login.terminal, "secret": login.secret});
         let opened = answer(http.post(format!("{base}/v1/pos/sessions")).json(&body).send().await).await?;
         let key = opened["key"].as_str().and_then(|k| STANDARD.decode(k).ok());

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hunch_kernel::{SharedClock, SharedEntropy, lock};
+use hunch_kernel::{SharedEntropy, SharedWallClock, lock};
 use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -66,7 +66,7 @@ struct Shared {
     /// The programme's public key, as its own page gets it.
     signer: Vec<u8>,
     origin: String,
-    wall: SharedClock,
+    wall: SharedWallClock,
     arrivals: mpsc::UnboundedSender<Pushed>,
 }
 
@@ -77,7 +77,7 @@ impl PushService {
     /// When no port can be had.
     pub async fn start(
         signer: &str,
-        wall: SharedClock,
+        wall: SharedWallClock,
         arrivals: mpsc::UnboundedSender<Pushed>,
     ) -> std::io::Result<PushService> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;

@@ -3,7 +3,7 @@
 
 use async_trait::async_trait;
 use hunch_exchange::MarketResult;
-use hunch_kernel::{HoldId, MarketTicker, Points, PositionId, Price, Shard, SharedClock, derived_uuid};
+use hunch_kernel::{HoldId, MarketTicker, Points, PositionId, Price, Shard, SharedWallClock, derived_uuid};
 use hunch_ledger::{Action, BatchError, Command, Outcome, Reason, ShardHandler, request_digest};
 use hunch_log::ShardTx;
 use hunch_markets::result_word;
@@ -137,7 +137,7 @@ pub struct CorrectionRequest {
 
 /// The corrections of one shard transaction.
 pub struct CorrectionHandler {
-    pub wall: SharedClock,
+    pub wall: SharedWallClock,
 }
 
 #[async_trait]

@@ -49,11 +49,10 @@ pub use stake::{StakeAnswer, StakeHandler, StakeRequest};
 pub use switch::Switch;
 
 use hunch_exchange::{Exchange, ExchangeError};
-use hunch_kernel::{Clocks, SharedEntropy};
+use hunch_kernel::{Clocks, SharedEntropy, WallTime};
 use hunch_ledger::{BatchError, Door, DoorError};
 use hunch_markets::{Markets, MarketsError};
 use hunch_safeguards::Safeguards;
-use jiff::Timestamp;
 use sqlx::PgPool;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
@@ -106,8 +105,8 @@ pub struct Trading {
     held: Notify,
     open: Notify,
     ended: Notify,
-    /// Wall time at which the last comparison with the exchange began.
-    round_begun: Mutex<Option<Timestamp>>,
+    /// When the last comparison with the exchange began.
+    round_begun: Mutex<Option<WallTime>>,
 }
 
 impl Trading {

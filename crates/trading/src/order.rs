@@ -1,7 +1,9 @@
 //! An order's life. Each state before the last four has an owner that ends it.
 
-use hunch_exchange::ExchangeShard;
-use hunch_kernel::{Count, Dollars, MarketTicker, MemberId, OrderId, PointRate, Points, Price, QuoteId, Shard, Side};
+use hunch_exchange::{ExchangeShard, SentAt};
+use hunch_kernel::{
+    Count, Dollars, MarketTicker, MemberId, OrderId, PointRate, Points, Price, QuoteId, Shard, Side, WallTime,
+};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -71,16 +73,15 @@ pub struct Order {
     pub rate: PointRate,
     pub exchange_shard: ExchangeShard,
     pub standing_version: i64,
-    /// Wall time.
-    pub permit_until: Timestamp,
-    /// Business time.
+    pub permit_until: WallTime,
     pub quote_until: Timestamp,
     pub placed_at: Timestamp,
+    pub placed_wall: WallTime,
     pub state: OrderState,
     pub attempt: i16,
     pub client_order_id: Uuid,
     pub sent_at: Option<Timestamp>,
-    pub sent_wall: Option<Timestamp>,
+    pub sent_wall: Option<WallTime>,
     pub looks: i32,
     pub exchange_order_id: Option<String>,
     /// As the exchange said when it took the order, and in the end as booked.
@@ -92,4 +93,11 @@ pub struct Order {
     /// Stable word for what did not fill.
     pub reason: Option<String>,
     pub resolved_at: Option<Timestamp>,
+}
+
+impl Order {
+    /// When it was last sent. An order that was not sent yet cannot be at the exchange from before its placing.
+    pub(crate) fn sent(&self) -> SentAt {
+        SentAt { business: self.sent_at.unwrap_or(self.placed_at), wall: self.sent_wall.unwrap_or(self.placed_wall) }
+    }
 }

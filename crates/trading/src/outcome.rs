@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use hunch_exchange::ExchangeShard;
 use hunch_kernel::{
-    Count, Dollars, HoldId, MarketTicker, OrderId, Points, PositionId, SharedClock, Side, derived_uuid, seeded_bug,
+    Count, Dollars, HoldId, MarketTicker, OrderId, Points, PositionId, SharedWallClock, Side, derived_uuid, seeded_bug,
 };
 use hunch_ledger::{Action, BatchError, Command, Outcome, ShardHandler, request_digest};
 use hunch_log::ShardTx;
@@ -46,7 +46,7 @@ pub struct Resolved {
 
 /// The outcomes of one shard transaction.
 pub struct OutcomeHandler {
-    pub wall: SharedClock,
+    pub wall: SharedWallClock,
 }
 
 /// What a fate means for a member's order.
@@ -269,13 +269,14 @@ pub(crate) fn position_id(order: OrderId) -> PositionId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hunch_kernel::{MemberId, PointRate, Price, QuoteId, Shard};
+    use hunch_kernel::{MemberId, PointRate, Price, QuoteId, Shard, WallTime};
     use proptest::prelude::*;
     use uuid::Uuid;
 
     fn order(count: i64, hold: i64) -> Order {
         let price = Price::from_micros(350_000).unwrap();
         let at = "2026-11-23T17:00:00Z".parse().unwrap();
+        let wall = WallTime::from_timestamp(at);
         Order {
             id: OrderId(Uuid::from_u128(1)),
             quote: QuoteId(Uuid::from_u128(2)),
@@ -291,14 +292,15 @@ mod tests {
             rate: PointRate::STANDARD,
             exchange_shard: ExchangeShard(0),
             standing_version: 1,
-            permit_until: at,
+            permit_until: wall,
             quote_until: at,
             placed_at: at,
+            placed_wall: wall,
             state: OrderState::Accepted,
             attempt: 1,
             client_order_id: Uuid::from_u128(4),
             sent_at: Some(at),
-            sent_wall: Some(at),
+            sent_wall: Some(wall),
             looks: 0,
             exchange_order_id: None,
             filled: Count::ZERO,

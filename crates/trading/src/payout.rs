@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use hunch_exchange::MarketResult;
-use hunch_kernel::{Dollars, HoldId, PointRate, Points, PositionId, Price, SharedClock, derived_uuid, seeded_bug};
+use hunch_kernel::{Dollars, HoldId, PointRate, Points, PositionId, Price, SharedWallClock, derived_uuid, seeded_bug};
 use hunch_ledger::{Action, BatchError, Command, Outcome, Reason, ShardHandler, request_digest};
 use hunch_log::ShardTx;
 use hunch_markets::{Final, result_word};
@@ -27,7 +27,7 @@ pub struct PayoutsDone {
 
 /// The payouts of one shard transaction.
 pub struct PayoutHandler {
-    pub wall: SharedClock,
+    pub wall: SharedWallClock,
 }
 
 /// What a position is worth by a result: in dollars exactly, and in whole points.

@@ -5,7 +5,7 @@
 //! explain. What stays is an alarm.
 
 use hunch_exchange::{ExchangeShard, FillReport};
-use hunch_kernel::{Count, Dollars, MarketTicker, Price, lock};
+use hunch_kernel::{Count, Dollars, MarketTicker, Price, WallTime, lock};
 use hunch_treasury::{CashSeen, fund, revenue};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,9 +136,11 @@ impl Trading {
         Ok(())
     }
 
-    /// Nothing of ours at the exchange is older.
+    /// Nothing of ours at the exchange is older, whichever of our clocks it goes by.
     async fn first_order(&self) -> Result<Timestamp, TradingError> {
-        Ok(store::first_order(&self.pool).await?.unwrap_or(self.clocks.business.now()))
+        Ok(store::first_order(&self.pool)
+            .await?
+            .unwrap_or(self.clocks.business.now().min(self.clocks.wall.now().to_timestamp())))
     }
 
     /// The exchange's settlement rows. A market that it has paid and of whose end we have not read is read soon.
@@ -191,7 +193,7 @@ impl Trading {
 
     /// From when on an order's end may be missing in what this round reads: before it began, however long it takes.
     /// The earlier of this round's clock and the last one's counts, so that a clock that jumps ahead hides no order.
-    fn reads_since(&self) -> Timestamp {
+    fn reads_since(&self) -> WallTime {
         let begun = self.clocks.wall.now();
         let mut last = lock(&self.round_begun);
         let since = last.map_or(begun, |last| last.min(begun));
@@ -199,7 +201,7 @@ impl Trading {
         since
     }
 
-    async fn compare_cash(&self, since: Timestamp, found: &mut Reconciled) -> Result<(), TradingError> {
+    async fn compare_cash(&self, since: WallTime, found: &mut Reconciled) -> Result<(), TradingError> {
         let before = self.in_flight(since).await?;
         let mut conn = self.pool.acquire().await?;
         let books_before = hunch_treasury::cash(&mut conn).await?;
@@ -229,7 +231,7 @@ impl Trading {
         Ok(())
     }
 
-    async fn compare_positions(&self, since: Timestamp, found: &mut Reconciled) -> Result<(), TradingError> {
+    async fn compare_positions(&self, since: WallTime, found: &mut Reconciled) -> Result<(), TradingError> {
         let before = self.in_flight(since).await?;
         let mut shown: BTreeMap<MarketTicker, Count> = BTreeMap::new();
         let mut cursor: Option<String> = None;
@@ -271,9 +273,9 @@ impl Trading {
         Ok(())
     }
 
-    async fn in_flight(&self, since: Timestamp) -> Result<InFlight, TradingError> {
+    async fn in_flight(&self, since: WallTime) -> Result<InFlight, TradingError> {
         let since = since.min(self.clocks.wall.now());
-        Ok(store::in_flight(&self.pool, since.saturating_sub(READS_LAG).unwrap_or(since)).await?)
+        Ok(store::in_flight(&self.pool, since - READS_LAG).await?)
     }
 }
 

@@ -34,8 +34,7 @@ impl Trading {
     /// When the database fails. What the exchange does not answer is looked at again.
     pub async fn resolve_step(&self, orders_max: i64) -> Result<usize, TradingError> {
         let wall = self.clocks.wall.now();
-        let stale = wall.saturating_sub(SENDING_MAX).unwrap_or(wall);
-        store::abandon_sending(&self.pool, stale, wall).await?;
+        store::abandon_sending(&self.pool, wall - SENDING_MAX, wall).await?;
         let due = store::due_orders(&self.pool, wall, orders_max).await?;
         let count = due.len();
         let looked = futures_util::stream::iter(due.into_iter().map(|order| Box::pin(self.look(order))));
@@ -109,13 +108,13 @@ impl Trading {
         if let Some(report) = self.find(order).await.filter(|_| !seeded_bug("unknown-is-not-placed")) {
             return Ok(over(report));
         }
-        let (Some(complete_to), Some(sent_at), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
+        let (Some(complete_to), Some(_), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
             return Ok(None);
         };
         // The exchange's data (its own time) must be complete past the last moment at which the order could arrive, and
         // that moment must be over here as well.
         let certain = !repeated
-            && complete_to.duration_since(sent_at) > ARRIVED
+            && complete_to.duration_since(order.sent().later()) > ARRIVED
             && self.clocks.wall.now().duration_since(sent_wall) > ARRIVED
             && self.reads_work(order).await;
         let certain = certain || seeded_bug("unknown-is-not-placed") || seeded_bug("not-placed-too-early");
@@ -139,8 +138,7 @@ impl Trading {
 
     /// The order as the exchange shows it; `None` also when it does not answer.
     async fn find(&self, order: &Order) -> Option<OrderReport> {
-        let since = order.sent_at.unwrap_or(order.placed_at);
-        match self.exchange.find_order(order.client_order_id, &order.market, since).await {
+        match self.exchange.find_order(order.client_order_id, &order.market, order.sent()).await {
             Ok(found) => found,
             Err(error) => {
                 tracing::warn!(order = %order.id, %error, "an order could not be looked up");
@@ -151,8 +149,7 @@ impl Trading {
 
     /// "Not there" must be an answer, not a silence: the last look is made once more, and must not fail.
     async fn reads_work(&self, order: &Order) -> bool {
-        let since = order.sent_at.unwrap_or(order.placed_at);
-        matches!(self.exchange.find_order(order.client_order_id, &order.market, since).await, Ok(None))
+        matches!(self.exchange.find_order(order.client_order_id, &order.market, order.sent()).await, Ok(None))
     }
 }
 

@@ -2,7 +2,7 @@
 //! order id stored in the same transaction.
 
 use async_trait::async_trait;
-use hunch_kernel::{HoldId, MemberId, OrderId, Points, SharedClock, derived_uuid};
+use hunch_kernel::{HoldId, MemberId, OrderId, Points, SharedWallClock, WallTime, derived_uuid};
 use hunch_ledger::{Action, BatchError, Command, HoldOwner, ShardHandler, request_digest};
 use hunch_log::ShardTx;
 use hunch_messages::{Message, StakeHeld};
@@ -33,7 +33,7 @@ pub struct StakeAnswer {
 /// The stakes of one shard transaction.
 pub struct StakeHandler {
     pub house: HouseLimits,
-    pub wall: SharedClock,
+    pub wall: SharedWallClock,
 }
 
 /// The client order id of an attempt, for ever.
@@ -139,7 +139,7 @@ async fn orders(tx: &mut ShardTx, ids: &[OrderId]) -> Result<HashMap<OrderId, Or
 async fn place(
     tx: &mut ShardTx,
     passed: &[&StakeRequest],
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<HashMap<OrderId, Order>, BatchError> {
     let now = tx.now();
     let commands: Vec<Command> = passed.iter().map(|request| command(request)).collect();
@@ -157,7 +157,7 @@ async fn place(
     orders(tx, &ids).await
 }
 
-fn row(request: &StakeRequest, tx: &ShardTx, wall: Timestamp) -> NewOrderRow {
+fn row(request: &StakeRequest, tx: &ShardTx, wall: WallTime) -> NewOrderRow {
     NewOrderRow {
         order: request.order,
         quote: request.quote.clone(),

@@ -2,7 +2,7 @@
 //! at the same game, and the exchange answers an ordinary account twenty times a second.
 
 use hunch_exchange::{BookTop, Exchange, ExchangeError};
-use hunch_kernel::{Elapsed, MarketTicker, SharedClock, lock};
+use hunch_kernel::{Elapsed, MarketTicker, SharedWallClock, lock};
 use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -36,7 +36,7 @@ impl Read {
 }
 
 impl Tops {
-    pub fn new(exchange: Arc<dyn Exchange>, wall: SharedClock) -> Tops {
+    pub fn new(exchange: Arc<dyn Exchange>, wall: SharedWallClock) -> Tops {
         Tops { exchange, passed: Elapsed::since_now(wall), places: Mutex::default() }
     }
 

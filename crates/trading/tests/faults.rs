@@ -6,6 +6,7 @@ mod support;
 use hunch_exchange_sim::{Fault, FaultKind, On, Outcome, Px, Qty};
 use hunch_kernel::{Points, SeededEntropy, Side, shard_of};
 use hunch_trading::{OrderState, OutcomeRequest};
+use jiff::SignedDuration;
 use support::{Bench, TICKER};
 
 #[tokio::test]
@@ -63,6 +64,27 @@ async fn an_order_that_never_arrived_counts_as_not_placed_only_when_that_is_cert
     assert_eq!((order.state, order.reason.as_deref()), (OrderState::Refused, Some("not_placed")));
     assert_eq!(bench.balance(member).await.available, Points(1_000));
     bench.books_fit().await;
+}
+
+/// A look-up by time must not begin at business time where the exchange goes by the wall clock.
+#[tokio::test]
+async fn an_unknown_order_is_found_though_business_time_was_moved_days_ahead() {
+    let bench = Bench::start_ahead(SignedDuration::from_hours(72)).await;
+    let member = bench.member(1_000).await;
+    bench.sim.inject(Fault::once(FaultKind::TimeoutAfterAccept { hold_ms: 50 }));
+    let taken = bench.stake(member, Side::Yes, 60).await.unwrap();
+    bench.trading.dispatch_step(10).await.unwrap();
+    assert_eq!(bench.order(&taken).await.state, OrderState::Unknown);
+    bench.work_for(2).await;
+    assert_eq!(bench.order(&taken).await.state, OrderState::Filled);
+
+    // What the exchange never took is not believed so by data that ends before our sending.
+    bench.sim.inject(Fault::once(FaultKind::Error5xx { status: 503, after_accept: false }).times(1_000));
+    let lost = bench.stake(member, Side::Yes, 60).await.unwrap();
+    bench.work_for(40).await;
+    bench.sim.clear_faults();
+    bench.work_for(40).await;
+    assert_eq!(bench.order(&lost).await.state, OrderState::Unknown);
 }
 
 #[tokio::test]

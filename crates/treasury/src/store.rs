@@ -1,7 +1,8 @@
 //! The dollar ledger's SQL.
 
+use hunch_db::WallToSqlx;
 use hunch_exchange::ExchangeShard;
-use hunch_kernel::{Dollars, MarketTicker};
+use hunch_kernel::{Dollars, MarketTicker, WallTime};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgExecutor, Row};
@@ -153,7 +154,7 @@ impl CashSeen {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn record_cash(conn: &mut PgConnection, seen: &[CashSeen], wall: Timestamp) -> Result<(), sqlx::Error> {
+pub async fn record_cash(conn: &mut PgConnection, seen: &[CashSeen], wall: WallTime) -> Result<(), sqlx::Error> {
     for s in seen {
         sqlx::query(
             "INSERT INTO treasury.cash_seen (seen_wall, exchange_shard, exchange_micros, ledger_micros, in_flight_micros)

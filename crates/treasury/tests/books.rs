@@ -2,7 +2,7 @@
 
 use hunch_db::testing::TestDb;
 use hunch_exchange::ExchangeShard;
-use hunch_kernel::{Count, Dollars, PointRate, Points, Side};
+use hunch_kernel::{Count, Dollars, PointRate, Points, Side, WallTime};
 use hunch_treasury::{
     Account, Captured, CashSeen, HedgeBook, HousePart, balances, capture, cash, fund, is_booked, market_balance, post,
     record_cash,
@@ -93,12 +93,12 @@ async fn the_summed_up_cash_is_what_the_entries_say() {
             ledger: Dollars::ZERO,
             in_flight: Dollars::ZERO,
         };
-        record_cash(&mut conn, &[seen], now()).await.unwrap();
+        record_cash(&mut conn, &[seen], WallTime::from_timestamp(now())).await.unwrap();
     }
     for writer in writers {
         writer.await.unwrap();
     }
-    record_cash(&mut conn, &[], now()).await.unwrap();
+    record_cash(&mut conn, &[], WallTime::from_timestamp(now())).await.unwrap();
     let expected = [(ExchangeShard(0), Dollars(4 * 169)), (ExchangeShard(1), Dollars(4 * 156))].into();
     assert_eq!(cash(&mut conn).await.unwrap(), expected);
     let parts: i64 = sqlx::query_scalar("SELECT count(*) FROM treasury.cash_part").fetch_one(&mut *conn).await.unwrap();

@@ -11,7 +11,7 @@ mod checkpoint;
 mod nearby;
 mod reaction;
 
-use hunch_kernel::{Clocks, MemberId, Shard, read_lock, shard_of, within, write_lock};
+use hunch_kernel::{Clocks, MemberId, Shard, WallTime, read_lock, shard_of, within, write_lock};
 use hunch_log::positions::{self, Position};
 use hunch_log::{Batch, Tail};
 use hunch_messages::Message;
@@ -56,7 +56,7 @@ pub struct Engage<G: PromptGate, S: Surroundings> {
 /// This process's right to a shard.
 struct Owner {
     position: Position,
-    checkpoint_wall: Timestamp,
+    checkpoint_wall: WallTime,
     mind: Mind,
 }
 
@@ -289,7 +289,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         last_seq: i64,
         state: Option<&[u8]>,
         plan: &Plan,
-        wall: Timestamp,
+        wall: WallTime,
     ) -> Result<(u64, u64), EngageError> {
         let now = self.clocks.business.now();
         let mut tx = hunch_db::begin(&self.pool).await?;

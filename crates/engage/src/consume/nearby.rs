@@ -1,8 +1,8 @@
 //! What can be offered now: markets, offers, and the merchants' names.
 
-use hunch_kernel::{MarketTicker, read_lock, within, write_lock};
+use hunch_kernel::{MarketTicker, WallTime, read_lock, within, write_lock};
 use hunch_messaging::PromptGate;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -12,14 +12,14 @@ use crate::EngageError;
 use crate::decide::{Candidate, OfferCandidate};
 use crate::surroundings::Surroundings;
 
-/// Wall time for which it is kept in memory.
+/// How long it is kept in memory.
 const CANDIDATES_FRESH: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Default)]
 pub(crate) struct Nearby {
     pub candidates: Vec<Candidate>,
     merchants: HashMap<Uuid, String>,
-    read_wall: Option<Timestamp>,
+    read_wall: Option<WallTime>,
 }
 
 impl Nearby {

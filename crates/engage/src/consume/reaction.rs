@@ -1,6 +1,6 @@
 //! What each message makes a step say, and what it decides about a purchase.
 
-use hunch_kernel::{MemberId, MerchantId, Points, Shard, derived_uuid};
+use hunch_kernel::{MemberId, MerchantId, Points, Shard, WallTime, derived_uuid};
 use hunch_messages::{Message, PositionPaid, PurchaseRecorded, StakeResolved};
 use hunch_messaging::copy::{
     credit_receipt, market_prompt, offer_prompt, points_words, purchase_receipt, return_receipt,
@@ -133,7 +133,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             body: purchase_receipt(Points(m.points), nearby.merchant(m.merchant)),
             wanted: say.wanted,
             expires_at: say.expires_at,
-            caused_wall: Timestamp::from_microsecond(m.received_wall_us).unwrap_or(now),
+            caused_wall: WallTime::from_microsecond(m.received_wall_us).unwrap_or_else(|| self.clocks.wall.now()),
         });
         Ok(())
     }
@@ -197,12 +197,12 @@ fn say(m: &PurchaseRecorded, chosen: &Candidate, sitting: &impl PromptSitting, n
 }
 
 impl Plan {
-    fn tell(&mut self, member: MemberId, cause: Cause, body: String, wanted: Wanted, now: Timestamp, wall: Timestamp) {
+    fn tell(&mut self, member: MemberId, cause: Cause, body: String, wanted: Wanted, now: Timestamp, wall: WallTime) {
         self.notices.push(NewNotice { member, cause, body, wanted, expires_at: now + RECEIPT_LIFE, caused_wall: wall });
     }
 
     /// Points that come back are worth a push; a filled order the member has just watched is not.
-    fn stake(&mut self, m: &StakeResolved, now: Timestamp, wall: Timestamp) {
+    fn stake(&mut self, m: &StakeResolved, now: Timestamp, wall: WallTime) {
         let (body, wanted) = if m.captured_points == 0 {
             (credit_receipt(Points(m.released_points)), RECEIPT)
         } else {
@@ -213,7 +213,7 @@ impl Plan {
     }
 
     /// A result without points stands in the inbox and is not pushed.
-    fn paid(&mut self, m: &PositionPaid, now: Timestamp, wall: Timestamp) {
+    fn paid(&mut self, m: &PositionPaid, now: Timestamp, wall: WallTime) {
         let (body, wanted) = if m.paid_points > 0 {
             (credit_receipt(Points(m.paid_points)), RECEIPT)
         } else {

@@ -42,7 +42,7 @@ impl PromptSitting for Switch {
         if self.0.load(Ordering::SeqCst) {
             return Err(Withheld { code: "excluded".to_owned(), sentence: "You are excluded.".to_owned() });
         }
-        Ok(prompt_permit(member, device, 1, Timestamp::UNIX_EPOCH))
+        Ok(prompt_permit(member, device, 1, hunch_kernel::WallTime::MIN))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use hunch_exchange_sim::cli;
-use hunch_kernel::{Clock, Clocks};
+use hunch_kernel::{Clock, Clocks, WallClock, WallTime};
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -19,6 +19,12 @@ impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this program is one of the few that have a real clock")]
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+impl WallClock for SystemClock {
+    fn now(&self) -> WallTime {
+        WallTime::from_timestamp(Clock::now(self))
     }
 }
 

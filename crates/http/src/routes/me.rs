@@ -168,5 +168,5 @@ pub async fn code(State(app): State<Arc<App>>, session: MemberSession) -> Result
     let qr = QRBuilder::new(code.text.as_str()).build();
     let qr = qr.map_err(|_| Problem::new(ProblemKind::Internal, "the code could not be drawn; type its text"))?;
     let qr_svg = SvgBuilder::default().shape(Shape::Square).to_str(&qr);
-    Ok(axum::Json(Code { text: code.text, qr_svg, expires_at: code.expires_at }))
+    Ok(axum::Json(Code { text: code.text, qr_svg, expires_at: code.expires_at.to_timestamp() }))
 }

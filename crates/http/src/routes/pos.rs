@@ -64,7 +64,7 @@ pub async fn open_session(
         merchant_name: merchant.name,
         currency: merchant.currency,
         key: STANDARD.encode(&session.key),
-        expires_at: session.expires_at,
+        expires_at: session.expires_at.to_timestamp(),
     };
     Ok((axum::http::StatusCode::CREATED, axum::Json(opened)))
 }

@@ -39,7 +39,8 @@ pub async fn sign_in(
     Json(body): Json<SignIn>,
 ) -> Result<(StatusCode, axum::Json<SignedIn>), Problem> {
     let session = app.people.sign_in(&body.code).await?;
-    let answer = SignedIn { token: session.token, member_token: session.member.0, expires_at: session.expires_at };
+    let expires_at = session.expires_at.to_timestamp();
+    let answer = SignedIn { token: session.token, member_token: session.member.0, expires_at };
     Ok((StatusCode::CREATED, axum::Json(answer)))
 }
 

@@ -98,9 +98,8 @@ pub async fn live(State(app): State<Arc<App>>, _: Operator) -> Result<axum::Json
     let now = app.clocks.business.now();
     let since = now.saturating_sub(day).unwrap_or(now);
     let lately = now.saturating_sub(SignedDuration::from_mins(10)).unwrap_or(now);
-    let wall_since = app.clocks.wall.now().saturating_sub(day).unwrap_or(since);
     let figures = app.trading.figures(since).await?;
-    let pushes = hunch_messaging::push_counts(&app.pool, wall_since).await?;
+    let pushes = hunch_messaging::push_counts(&app.pool, app.clocks.wall.now() - day).await?;
     let (count, points) = hunch_loyalty::sold_since(&app.pool, since).await?;
     let newest = hunch_loyalty::newest_purchases(&app.pool, lately, LIVE_ROWS).await?;
     let stakes = app.trading.newest_orders(LIVE_ROWS).await?;

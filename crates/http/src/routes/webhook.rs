@@ -3,7 +3,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use hunch_kernel::{MarketTicker, MemberId, Price, SharedClock, derived_uuid};
+use hunch_kernel::{MarketTicker, MemberId, Price, SharedWallClock, derived_uuid};
 use hunch_markets::result_word;
 use hunch_trading::{Hint, HintTaken};
 use ring::digest::{SHA256, digest};
@@ -33,7 +33,7 @@ impl WebhookKey {
         WebhookKey(hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()))
     }
 
-    pub(crate) fn holds(&self, header: &str, body: &[u8], wall: &SharedClock) -> Result<(), &'static str> {
+    pub(crate) fn holds(&self, header: &str, body: &[u8], wall: &SharedWallClock) -> Result<(), &'static str> {
         let field = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let (Some(time), Some(signature)) = (field("t"), field("v1")) else {
             return Err("send Hunch-Webhook-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">");

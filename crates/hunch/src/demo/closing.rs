@@ -1,6 +1,7 @@
 //! What the programme says of the day when the shops have closed.
 
 use hunch_audit::{AuditOptions, AuditReport};
+use hunch_kernel::WallTime;
 use hunch_trading::TradingFigures;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ const BOOKS_WAIT: Duration = Duration::from_secs(30);
 /// When the day began, by both clocks.
 pub struct Opened {
     pub business: Timestamp,
-    pub wall: Timestamp,
+    pub wall: WallTime,
 }
 
 /// What the programme says of the day, and whether every point and dollar is accounted for.

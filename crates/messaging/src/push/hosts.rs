@@ -5,8 +5,8 @@
 //! - A host that answers promptly has at most three quarters of what may be open at once.
 //! - Hosts that do not, or that nobody knows yet, have an eighth each and a quarter together.
 
-use hunch_kernel::lock;
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{WallTime, lock};
+use jiff::SignedDuration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -21,8 +21,8 @@ pub(crate) struct Hosts(Mutex<HashMap<String, Host>>);
 
 #[derive(Default)]
 struct Host {
-    /// Wall time at which each open request started.
-    open: Vec<Timestamp>,
+    /// When each open request started.
+    open: Vec<WallTime>,
     prompt: bool,
 }
 
@@ -39,22 +39,22 @@ pub(crate) enum Room {
 pub(crate) struct Passage {
     hosts: Arc<Hosts>,
     origin: String,
-    since: Timestamp,
+    since: WallTime,
 }
 
 impl Host {
-    fn keeps_waiting(&self, now: Timestamp) -> bool {
+    fn keeps_waiting(&self, now: WallTime) -> bool {
         self.open.iter().any(|since| now.duration_since(*since) > PROMPT)
     }
 
-    fn trusted(&self, now: Timestamp) -> bool {
+    fn trusted(&self, now: WallTime) -> bool {
         self.prompt && !self.keeps_waiting(now)
     }
 }
 
 impl Hosts {
     /// Asks for a place at `origin` where `open_max` requests may be open in all.
-    pub(crate) fn enter(self: &Arc<Hosts>, origin: &str, now: Timestamp, open_max: usize) -> Room {
+    pub(crate) fn enter(self: &Arc<Hosts>, origin: &str, now: WallTime, open_max: usize) -> Room {
         let mut hosts = self.lock();
         let doubtful = || hosts.values().filter(|host| !host.trusted(now));
         let (open, trusted) = hosts.get(origin).map_or((0, false), |host| (host.open.len(), host.trusted(now)));
@@ -81,7 +81,7 @@ impl Hosts {
 
 impl Passage {
     /// The request is over; whether there was an answer at all.
-    pub(crate) fn ended(self, now: Timestamp, answered: bool) {
+    pub(crate) fn ended(self, now: WallTime, answered: bool) {
         let prompt = answered && now.duration_since(self.since) <= PROMPT;
         if let Some(host) = self.hosts.lock().get_mut(&self.origin) {
             host.prompt = prompt;
@@ -103,12 +103,12 @@ impl Drop for Passage {
 mod tests {
     use super::*;
 
-    fn second(n: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + n).unwrap()
+    fn second(n: i64) -> WallTime {
+        WallTime::from_microsecond((1_800_000_000 + n) * 1_000_000).unwrap()
     }
 
     /// Takes what there is room for at `origin`.
-    fn fill(hosts: &Arc<Hosts>, origin: &str, now: Timestamp) -> Vec<Passage> {
+    fn fill(hosts: &Arc<Hosts>, origin: &str, now: WallTime) -> Vec<Passage> {
         std::iter::from_fn(|| match hosts.enter(origin, now, 64) {
             Room::Now(passage) => Some(passage),
             Room::Soon | Room::Later => None,

@@ -1,6 +1,6 @@
 //! The one way out: a shared HTTP client that keeps connections to the few push services open.
 
-use hunch_kernel::SharedClock;
+use hunch_kernel::{SharedWallClock, WallTime};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::RETRY_AFTER;
 use std::net::SocketAddr;
@@ -28,7 +28,7 @@ pub struct PushTransport {
     client: reqwest::Client,
     signer: Arc<VapidSigner>,
     rules: EndpointRules,
-    wall: SharedClock,
+    wall: SharedWallClock,
     pub(crate) hosts: Arc<Hosts>,
     /// Sends that outlasted the step that began them; the next step goes on with them.
     pub(crate) outlasting: Arc<Mutex<Underway>>,
@@ -46,7 +46,11 @@ pub(crate) struct Outgoing {
 impl PushTransport {
     /// # Errors
     /// `Build` if the system offers no usable TLS.
-    pub fn new(signer: VapidSigner, rules: EndpointRules, wall: SharedClock) -> Result<PushTransport, TransportError> {
+    pub fn new(
+        signer: VapidSigner,
+        rules: EndpointRules,
+        wall: SharedWallClock,
+    ) -> Result<PushTransport, TransportError> {
         // The process may have chosen its provider already; either choice is good.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder()
@@ -118,7 +122,7 @@ impl PushTransport {
 }
 
 /// Seconds, or a date as HTTP writes it (RFC 9110, 10.2.3).
-fn retry_after(text: &str, now: jiff::Timestamp) -> Option<Duration> {
+fn retry_after(text: &str, now: WallTime) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse::<u32>() {
         return Some(Duration::from_secs(u64::from(seconds)));
     }
@@ -156,7 +160,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let now = "2026-11-23T12:00:00Z".parse().unwrap();
+        let now = WallTime::from_timestamp("2026-11-23T12:00:00Z".parse().unwrap());
         assert_eq!(retry_after("120", now), Some(Duration::from_secs(120)));
         assert_eq!(retry_after("Mon, 23 Nov 2026 12:01:00 GMT", now), Some(Duration::from_secs(60)));
         assert_eq!(retry_after("Mon, 23 Nov 2026 11:00:00 GMT", now), None);

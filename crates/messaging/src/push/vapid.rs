@@ -5,7 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
-use hunch_kernel::{SharedClock, lock};
+use hunch_kernel::{SharedWallClock, lock};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ impl VapidKey {
 pub struct VapidSigner {
     key: VapidKey,
     subject: String,
-    wall: SharedClock,
+    wall: SharedWallClock,
     made: Mutex<HashMap<String, Made>>,
 }
 
@@ -74,7 +74,7 @@ impl VapidSigner {
     ///
     /// # Errors
     /// `Subject`.
-    pub fn new(key: VapidKey, subject: &str, wall: SharedClock) -> Result<VapidSigner, VapidError> {
+    pub fn new(key: VapidKey, subject: &str, wall: SharedWallClock) -> Result<VapidSigner, VapidError> {
         if !subject.starts_with("mailto:") && !subject.starts_with("https://") {
             return Err(VapidError::Subject);
         }

@@ -1,7 +1,8 @@
 //! The hedge book, fills, settlements and comparisons.
 
+use hunch_db::WallToSqlx;
 use hunch_exchange::{ExchangeShard, FillReport, SettlementReport};
-use hunch_kernel::{Count, Dollars, MarketTicker, PointRate, Points};
+use hunch_kernel::{Count, Dollars, MarketTicker, PointRate, Points, WallTime};
 use hunch_markets::{Final, result_word};
 use hunch_treasury::{HedgeBook, Transfer};
 use jiff::Timestamp;
@@ -83,7 +84,7 @@ pub(crate) async fn unbooked_revenue_at_most(pool: &PgPool) -> Result<BTreeMap<E
 
 /// Closes a market once nothing of it is unpaid and no order of it is open; says whether it is closed now for the first
 /// time.
-pub(crate) async fn close_market(pool: &PgPool, result: &Final, wall: Timestamp) -> Result<bool> {
+pub(crate) async fn close_market(pool: &PgPool, result: &Final, wall: WallTime) -> Result<bool> {
     let closed = sqlx::query(
         "WITH closed AS (
             UPDATE trading.hedge h SET settled = true WHERE market = $1 AND NOT settled
@@ -156,9 +157,10 @@ pub(crate) async fn filled(pool: &PgPool, exchange_order_id: &str) -> Result<(Co
     Ok(sum)
 }
 
-/// When we first placed an order.
+/// When we first placed an order, by the earlier of our clocks.
 pub(crate) async fn first_order(pool: &PgPool) -> Result<Option<Timestamp>> {
-    let row = sqlx::query("SELECT min(placed_at) AS at FROM trading.orders").fetch_one(pool).await?;
+    let row =
+        sqlx::query("SELECT min(least(placed_at, placed_wall)) AS at FROM trading.orders").fetch_one(pool).await?;
     super::maybe_time(&row, "at")
 }
 
@@ -228,7 +230,7 @@ pub(crate) async fn book_revenue(
 }
 
 /// What open and just ended orders could still change, per exchange shard and market.
-pub(crate) async fn in_flight(pool: &PgPool, ended_after: Timestamp) -> Result<InFlight> {
+pub(crate) async fn in_flight(pool: &PgPool, ended_after: WallTime) -> Result<InFlight> {
     let rows = sqlx::query(
         "SELECT market, exchange_shard, count, hold_points, rate_micros FROM trading.orders
          WHERE (resolved_at IS NULL AND state <> 'held') OR (resolved_wall > $1 AND filled > 0)",
@@ -251,7 +253,7 @@ pub(crate) async fn in_flight(pool: &PgPool, ended_after: Timestamp) -> Result<I
 pub(crate) async fn record_nets(
     pool: &PgPool,
     rows: &[(MarketTicker, Count, Count, Count)],
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<()> {
     sqlx::query(
         "INSERT INTO trading.net_seen (market, seen_wall, exchange_net, book_net, in_flight)

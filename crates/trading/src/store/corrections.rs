@@ -1,7 +1,8 @@
 //! Corrections of final results.
 
+use hunch_db::WallToSqlx;
 use hunch_exchange::MarketResult;
-use hunch_kernel::{Dollars, MarketTicker, Points, PositionId, Price, Shard};
+use hunch_kernel::{Dollars, MarketTicker, Points, PositionId, Price, Shard, WallTime};
 use hunch_markets::result_word;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -122,7 +123,7 @@ pub(crate) async fn mark_corrected(
     c: &Correction,
     row: &CorrectedRow,
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<()> {
     sqlx::query(
         "WITH kept AS (INSERT INTO trading.corrected (correction, position, before_points, taken_points, lost_points, paid_points)

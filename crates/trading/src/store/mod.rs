@@ -16,7 +16,7 @@ pub(crate) use orders::*;
 pub(crate) use positions::*;
 pub(crate) use quotes::*;
 
-use hunch_db::columns::{maybe_time, strange, time};
+use hunch_db::columns::{maybe_time, maybe_wall_time, strange, time, wall_time};
 use hunch_kernel::{Price, Side};
 use sqlx::Row;
 use sqlx::postgres::PgRow;

@@ -1,14 +1,15 @@
 //! Orders and their attempts.
 
+use hunch_db::WallToSqlx;
 use hunch_exchange::{ExchangeShard, OrderReport};
-use hunch_kernel::{Count, Dollars, MarketTicker, MemberId, OrderId, PointRate, Points, QuoteId, Shard};
+use hunch_kernel::{Count, Dollars, MarketTicker, MemberId, OrderId, PointRate, Points, QuoteId, Shard, WallTime};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use super::{Result, maybe_time, price, side, strange, time};
+use super::{Result, maybe_time, maybe_wall_time, price, side, strange, time, wall_time};
 use crate::order::{Order, OrderState};
 use crate::outcome::{Ending, Fate};
 use crate::quote::Quote;
@@ -22,9 +23,9 @@ pub(crate) struct NewOrderRow {
     pub shard: Shard,
     pub jurisdiction: String,
     pub standing_version: i64,
-    pub permit_until: Timestamp,
+    pub permit_until: WallTime,
     pub placed_at: Timestamp,
-    pub placed_wall: Timestamp,
+    pub placed_wall: WallTime,
     pub client_order_id: Uuid,
 }
 
@@ -45,14 +46,15 @@ fn order(row: &PgRow) -> Result<Order> {
         rate: PointRate { id: row.try_get("rate")?, micros: row.try_get("rate_micros")? },
         exchange_shard: ExchangeShard(row.try_get("exchange_shard")?),
         standing_version: row.try_get("standing_version")?,
-        permit_until: time(row, "permit_until")?,
+        permit_until: wall_time(row, "permit_until")?,
         quote_until: time(row, "quote_until")?,
         placed_at: time(row, "placed_at")?,
+        placed_wall: wall_time(row, "placed_wall")?,
         state: OrderState::ALL.into_iter().find(|s| s.as_str() == state).ok_or_else(|| strange("state", state))?,
         attempt: row.try_get("attempt")?,
         client_order_id: row.try_get("client_order_id")?,
         sent_at: maybe_time(row, "sent_at")?,
-        sent_wall: maybe_time(row, "sent_wall")?,
+        sent_wall: maybe_wall_time(row, "sent_wall")?,
         looks: row.try_get("looks")?,
         exchange_order_id: row.try_get("exchange_order_id")?,
         filled: Count(row.try_get("filled")?),
@@ -147,7 +149,7 @@ pub(crate) async fn insert_orders(conn: &mut PgConnection, rows: &[NewOrderRow])
 }
 
 /// Takes due held orders on, oldest first: they are marked as sending, and no other dispatcher takes them.
-pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: Timestamp) -> Result<Vec<Order>> {
+pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: WallTime) -> Result<Vec<Order>> {
     let rows = sqlx::query(
         "UPDATE trading.orders SET state = 'sending', sent_at = $2, sent_wall = $3, sent_step = nextval('trading.step')
          WHERE order_id IN (SELECT order_id FROM trading.orders
@@ -165,7 +167,7 @@ pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: T
 
 /// Marks an order with the moment at which it is sent, or sent again. False: it is not what `order` says any more, and
 /// must not be sent.
-pub(crate) async fn mark_sent(conn: &mut PgConnection, order: &Order, now: Timestamp, wall: Timestamp) -> Result<bool> {
+pub(crate) async fn mark_sent(conn: &mut PgConnection, order: &Order, now: Timestamp, wall: WallTime) -> Result<bool> {
     let marked = sqlx::query(
         "UPDATE trading.orders SET sent_at = $4, sent_wall = $5, sent_step = nextval('trading.step')
          WHERE order_id = $1 AND state = $2 AND attempt = $3 AND resolved_at IS NULL",
@@ -180,7 +182,7 @@ pub(crate) async fn mark_sent(conn: &mut PgConnection, order: &Order, now: Times
     Ok(marked.rows_affected() == 1)
 }
 
-pub(crate) async fn mark_accepted(pool: &PgPool, order: &Order, report: &OrderReport, wall: Timestamp) -> Result<()> {
+pub(crate) async fn mark_accepted(pool: &PgPool, order: &Order, report: &OrderReport, wall: WallTime) -> Result<()> {
     sqlx::query(
         "UPDATE trading.orders SET state = 'accepted', exchange_order_id = $2, filled = $3, looks = 0, next_look_wall = $4
          WHERE order_id = $1 AND state IN ('sending', 'unknown')",
@@ -194,7 +196,7 @@ pub(crate) async fn mark_accepted(pool: &PgPool, order: &Order, report: &OrderRe
     Ok(())
 }
 
-pub(crate) async fn mark_unknown(pool: &PgPool, order: &Order, wall: Timestamp) -> Result<()> {
+pub(crate) async fn mark_unknown(pool: &PgPool, order: &Order, wall: WallTime) -> Result<()> {
     sqlx::query(
         "UPDATE trading.orders SET state = 'unknown', was_unknown = true, looks = 0, next_look_wall = $2
          WHERE order_id = $1 AND state = 'sending'",
@@ -207,7 +209,7 @@ pub(crate) async fn mark_unknown(pool: &PgPool, order: &Order, wall: Timestamp) 
 }
 
 /// Orders that were being sent when their process went away: nobody knows what became of them.
-pub(crate) async fn abandon_sending(pool: &PgPool, sent_before: Timestamp, wall: Timestamp) -> Result<u64> {
+pub(crate) async fn abandon_sending(pool: &PgPool, sent_before: WallTime, wall: WallTime) -> Result<u64> {
     let left = sqlx::query(
         "UPDATE trading.orders SET state = 'unknown', was_unknown = true, looks = 0, next_look_wall = $2
          WHERE state = 'sending' AND resolved_at IS NULL AND sent_wall < $1",
@@ -216,7 +218,7 @@ pub(crate) async fn abandon_sending(pool: &PgPool, sent_before: Timestamp, wall:
 }
 
 /// A new attempt with an id of its own, stored before anybody can send it.
-pub(crate) async fn next_attempt(pool: &PgPool, order: &Order, now: Timestamp, look_at: Timestamp) -> Result<()> {
+pub(crate) async fn next_attempt(pool: &PgPool, order: &Order, now: Timestamp, look_at: WallTime) -> Result<()> {
     let attempt = order.attempt + 1;
     sqlx::query(
         "WITH moved AS (UPDATE trading.orders SET state = 'held', attempt = $2, client_order_id = $3, next_look_wall = $5,
@@ -235,7 +237,7 @@ pub(crate) async fn next_attempt(pool: &PgPool, order: &Order, now: Timestamp, l
 }
 
 /// Orders to be looked up now.
-pub(crate) async fn due_orders(pool: &PgPool, wall: Timestamp, limit: i64) -> Result<Vec<Order>> {
+pub(crate) async fn due_orders(pool: &PgPool, wall: WallTime, limit: i64) -> Result<Vec<Order>> {
     let rows = sqlx::query(
         "SELECT * FROM trading.orders WHERE state IN ('accepted', 'unknown') AND resolved_at IS NULL AND next_look_wall <= $1
          ORDER BY next_look_wall LIMIT $2",
@@ -243,7 +245,7 @@ pub(crate) async fn due_orders(pool: &PgPool, wall: Timestamp, limit: i64) -> Re
     rows.bind(wall.to_sqlx()).bind(limit).fetch_all(pool).await?.iter().map(order).collect()
 }
 
-pub(crate) async fn look_again(pool: &PgPool, order: OrderId, at: Timestamp) -> Result<()> {
+pub(crate) async fn look_again(pool: &PgPool, order: OrderId, at: WallTime) -> Result<()> {
     let later = sqlx::query(
         "UPDATE trading.orders SET looks = looks + 1, next_look_wall = $2 WHERE order_id = $1 AND resolved_at IS NULL",
     );
@@ -257,7 +259,7 @@ pub(crate) async fn finish_order(
     fate: &Fate,
     ending: Ending,
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<()> {
     let (exchange_order_id, filled, cost, fees) = match fate {
         Fate::Taken { exchange_order_id, filled, cost, fees } => (Some(exchange_order_id), filled.0, cost.0, fees.0),

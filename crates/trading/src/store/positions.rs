@@ -1,7 +1,8 @@
 //! The member book.
 
+use hunch_db::WallToSqlx;
 use hunch_exchange::ExchangeShard;
-use hunch_kernel::{Count, Dollars, MarketTicker, MemberId, OrderId, Points, PositionId, Shard};
+use hunch_kernel::{Count, Dollars, MarketTicker, MemberId, OrderId, Points, PositionId, Shard, WallTime};
 use hunch_markets::{Final, result_word};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
@@ -119,7 +120,7 @@ pub(crate) async fn mark_paid(
     result: &Final,
     rows: &[(PositionId, Dollars, Points)],
     now: Timestamp,
-    wall: Timestamp,
+    wall: WallTime,
 ) -> Result<()> {
     sqlx::query(
         "UPDATE trading.position p SET paid_revision = $4, result = $5, gross_micros = t.gross, paid_points = t.points,

@@ -2,8 +2,8 @@
 
 use hunch_exchange::{
     BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeStatus, ExchangeStream,
-    FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SeriesReport, SettlementReport, SubmitOutcome,
-    Turn,
+    FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport, SettlementReport,
+    SubmitOutcome, Turn,
 };
 use hunch_kalshi::Kalshi;
 use hunch_kernel::{EventTicker, MarketTicker};
@@ -39,9 +39,9 @@ impl Exchange for HeldTurns {
         &self,
         client_order_id: Uuid,
         ticker: &MarketTicker,
-        sent_after: Timestamp,
+        sent: SentAt,
     ) -> Result<Option<OrderReport>, ExchangeError> {
-        self.inner.find_order(client_order_id, ticker, sent_after).await
+        self.inner.find_order(client_order_id, ticker, sent).await
     }
 
     async fn data_as_of(&self) -> Result<Timestamp, ExchangeError> {

@@ -1,7 +1,7 @@
 //! A clock that somebody sets ahead between two readings.
 
-use hunch_kernel::{Clock, ManualClock};
-use jiff::{SignedDuration, Timestamp};
+use hunch_kernel::{ManualClock, WallClock, WallTime};
+use jiff::SignedDuration;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -21,11 +21,11 @@ impl JumpingClock {
     }
 }
 
-impl Clock for JumpingClock {
-    fn now(&self) -> Timestamp {
+impl WallClock for JumpingClock {
+    fn now(&self) -> WallTime {
         if self.readings_before.fetch_sub(1, Ordering::SeqCst) == 0 {
             self.clock.advance(SignedDuration::from_secs(90));
         }
-        self.clock.now()
+        self.clock.wall()
     }
 }

@@ -23,8 +23,8 @@ use hunch_trading::{
     CorrectionHandler, Doors, Order, OutcomeHandler, PayoutHandler, QuoteRefusal, StakeHandler, StakeRefusal, Trading,
 };
 use hunch_vault::Person;
-use jiff::SignedDuration;
 use jiff::civil::date;
+use jiff::{SignedDuration, Timestamp};
 use jumping_clock::JumpingClock;
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -65,6 +65,14 @@ impl ShardHandler for GiftHandler {
     }
 }
 
+struct Ahead(Arc<ManualClock>, SignedDuration);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        self.0.now() + self.1
+    }
+}
+
 pub struct Bench {
     pub db: TestDb,
     pub clock: Arc<ManualClock>,
@@ -81,19 +89,27 @@ pub struct Bench {
     pub tops_read: Arc<AtomicUsize>,
     /// The wall clock of those who place stakes.
     pub placing_wall: Arc<JumpingClock>,
+    /// How far business time is ahead of the wall clock, which is the exchange's.
+    ahead: SignedDuration,
     _running: RunningBatcher,
 }
 
 impl Bench {
     pub async fn start() -> Bench {
+        Bench::start_ahead(SignedDuration::ZERO).await
+    }
+
+    /// A programme whose business clock was moved ahead of the wall clock; the exchange goes by the wall clock.
+    pub async fn start_ahead(ahead: SignedDuration) -> Bench {
         let db = TestDb::new().await;
         let clock = ManualClock::at("2026-11-23T17:00:00Z".parse().unwrap());
-        let clocks = Clocks::manual(clock.clone());
+        let exchanges = Clocks::manual(clock.clone());
+        let clocks = Clocks { business: Arc::new(Ahead(clock.clone(), ahead)), wall: clock.clone() };
         let pair = KeyPair::ed25519(SeededEntropy::shared(7).as_ref()).unwrap();
         let key = KeyConfig { key_id: "key-1".to_owned(), public_key_pem: pair.public_pem.clone(), account: 1 };
         let config = SimConfig {
             clock_tolerance: std::time::Duration::from_secs(3_600),
-            ..SimConfig::quiet(clocks.clone(), vec![key])
+            ..SimConfig::quiet(exchanges, vec![key])
         };
         let sim = ExchangeSim::start(config).await.unwrap();
         let config = KalshiConfig {
@@ -147,6 +163,7 @@ impl Bench {
             turns,
             tops_read,
             placing_wall,
+            ahead,
             _running,
         };
         bench.list(TICKER, 0).await;
@@ -156,7 +173,8 @@ impl Bench {
     /// YES can be bought at 0.35 (12 contracts), NO at 0.67 (20 contracts).
     pub async fn list(&self, ticker: &str, shard: usize) {
         let now = self.clock.now();
-        let listing = Listing::single(ticker, "Climate and Weather", now, now + SignedDuration::from_hours(6));
+        let listing =
+            Listing::single(ticker, "Climate and Weather", now, now + self.ahead + SignedDuration::from_hours(6));
         self.sim.list(&listing.shard(shard).settlement_timer(60)).unwrap();
         self.book(ticker, 33, 20, 65, 12);
         self.markets.sync_step().await.unwrap();
@@ -255,7 +273,7 @@ impl Bench {
 
     pub async fn audit(&self) -> AuditReport {
         let options = AuditOptions { full: true, ..AuditOptions::default() };
-        hunch_audit::run(self.db.auditor(), &options, self.clock.now()).await.unwrap()
+        hunch_audit::run(self.db.auditor(), &options, self.clock.wall()).await.unwrap()
     }
 
     pub async fn market_balance(&self, ticker: &str) -> Dollars {
