@@ -40,13 +40,20 @@ pub(crate) struct Progress(Mutex<Option<Timestamp>>);
 pub(crate) struct Hints(Mutex<BTreeMap<MarketTicker, (WallTime, usize)>>);
 
 impl Hints {
+    /// A market that is due already keeps its place in the queue: speaking of it again and again pushes it to no end.
     pub(crate) fn add(&self, ticker: MarketTicker, wall: WallTime) {
-        lock(&self.0).insert(ticker, (wall, 0));
+        let mut hints = lock(&self.0);
+        let (at, tries) = hints.entry(ticker).or_insert((wall, 0));
+        (*at, *tries) = ((*at).min(wall), 0);
     }
 
+    /// Those that have been due longest come first, so that none waits for ever however many there are.
     fn due(&self, wall: WallTime) -> Vec<MarketTicker> {
         let hints = lock(&self.0);
-        hints.iter().filter(|(_, (at, _))| *at <= wall).take(TICKERS_PER_READ).map(|(t, _)| t.clone()).collect()
+        let mut due: Vec<(WallTime, &MarketTicker)> =
+            hints.iter().filter(|(_, (at, _))| *at <= wall).map(|(ticker, (at, _))| (*at, ticker)).collect();
+        due.sort_unstable();
+        due.into_iter().take(TICKERS_PER_READ).map(|(_, ticker)| ticker.clone()).collect()
     }
 
     /// Looked at, and not final: again a little later, or not at all any more. The poll goes on anyway.
@@ -226,5 +233,53 @@ impl Markets {
         store::put_series(&mut tx, &series).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> WallTime {
+        WallTime::from_microsecond((1_800_000_000 + second) * 1_000_000).unwrap()
+    }
+
+    fn ticker(n: usize) -> MarketTicker {
+        MarketTicker(format!("KX{n:04}"))
+    }
+
+    #[test]
+    fn no_due_hint_waits_longer_than_the_number_of_those_before_it_explains() {
+        let hints = Hints::default();
+        // The last letter was hinted at first; afterwards the first letters are hinted at without end.
+        hints.add(MarketTicker("KXZZ".to_owned()), at(0));
+        (0..250).for_each(|n| hints.add(ticker(n), at(1)));
+        assert_eq!(hints.due(at(2))[0].0, "KXZZ");
+        let mut served = HashSet::new();
+        for round in 2..6 {
+            (0..TICKERS_PER_READ).for_each(|n| hints.add(ticker(n), at(round)));
+            let due = hints.due(at(round));
+            assert_eq!(due.len(), TICKERS_PER_READ);
+            for ticker in &due {
+                served.insert(ticker.clone());
+                hints.done(ticker);
+            }
+        }
+        assert_eq!(served.len(), 251, "each was looked up within as many rounds as their number needs");
+    }
+
+    #[test]
+    fn speaking_of_a_market_again_does_not_send_it_back_to_the_end() {
+        let hints = Hints::default();
+        hints.add(ticker(500), at(0));
+        (0..TICKERS_PER_READ).for_each(|n| hints.add(ticker(n), at(1)));
+        hints.add(ticker(500), at(2));
+        assert_eq!(hints.due(at(2))[0], ticker(500));
+        // Looked at and not final: it waits its time, unless somebody speaks of it meanwhile.
+        hints.again(&ticker(500), at(2));
+        assert!(!hints.due(at(2)).contains(&ticker(500)));
+        hints.done(&ticker(0));
+        hints.add(ticker(500), at(2));
+        assert!(hints.due(at(2)).contains(&ticker(500)));
     }
 }
