@@ -198,12 +198,19 @@ impl Book {
         }
     }
 
-    /// How much waits in front of `seq` at its price and better.
+    /// How much waits in front of `seq` at its price and better. An amended order may be older than those before it, so
+    /// the queue itself is asked.
     pub fn ahead_of(&self, side: BookSide, price: Px, seq: u64) -> Qty {
-        self.all()
-            .filter(|(s, p, r)| *s == side && ((*p == price && r.seq < seq) || better(side, *p, price)))
-            .map(|(_, _, r)| r.remaining)
-            .sum()
+        let mut ahead = Qty::ZERO;
+        for (_, at, resting) in self.all().filter(|(s, _, _)| *s == side) {
+            if at == price && resting.seq == seq {
+                return ahead;
+            }
+            if at == price || better(side, at, price) {
+                ahead += resting.remaining;
+            }
+        }
+        Qty::ZERO
     }
 
     fn against(&self, taker: BookSide) -> Box<dyn Iterator<Item = (Px, &VecDeque<Resting>)> + '_> {

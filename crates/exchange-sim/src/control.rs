@@ -129,12 +129,34 @@ async fn act(State(sim): State<Arc<Sim>>, Path((ticker, verb)): Path<(String, St
 async fn exchange(State(sim): State<Arc<Sim>>, body: Bytes) -> Response {
     #[derive(Deserialize)]
     struct Exchange {
+        #[serde(default = "yes")]
         exchange_active: bool,
+        #[serde(default = "yes")]
         trading_active: bool,
+        /// When the exchange says that it expects to go on.
+        resume_time: Option<Timestamp>,
+        /// A window in which it will not work: announced in the schedule, and kept.
+        maintenance: Option<Window>,
+    }
+    #[derive(Deserialize)]
+    struct Window {
+        start: Timestamp,
+        end: Timestamp,
+    }
+    fn yes() -> bool {
+        true
     }
     match read::<Exchange>(&body) {
+        Ok(Exchange { maintenance: Some(window), .. }) if window.start >= window.end => {
+            Refusal::Parameters("maintenance").into_response()
+        }
         Ok(wanted) => {
-            sim.with(|engine, now| engine.pause(now, wanted.exchange_active, wanted.trading_active));
+            sim.with(|engine, now| {
+                engine.pause(now, wanted.exchange_active, wanted.trading_active, wanted.resume_time);
+                if let Some(window) = wanted.maintenance {
+                    engine.maintain(now, window.start, window.end);
+                }
+            });
             done(Ok(()))
         }
         Err(refused) => refused,

@@ -26,6 +26,14 @@ pub enum FaultKind {
     PartialFill {
         at_most: Qty,
     },
+    /// What the next immediate order does not get at once stays in the book, and the answer says so.
+    RestRemainder,
+    /// Success, and this field of its answer holds another value than the truth, wherever it stands. The request was carried
+    /// out, and the books are right.
+    Misreport {
+        field: String,
+        value: String,
+    },
     /// Success that nobody can read: the answer is cut in the middle. The request was carried out.
     #[serde(rename = "malformed_2xx")]
     Malformed2xx,
@@ -66,6 +74,9 @@ pub struct Fault {
     pub ticker: Option<String>,
     #[serde(default)]
     pub client_order_id: Option<String>,
+    /// REST faults only: the path below the base, such as `/portfolio/orders`.
+    #[serde(default)]
+    pub path: Option<String>,
     /// Socket faults only: the message type, such as `fill` or `market_lifecycle_v2`.
     #[serde(default)]
     pub message: Option<String>,
@@ -79,7 +90,7 @@ fn once() -> u32 {
 
 impl Fault {
     pub fn once(kind: FaultKind) -> Fault {
-        Fault { kind, on: On::default(), ticker: None, client_order_id: None, message: None, count: 1 }
+        Fault { kind, on: On::default(), ticker: None, client_order_id: None, path: None, message: None, count: 1 }
     }
 
     pub fn times(self, count: u32) -> Fault {
@@ -92,6 +103,11 @@ impl Fault {
 
     pub fn client_order_id(self, id: &str) -> Fault {
         Fault { client_order_id: Some(id.to_owned()), ..self }
+    }
+
+    /// Any request to this path below the base.
+    pub fn path(self, path: &str) -> Fault {
+        Fault { path: Some(path.to_owned()), on: On::Any, ..self }
     }
 
     pub fn message(self, kind: &str) -> Fault {
@@ -109,6 +125,7 @@ pub struct Subject<'a> {
     pub on: On,
     pub ticker: Option<&'a str>,
     pub client_order_id: Option<&'a str>,
+    pub path: Option<&'a str>,
     pub message: Option<&'a str>,
 }
 
@@ -136,6 +153,7 @@ impl Faults {
                 && (fault.on == On::Any || fault.on == subject.on || subject.message.is_some())
                 && fits(&fault.ticker, subject.ticker)
                 && fits(&fault.client_order_id, subject.client_order_id)
+                && fits(&fault.path, subject.path)
                 && fits(&fault.message, subject.message)
         })?;
         let kind = self.0[at].kind.clone();
@@ -148,6 +166,11 @@ impl Faults {
 }
 
 impl FaultKind {
+    /// Whether it changes how an order is matched, and not how it is answered.
+    pub fn is_matching(&self) -> bool {
+        matches!(self, FaultKind::PartialFill { .. } | FaultKind::RestRemainder)
+    }
+
     pub fn is_socket(&self) -> bool {
         matches!(self, FaultKind::DropSocket { .. } | FaultKind::DuplicateMessage | FaultKind::LoseMessage)
     }

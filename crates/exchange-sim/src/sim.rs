@@ -385,7 +385,17 @@ impl SimHandle {
     }
 
     pub fn pause(&self, exchange_active: bool, trading_active: bool) {
-        self.sim.with(|engine, now| engine.pause(now, exchange_active, trading_active));
+        self.pause_until(exchange_active, trading_active, None);
+    }
+
+    /// `resumes` is what the exchange says about when it goes on; it goes on when it is told to.
+    pub fn pause_until(&self, exchange_active: bool, trading_active: bool, resumes: Option<Timestamp>) {
+        self.sim.with(|engine, now| engine.pause(now, exchange_active, trading_active, resumes));
+    }
+
+    /// Announces a window in which nothing works, and keeps to it.
+    pub fn maintain(&self, from: Timestamp, to: Timestamp) {
+        self.sim.with(|engine, now| engine.maintain(now, from, to));
     }
 
     /// # Errors

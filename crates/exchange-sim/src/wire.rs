@@ -1,7 +1,7 @@
 //! The published shapes, built from the engine's state. Field names and formats are Kalshi's.
 
 use crate::book::BookSide;
-use crate::engine::{Engine, Notice};
+use crate::engine::{Amended, Engine, Notice};
 use crate::model::{
     EventSpec, Fill, Grid, Life, Market, Order, OrderStatus, Outcome, Position, SeriesSpec, Settlement, Status, Trade,
 };
@@ -221,6 +221,22 @@ pub fn placed(order: &Order) -> Value {
         value["average_fee_paid"] = json!(Cash(per(order.taker_fees + order.maker_fees)).six());
     }
     value
+}
+
+/// The answer to an amendment: counts only when something filled or another number rests, averages of these fills alone.
+pub fn amended(amended: &Amended) -> Value {
+    let (order, moved) = (&amended.order, amended.resized || amended.filled > Qty::ZERO);
+    let per = |total: Cash| (i128::from(total.0) * 100 / i128::from(amended.filled.0.max(1))) as i64;
+    let filled = amended.filled > Qty::ZERO;
+    json!({
+        "order_id": order.id,
+        "client_order_id": order.client_order_id,
+        "remaining_count": moved.then(|| order.remaining.to_string()),
+        "fill_count": moved.then(|| amended.filled.to_string()),
+        "average_fill_price": filled.then(|| Px(per(amended.yes_notional)).to_string()),
+        "average_fee_paid": filled.then(|| Cash(per(amended.fees)).six()),
+        "ts_ms": order.updated.as_millisecond(),
+    })
 }
 
 pub fn fill(fill: &Fill) -> Value {

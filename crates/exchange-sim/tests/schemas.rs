@@ -263,7 +263,12 @@ async fn trade_everything(on: &Judged<'_>) {
     let amend =
         json!({ "ticker": TICKER, "side": "bid", "price": "0.3300", "count": "7.00", "updated_client_order_id": "d2" });
     let amended = on.call("POST", &format!("{orders}/{id}/amend"), Some(amend)).await;
-    let id = amended["order_id"].as_str().unwrap();
+    assert_eq!(amended["order_id"], id, "an amended order keeps its id");
+    let read = on.get(&format!("/portfolio/orders/{id}")).await;
+    assert_eq!(read["order"]["yes_price_dollars"], "0.3300", "and reading it shows the new price");
+    let later = json!({ "ticker": TICKER, "side": "bid", "price": "0.3300", "count": "7.00", "client_order_id": "d2",
+        "expiration_time": 4_000_000_000_i64 });
+    on.call("POST", &format!("{orders}/{id}/amend"), Some(later)).await;
     on.call("DELETE", &format!("{orders}/{id}?market_ticker={TICKER}"), None).await;
     let two =
         [order("e", "bid", "1", "0.30", "good_till_canceled"), order("a", "bid", "1", "0.30", "good_till_canceled")];

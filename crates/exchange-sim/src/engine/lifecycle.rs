@@ -10,6 +10,7 @@ impl Engine {
     /// Does everything that time alone brings about.
     pub fn advance(&mut self, now: Now) {
         self.as_of.set(now.wall, self.lags.portfolio, now.time);
+        self.keep_hours(now);
         let tickers: Vec<String> =
             self.markets.values().filter(|m| m.status() != Status::Finalized).map(|m| m.spec.ticker.clone()).collect();
         for ticker in tickers {
@@ -273,18 +274,6 @@ impl Engine {
             at: now.time,
         });
         self.note(Notice::Position { owner, ticker: ticker.to_owned(), position });
-    }
-
-    pub fn pause(&mut self, now: Now, exchange_active: bool, trading_active: bool) {
-        let halting = (self.exchange_active && !exchange_active) || (self.trading_active && !trading_active);
-        self.exchange_active = exchange_active;
-        self.trading_active = trading_active;
-        if halting {
-            let tickers: Vec<String> = self.markets.keys().cloned().collect();
-            for ticker in tickers {
-                self.clear_client_orders(now, &ticker);
-            }
-        }
     }
 
     pub(super) fn clear_client_orders(&mut self, now: Now, ticker: &str) {

@@ -7,11 +7,16 @@
 //! - E3: no client's available cash is below zero on any shard.
 //! - E4: a client_order_id is accepted once, for ever.
 
+mod amend;
 mod audit;
 mod fills;
+mod hours;
 mod house;
 mod lifecycle;
 mod orders;
+
+pub use amend::{Amended, Amendment, Expiry};
+pub use hours::Hours;
 
 use crate::book::{Book, BookSide, SelfTrade};
 use crate::dice::Dice;
@@ -64,6 +69,8 @@ pub struct NewOrder {
     pub shard: Option<usize>,
     /// A fault's limit on what the book may give this order.
     pub cap: Option<Qty>,
+    /// A fault: what does not fill at once rests, though the order asked for the opposite.
+    pub rests: bool,
 }
 
 /// Why an order operation was not done. Nothing of it was.
@@ -191,6 +198,8 @@ pub struct Engine {
     pub transfers: Vec<Transfer>,
     pub exchange_active: bool,
     pub trading_active: bool,
+    #[serde(default)]
+    pub hours: Hours,
     /// Collected fees, and what flooring payouts to a cent left behind.
     pub fees: Cash,
     pub rounding: Cash,
@@ -224,6 +233,7 @@ impl Engine {
             transfers: Vec::new(),
             exchange_active: true,
             trading_active: true,
+            hours: Hours::default(),
             fees: Cash::ZERO,
             rounding: Cash::ZERO,
             funded: Cash::ZERO,
@@ -373,7 +383,7 @@ impl Engine {
         amount: Cash,
         client_id: Option<Uuid>,
     ) -> Result<Uuid, Refusal> {
-        if !self.exchange_active {
+        if !self.works().0 {
             return Err(Refusal::ExchangePaused);
         }
         if from >= SHARDS || to >= SHARDS || from == to || amount <= Cash::ZERO {

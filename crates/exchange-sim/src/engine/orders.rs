@@ -21,8 +21,8 @@ impl Engine {
         check_shape(now, &ask, market)?;
 
         let count = if ask.reduce_only { ask.count.min(self.closable(owner, &ask)) } else { ask.count };
-        let immediate = ask.time_in_force != TimeInForce::GoodTillCanceled;
-        let reach = if immediate { ask.cap.map_or(count, |cap| count.min(cap)) } else { count };
+        let immediate = ask.time_in_force != TimeInForce::GoodTillCanceled && !ask.rests;
+        let reach = if immediate || ask.rests { ask.cap.map_or(count, |cap| count.min(cap)) } else { count };
         let incoming = Incoming { owner, side: ask.side, limit: ask.price, count: reach, self_trade: ask.self_trade };
         let plan = self.payable_plan(now, &ask.ticker, &incoming);
         if ask.post_only && (!plan.matches.is_empty() || plan.met_itself) {
@@ -113,7 +113,7 @@ impl Engine {
     }
 
     pub fn cancel(&mut self, now: Now, owner: usize, id: Uuid) -> Result<(Order, Qty), Refusal> {
-        if !self.exchange_active {
+        if !self.works().0 {
             return Err(Refusal::ExchangePaused);
         }
         let order = self.own_order(owner, id)?;
@@ -162,68 +162,6 @@ impl Engine {
         let order = Order { remaining: left, reserved: order.reserved - release, updated: now.time, ..order };
         self.store_order(now, order.clone(), Some("Decrease"));
         Ok(order)
-    }
-
-    /// Cancels what rests of the order and places the rest anew, at the end of the queue, as an order with
-    /// an id of its own. Refused before anything is cancelled, so a refusal leaves the order as it was.
-    pub fn amend(
-        &mut self,
-        now: Now,
-        owner: usize,
-        id: Uuid,
-        price: Px,
-        count: Qty,
-        new_client_id: Option<String>,
-    ) -> Result<Order, Refusal> {
-        self.may_trade()?;
-        let old = self.own_order(owner, id)?;
-        if old.status != OrderStatus::Resting {
-            return Err(Refusal::UnknownOrder);
-        }
-        if count <= old.filled {
-            return Err(Refusal::Size);
-        }
-        if new_client_id.as_ref().is_some_and(|id| self.accounts[owner].client_order_ids.contains_key(id)) {
-            return Err(Refusal::AlreadyExists);
-        }
-        let ask = NewOrder {
-            client_order_id: new_client_id,
-            ticker: old.ticker.clone(),
-            side: old.side,
-            count: count - old.filled,
-            price,
-            time_in_force: TimeInForce::GoodTillCanceled,
-            self_trade: old.self_trade,
-            post_only: false,
-            reduce_only: false,
-            cancel_on_pause: old.cancel_on_pause,
-            expiration: old.expiration,
-            shard: None,
-            cap: None,
-        };
-        let market = self.markets.get(&old.ticker).ok_or(Refusal::UnknownMarket)?;
-        if market.status() != Status::Active {
-            return Err(Refusal::MarketInactive);
-        }
-        check_shape(now, &ask, market)?;
-        // The whole of it opens and takes at the dearest fee, with a rounding for every order it can meet.
-        let worst = ask.side.cost_of(price).times(ask.count)
-            + market.fees.at_most(true, Px::cents(50), ask.count)
-            + Cash(100 * (market.book.all().count() as i64 + 1));
-        if self.accounts[owner].balance.now().available(old.shard) + old.reserved < worst {
-            return Err(Refusal::Balance);
-        }
-        self.cancel_resting(now, &old.ticker, old.side, old.price, old.seq, "Amend");
-        let placed = self.place(now, owner, ask)?;
-        Ok(placed.order)
-    }
-
-    pub(super) fn may_trade(&self) -> Result<(), Refusal> {
-        match (self.exchange_active, self.trading_active) {
-            (false, _) => Err(Refusal::ExchangePaused),
-            (true, false) => Err(Refusal::TradingPaused),
-            (true, true) => Ok(()),
-        }
     }
 
     pub(super) fn rest(&mut self, now: Now, ticker: &str, side: BookSide, price: Px, resting: Resting) {
@@ -309,7 +247,7 @@ impl Engine {
     }
 }
 
-fn check_shape(now: Now, ask: &NewOrder, market: &Market) -> Result<(), Refusal> {
+pub(super) fn check_shape(now: Now, ask: &NewOrder, market: &Market) -> Result<(), Refusal> {
     if ask.shard.is_some_and(|shard| shard != market.shard) {
         return Err(Refusal::Parameters("exchange_index"));
     }

@@ -37,7 +37,12 @@ fn order(side: BookSide, cents: i64, count: i64, time_in_force: TimeInForce) -> 
         expiration: None,
         shard: None,
         cap: None,
+        rests: false,
     }
+}
+
+fn to(cents: i64, count: i64) -> Amendment {
+    Amendment { price: Px::cents(cents), count: Qty(count), client_order_id: None, expiration: Expiry::Keep }
 }
 
 fn ioc(side: BookSide, cents: i64, count: i64) -> NewOrder {
@@ -119,13 +124,109 @@ fn resting_orders_are_paid_for_and_cancelled_with_their_market() {
 fn a_refused_amendment_leaves_the_order() {
     let mut engine = exchange(1, 10);
     let rests = engine.place(at(1), 1, gtc(Bid, 50, 1_000)).unwrap().order;
-    assert_eq!(engine.amend(at(2), 1, rests.id, Px::cents(50), Qty(9_000), None).unwrap_err(), Refusal::Balance);
-    assert_eq!(engine.amend(at(2), 1, rests.id, Px(501), Qty(900), None).unwrap_err(), Refusal::Price);
-    assert_eq!(engine.own_order(1, rests.id).unwrap().status, OrderStatus::Resting);
-    let amended = engine.amend(at(3), 1, rests.id, Px::cents(40), Qty(1_200), None).unwrap();
-    assert_eq!((amended.remaining, amended.price), (Qty(1_200), Px::cents(40)));
-    assert_eq!(engine.own_order(1, rests.id).unwrap().status, OrderStatus::Canceled);
+    assert_eq!(engine.amend(at(2), 1, rests.id, &to(50, 9_000)).unwrap_err(), Refusal::Balance);
+    let off_grid = Amendment { price: Px(501), ..to(50, 900) };
+    assert_eq!(engine.amend(at(2), 1, rests.id, &off_grid).unwrap_err(), Refusal::Price);
+    let past = Amendment { expiration: Expiry::At(at(1).time), ..to(50, 1_000) };
+    assert_eq!(engine.amend(at(2), 1, rests.id, &past).unwrap_err(), Refusal::Parameters("expiration_time"));
+    let kept = engine.own_order(1, rests.id).unwrap();
+    assert_eq!((kept.status, kept.price, kept.remaining), (OrderStatus::Resting, Px::cents(50), Qty(1_000)));
     assert_eq!(engine.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn an_amended_order_keeps_its_id_and_shows_its_new_price() {
+    let mut engine = exchange(2, 100);
+    let rests = engine.place(at(1), 1, gtc(Bid, 50, 1_000)).unwrap().order;
+    // Four of its ten contracts fill, then it is made eight in all at another price, under another name.
+    engine.place(at(2), 2, ioc(Ask, 50, 400)).unwrap();
+    let renamed = Amendment { client_order_id: Some("new".to_owned()), ..to(40, 800) };
+    let amended = engine.amend(at(3), 1, rests.id, &renamed).unwrap();
+    assert_eq!(
+        (amended.order.id, amended.order.seq, amended.filled, amended.resized),
+        (rests.id, rests.seq, Qty::ZERO, true)
+    );
+    let read = engine.own_order(1, rests.id).unwrap();
+    assert_eq!((read.price, read.initial, read.filled), (Px::cents(40), Qty(800), Qty(400)));
+    assert_eq!((read.remaining, read.status, read.client_order_id.as_str()), (Qty(400), OrderStatus::Resting, "new"));
+    assert_eq!(engine.amend(at(3), 1, rests.id, &renamed).unwrap_err(), Refusal::AlreadyExists, "E4");
+    // At the new price it meets what it crosses, and is done.
+    let sells = engine.place(at(4), 2, gtc(Ask, 45, 300)).unwrap().order;
+    let crossing = engine.amend(at(5), 1, rests.id, &to(45, 800)).unwrap();
+    assert_eq!((crossing.filled, crossing.yes_notional), (Qty(300), Px::cents(45).times(Qty(300))));
+    assert_eq!((crossing.order.id, crossing.order.remaining), (rests.id, Qty(100)));
+    assert_eq!(engine.own_order(2, sells.id).unwrap().status, OrderStatus::Executed);
+    engine.place(at(6), 2, ioc(Ask, 45, 100)).unwrap();
+    let done = engine.own_order(1, rests.id).unwrap();
+    assert_eq!((done.status, done.filled, done.remaining), (OrderStatus::Executed, Qty(800), Qty::ZERO));
+    assert_eq!(engine.accounts[1].balance.now().reserved, [Cash::ZERO; SHARDS]);
+    assert_eq!(engine.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn what_keeps_its_place_in_the_queue_and_what_loses_it() {
+    let mut engine = exchange(3, 100);
+    let ahead = |engine: &Engine, order: &Order| {
+        let order = engine.own_order(order.owner, order.id).unwrap();
+        engine.markets[TICKER].book.ahead_of(order.side, order.price, order.seq)
+    };
+    let first = engine.place(at(1), 1, gtc(Bid, 50, 1_000)).unwrap().order;
+    let second = engine.place(at(2), 2, gtc(Bid, 50, 700)).unwrap().order;
+    assert_eq!((ahead(&engine, &first), ahead(&engine, &second)), (Qty::ZERO, Qty(1_000)));
+    // Expiry alone, and less: the place stays.
+    let later = Amendment { expiration: Expiry::At(at(60).time), ..to(50, 1_000) };
+    let kept = engine.amend(at(3), 1, first.id, &later).unwrap();
+    assert_eq!((kept.order.expiration, kept.resized, kept.filled), (Some(at(60).time), false, Qty::ZERO));
+    engine.amend(at(4), 1, first.id, &to(50, 900)).unwrap();
+    assert_eq!((ahead(&engine, &first), ahead(&engine, &second)), (Qty::ZERO, Qty(900)));
+    assert_eq!(engine.own_order(1, first.id).unwrap().expiration, Some(at(60).time), "not mentioned: kept");
+    // More: to the end, though the order is older than the one before it now.
+    engine.amend(at(5), 1, first.id, &to(50, 901)).unwrap();
+    assert_eq!((ahead(&engine, &first), ahead(&engine, &second)), (Qty(700), Qty::ZERO));
+    let taker = engine.place(at(6), 3, ioc(Ask, 50, 700)).unwrap().order;
+    assert_eq!((taker.filled, engine.own_order(2, second.id).unwrap().status), (Qty(700), OrderStatus::Executed));
+    assert_eq!(engine.own_order(1, first.id).unwrap().filled, Qty::ZERO);
+    // It lapses at its new time, or not at all when that is taken away.
+    let endless = Amendment { expiration: Expiry::Remove, ..to(50, 901) };
+    engine.amend(at(7), 1, first.id, &endless).unwrap();
+    engine.advance(at(61));
+    assert_eq!(engine.own_order(1, first.id).unwrap().status, OrderStatus::Resting);
+    let soon = Amendment { expiration: Expiry::At(at(70).time), ..to(50, 901) };
+    engine.amend(at(62), 1, first.id, &soon).unwrap();
+    engine.advance(at(70));
+    assert_eq!(engine.own_order(1, first.id).unwrap().status, OrderStatus::Canceled);
+    assert_eq!(engine.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn a_fault_lets_an_immediate_order_rest() {
+    let mut engine = exchange(1, 100);
+    book(&mut engine, &[], &[(65, 500)]);
+    let rests = engine.place(at(1), 1, NewOrder { rests: true, ..ioc(Bid, 35, 1_200) }).unwrap().order;
+    assert_eq!((rests.filled, rests.remaining, rests.status), (Qty(500), Qty(700), OrderStatus::Resting));
+    book(&mut engine, &[], &[(65, 700)]);
+    let filled = engine.own_order(1, rests.id).unwrap();
+    assert_eq!((filled.filled, filled.status), (Qty(1_200), OrderStatus::Executed));
+    assert_eq!(engine.audit(), Vec::<String>::new());
+}
+
+#[test]
+fn maintenance_begins_and_ends_by_itself() {
+    let mut engine = exchange(1, 100);
+    book(&mut engine, &[(33, 10_000)], &[(65, 10_000)]);
+    engine.maintain(at(0), at(60).time, at(120).time);
+    let refused = |engine: &mut Engine, second| {
+        engine.advance(at(second));
+        engine.place(at(second), 1, ioc(Bid, 35, 100)).err()
+    };
+    assert_eq!((refused(&mut engine, 59), engine.works(), engine.resumes()), (None, (true, true), None));
+    assert_eq!(refused(&mut engine, 60), Some(Refusal::ExchangePaused));
+    assert_eq!((engine.works(), engine.resumes()), ((false, false), Some(at(120).time)));
+    assert_eq!((refused(&mut engine, 120), engine.works()), (None, (true, true)));
+    engine.pause(at(121), true, false, Some(at(180).time));
+    assert_eq!((refused(&mut engine, 121), engine.resumes()), (Some(Refusal::TradingPaused), Some(at(180).time)));
+    engine.pause(at(122), true, true, Some(at(180).time));
+    assert_eq!((refused(&mut engine, 122), engine.resumes()), (None, None));
 }
 
 #[test]
@@ -254,7 +355,7 @@ fn perform(engine: &mut Engine, now: Now, op: Op) {
             drop(nth_order(engine, nth).map(|id| engine.decrease(now, owner, id, |_| Qty(to))));
         }
         Op::Amend { owner, nth, cents, count } => {
-            drop(nth_order(engine, nth).map(|id| engine.amend(now, owner, id, Px::cents(cents), Qty(count), None)));
+            drop(nth_order(engine, nth).map(|id| engine.amend(now, owner, id, &to(cents, count))));
         }
         Op::Transfer { owner, from, to, amount } => {
             drop(engine.transfer(now, owner, from, to, Cash::dollars(amount), None));
@@ -263,7 +364,7 @@ fn perform(engine: &mut Engine, now: Now, op: Op) {
             let no = Px::cents(100 - bid - spread);
             drop(engine.set_book(now, TICKER, &[(Px::cents(bid), Qty(count))], &[(no, Qty(count * 2))]));
         }
-        Op::Pause(active) => engine.pause(now, true, active),
+        Op::Pause(active) => engine.pause(now, true, active, None),
         Op::End(outcome) => {
             let _ = engine.determine(now, TICKER, outcome, "");
             let _ = engine.finalize(now, TICKER);

@@ -7,39 +7,43 @@ use crate::model::{Life, Market, SHARDS};
 use crate::units::Qty;
 use crate::wire;
 use axum::response::Response;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Call<'_> {
     pub(super) fn exchange_status(&self) -> Response {
-        let (exchange, trading) = self.sim.with(|engine, _| (engine.exchange_active, engine.trading_active));
+        let ((exchange, trading), resumes) = self.sim.with(|engine, _| (engine.works(), engine.resumes()));
         let shards: Vec<Value> = (0..SHARDS)
             .map(|shard| {
                 json!({ "exchange_index": shard, "description": wire::SHARD_NAMES[shard], "exchange_active": exchange,
-                    "trading_active": exchange && trading, "intra_exchange_transfers_active": exchange })
+                    "trading_active": trading, "intra_exchange_transfers_active": exchange })
             })
             .collect();
         let mut body = json!({
             "exchange_active": exchange,
-            "trading_active": exchange && trading,
+            "trading_active": trading,
             "intra_exchange_transfers_active": exchange,
             "exchange_index_statuses": shards,
         });
-        if !(exchange && trading) {
-            body["exchange_estimated_resume_time"] = Value::Null;
+        if !trading {
+            body["exchange_estimated_resume_time"] = json!(resumes.map(|at| at.to_string()));
         }
         answer(200, body)
     }
 
+    /// Day and night, but for announced maintenance: the simulator keeps to what it publishes.
     pub(super) fn exchange_schedule(&self) -> Response {
-        let day = |open: &str, close: &str| json!([{ "open_time": open, "close_time": close }]);
-        let week = json!({
-            "start_time": "2026-01-01T05:00:00Z", "end_time": "2099-01-01T05:00:00Z",
-            "monday": day("00:00", "00:00"), "tuesday": day("00:00", "00:00"), "wednesday": day("00:00", "00:00"),
-            "thursday": day("05:00", "03:00"), "friday": day("00:00", "00:00"), "saturday": day("00:00", "00:00"),
-            "sunday": day("00:00", "00:00"),
+        let always = json!([{ "open_time": "00:00", "close_time": "00:00" }]);
+        let mut week = json!({ "start_time": "2026-01-01T05:00:00Z", "end_time": "2099-01-01T05:00:00Z" });
+        for day in ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] {
+            week[day] = always.clone();
+        }
+        let windows: Vec<Value> = self.sim.with(|engine, _| {
+            let told = |(from, to): &(Timestamp, Timestamp)| json!({ "start_datetime": from.to_string(), "end_datetime": to.to_string() });
+            engine.hours.maintenance.iter().map(told).collect()
         });
-        answer(200, json!({ "schedule": { "standard_hours": [week], "maintenance_windows": [] } }))
+        answer(200, json!({ "schedule": { "standard_hours": [week], "maintenance_windows": windows } }))
     }
 
     pub(super) fn user_data_timestamp(&self) -> Response {

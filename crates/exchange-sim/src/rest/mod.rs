@@ -202,12 +202,15 @@ impl Call<'_> {
             _ if self.is_create() => On::CreateOrder,
             _ => On::Any,
         };
-        let subject =
-            Subject { on, ticker: ticker.as_deref(), client_order_id: client_order_id.as_deref(), message: None };
-        let fault = self
-            .sim
-            .faults()
-            .take(&subject, |kind| !kind.is_socket() && !matches!(kind, FaultKind::PartialFill { .. }));
+        let path = format!("/{}", self.path.join("/"));
+        let subject = Subject {
+            on,
+            ticker: ticker.as_deref(),
+            client_order_id: client_order_id.as_deref(),
+            path: Some(&path),
+            message: None,
+        };
+        let fault = self.sim.faults().take(&subject, |kind| !kind.is_socket() && !kind.is_matching());
         match fault {
             Some(FaultKind::RateLimit) => too_many(),
             Some(FaultKind::Error5xx { status, after_accept }) => {
@@ -225,6 +228,7 @@ impl Call<'_> {
                 }
                 server_error(504)
             }
+            Some(FaultKind::Misreport { field, value }) => misreported(self.answer(&subject), &field, &value).await,
             Some(FaultKind::Malformed2xx) => cut_in_the_middle(self.answer(&subject)).await,
             _ => self.answer(&subject),
         }
@@ -307,6 +311,28 @@ fn server_error(status: u16) -> Response {
         return (StatusCode::BAD_GATEWAY, [("content-type", "text/html")], page).into_response();
     }
     nested(status, "service_unavailable", "service unavailable", None)
+}
+
+async fn misreported(response: Response, field: &str, value: &str) -> Response {
+    let (head, body) = response.into_parts();
+    let whole = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let mut told: Value = serde_json::from_slice(&whole).unwrap_or_default();
+    if head.status.is_success() {
+        replace(&mut told, field, value);
+    }
+    answer(head.status.as_u16(), told)
+}
+
+fn replace(told: &mut Value, field: &str, value: &str) {
+    match told {
+        Value::Object(fields) => {
+            for (name, held) in fields {
+                if name == field { *held = json!(value) } else { replace(held, field, value) }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| replace(item, field, value)),
+        _ => {}
+    }
 }
 
 async fn cut_in_the_middle(response: Response) -> Response {

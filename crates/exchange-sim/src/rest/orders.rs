@@ -3,7 +3,7 @@
 use super::{Call, REGIONAL, Sorted, page};
 use crate::answers::{answer, flat, nested, not_found, refusal_error};
 use crate::book::{BookSide, SelfTrade};
-use crate::engine::{Engine, NewOrder, Now, Refusal};
+use crate::engine::{Amendment, Engine, Expiry, NewOrder, Now, Refusal};
 use crate::faults::{FaultKind, Subject};
 use crate::model::{Lagged, Order, SHARDS, TimeInForce};
 use crate::units::{Cash, Px, Qty};
@@ -63,6 +63,7 @@ impl CreateOrder {
             expiration,
             shard,
             cap: None,
+            rests: false,
         })
     }
 }
@@ -158,6 +159,7 @@ impl Call<'_> {
         if let Some(FaultKind::PartialFill { at_most }) = partial {
             ask.cap = Some(at_most);
         }
+        ask.rests = self.sim.faults().take(subject, |kind| *kind == FaultKind::RestRemainder).is_some();
         let placed = self.sim.with(|engine, now| engine.place(now, owner, ask));
         placed.map(|p| p.order).map_err(IntoResponse::into_response)
     }
@@ -271,7 +273,10 @@ impl Call<'_> {
             side: BookSide,
             price: String,
             count: String,
+            client_order_id: Option<String>,
             updated_client_order_id: Option<String>,
+            /// Absent: as it is. Zero: none.
+            expiration_time: Option<i64>,
         }
         let owner = self.owner()?;
         let body: Amend = self.json()?;
@@ -279,17 +284,34 @@ impl Call<'_> {
         let id = self.findable(id, Some(&body.ticker), None).map_err(refuse)?;
         let price: Px = body.price.parse().map_err(|_| refuse(Refusal::Price))?;
         let count: Qty = body.count.parse().map_err(|_| refuse(Refusal::Size))?;
-        let order = self
+        let expiration = match body.expiration_time {
+            None => Expiry::Keep,
+            Some(0) => Expiry::Remove,
+            Some(second) => Timestamp::from_second(second)
+                .map(Expiry::At)
+                .map_err(|_| refuse(Refusal::Parameters("expiration_time")))?,
+        };
+        let named = body.client_order_id.filter(|id| !id.is_empty());
+        let wanted = Amendment {
+            price,
+            count,
+            client_order_id: body.updated_client_order_id.filter(|id| !id.is_empty()),
+            expiration,
+        };
+        let amended = self
             .sim
             .with(|engine, now| {
-                let side = engine.order_seqs.get(&id).and_then(|s| engine.orders.get(s)).map(|o| o.now().side);
-                if side != Some(body.side) {
+                let old = engine.order_seqs.get(&id).and_then(|s| engine.orders.get(s)).map(Lagged::now);
+                if old.map(|o| o.side) != Some(body.side) {
                     return Err(Refusal::Parameters("side"));
                 }
-                engine.amend(now, owner, id, price, count, body.updated_client_order_id)
+                if named.is_some() && named != old.map(|o| o.client_order_id.clone()) {
+                    return Err(Refusal::Parameters("client_order_id"));
+                }
+                engine.amend(now, owner, id, &wanted)
             })
             .map_err(refuse)?;
-        Ok(answer(200, wire::placed(&order)))
+        Ok(answer(200, wire::amended(&amended)))
     }
 
     pub(super) fn decrease(&self, id: &str) -> Result<Response, Response> {
