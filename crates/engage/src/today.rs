@@ -14,7 +14,7 @@ use crate::surroundings::{Surroundings, SurroundingsError};
 /// The most markets that are weighed against each other, soonest end first.
 const CANDIDATES_MAX: usize = 50;
 
-/// Open markets that end on the town's own day; none while staking is switched off.
+/// Open markets that end on the town's own day; none while no stakes are taken.
 pub struct Today {
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
@@ -37,7 +37,7 @@ impl Today {
 #[async_trait]
 impl Surroundings for Today {
     async fn markets(&self, now: Timestamp) -> Result<Vec<MarketCandidate>, SurroundingsError> {
-        if !self.trading.staking().await?.on {
+        if !self.trading.takes_stakes().await? {
             return Ok(Vec::new());
         }
         let open = self.markets.open(None, None, usize::MAX).await?;
@@ -54,7 +54,7 @@ impl Surroundings for Today {
         ticker: &MarketTicker,
         now: Timestamp,
     ) -> Result<Option<MarketCandidate>, SurroundingsError> {
-        if !self.trading.staking().await?.on {
+        if !self.trading.takes_stakes().await? {
             return Ok(None);
         }
         Ok(self.markets.market(ticker).await?.and_then(|market| self.candidate(&market, now)))

@@ -3,11 +3,13 @@
 //! An order can always have taken effect without our knowing. So submitting has no error: it has outcomes that
 //! say what may be done next, and *unknown* is one of them.
 
+mod hours;
 mod market;
 mod order;
 mod portfolio;
 mod stream;
 
+pub use hours::{ExchangeStatus, Session, ShardStatus, TradingSchedule, TradingWeek};
 pub use market::{
     BookTop, EventReport, FeeRule, MarketQuery, MarketReport, MarketResult, MarketStatus, PriceBand, SeriesReport,
 };
@@ -29,13 +31,6 @@ pub struct ExchangeShard(pub i16);
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
-}
-
-/// Whether the exchange works at all and takes orders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ExchangeStatus {
-    pub exchange_active: bool,
-    pub trading_active: bool,
 }
 
 /// Why a read failed. Reads change nothing, so any of them may be repeated.
@@ -68,6 +63,9 @@ pub trait Exchange: Send + Sync + 'static {
     /// Sends one immediate-or-cancel order, at once. Never repeats by itself.
     async fn submit(&self, order: &NewOrder, turn: Turn) -> SubmitOutcome;
 
+    /// Takes what rests of an order of ours out of the book. Also `Ok` when nothing of it rests any more.
+    async fn cancel(&self, exchange_order_id: &str, ticker: &MarketTicker) -> Result<(), ExchangeError>;
+
     /// Looks for an order of ours by its client order id among those of `ticker` that were not sent before `sent`.
     /// `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`].
     async fn find_order(
@@ -87,6 +85,7 @@ pub trait Exchange: Send + Sync + 'static {
     async fn book_top(&self, ticker: &MarketTicker) -> Result<BookTop, ExchangeError>;
 
     async fn status(&self) -> Result<ExchangeStatus, ExchangeError>;
+    async fn schedule(&self) -> Result<TradingSchedule, ExchangeError>;
     async fn cash(&self) -> Result<Vec<CashReport>, ExchangeError>;
     async fn positions(&self, cursor: Option<&str>) -> Result<Page<ExchangePosition>, ExchangeError>;
     async fn fills(&self, since: Timestamp, cursor: Option<&str>) -> Result<Page<FillReport>, ExchangeError>;

@@ -3,6 +3,7 @@
 use hunch_exchange::{OrderReport, SubmitOutcome};
 use hunch_kalshi::{ApiError, ErrorBody, classify_submission, fuzzing};
 use hunch_kernel::{Count, Dollars, Price, Side};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 pub fn run(bytes: &[u8]) {
@@ -32,6 +33,14 @@ pub fn run(bytes: &[u8]) {
             let _: Count = fuzzing::positions(body).into_iter().take(1_000).map(|position| position.net).sum();
         }
         b'k' => fuzzing::settlements(body).iter().for_each(|paid| assert!(paid.revenue >= Dollars::ZERO)),
+        b'A' => drop(fuzzing::takes_orders(body)),
+        b'B' => {
+            // Thursday at three in the night in New York, and the ends of time.
+            for second in [1_795_680_000, Timestamp::MIN.as_second(), Timestamp::MAX.as_second()] {
+                let at = Timestamp::from_second(second).unwrap_or_default();
+                assert!(fuzzing::opens_after(body, at).is_none_or(|opens| opens > at));
+            }
+        }
         status => refusal(u16::from(*status) + 300, body),
     }
 }

@@ -30,11 +30,17 @@ function row(market) {
   note.textContent = `${market.yes.label} · ${left(market.ends_at)}`;
   text.append(document.createElement("br"), note);
   const chance = document.createElement("b");
-  chance.textContent = market.yes.price_points ? `${Math.round(market.yes.price_points)} %` : "–";
+  chance.textContent = market.yes.chance_percent ? `${Math.round(market.yes.chance_percent)} %` : "–";
   button.append(text, chance);
   button.addEventListener("click", () => openSlip(market.market).catch(slipTrouble));
   li.append(button);
   return li;
+}
+
+// Markets can be looked at while no stakes are taken; then the list says why, and until when if that is known.
+function tellStakes(stakes) {
+  show(byId("stakes-closed"), !stakes.open);
+  byId("stakes-closed").textContent = stakes.detail || "";
 }
 
 async function page(more) {
@@ -44,6 +50,7 @@ async function page(more) {
   const found = await mine(`/v1/markets?${query}`);
   const rows = found.markets.map(row);
   if (more) byId("market-list").append(...rows); else byId("market-list").replaceChildren(...rows);
+  tellStakes(found.stakes);
   cursor = found.next_cursor || null;
   show(byId("market-more"), Boolean(cursor));
   show(byId("market-empty"), !more && rows.length === 0);
@@ -89,8 +96,8 @@ function slipTrouble(error) {
 function sideButton(side) {
   const button = document.createElement("button");
   button.type = "button";
-  const { label, price_points } = slip.market[side];
-  button.textContent = `${label}${price_points ? ` · ${Math.round(price_points)} %` : ""}`;
+  const { label, chance_percent } = slip.market[side];
+  button.textContent = `${label}${chance_percent ? ` · ${Math.round(chance_percent)} %` : ""}`;
   button.setAttribute("aria-pressed", String(slip.side === side));
   button.addEventListener("click", () => { slip.side = side; drawSlip(); quoteSoon(); });
   return button;
@@ -128,6 +135,18 @@ function quoteSoon() {
   slip.timer = setTimeout(() => quote().catch(slipTrouble), QUOTE_AFTER_MILLISECONDS);
 }
 
+// What it costs and what comes back: at the price of now, and at the worst that is taken without asking again.
+function terms(quoted) {
+  const back = `If you are right, ${number(quoted.pays_points)} points come back. If not, the stake is gone.`;
+  const cost = quoted.cost_points === quoted.hold_points
+    ? `It costs ${number(quoted.hold_points)} points`
+    : `It costs ${number(quoted.cost_points)} points at the price of now and ${number(quoted.hold_points)} at most; what is not used comes back at once`;
+  const price = quoted.worst_price_points === quoted.price_points
+    ? `${quoted.contracts} contracts at ${quoted.price_points} points each, and not for more`
+    : `${quoted.contracts} contracts at ${quoted.price_points} points each, at most ${quoted.worst_price_points}`;
+  return `${back} ${cost}. ${price}: a higher price is not taken without asking you. The fee is up to ${number(quoted.fee_points)} of these points (${quoted.fee_percent} %).`;
+}
+
 async function quote() {
   const wanted = slip;
   slipTrouble(null);
@@ -139,9 +158,7 @@ async function quote() {
   slip.quote = quoted;
   byId("slip-confirm").disabled = false;
   byId("slip-confirm").textContent = `Stake ${number(quoted.hold_points)} points`;
-  byId("slip-quote").textContent =
-    `If you are right, ${number(quoted.pays_points)} points come back. If not, the stake is gone. ` +
-    `${quoted.contracts} contracts at ${quoted.price_points} points, a fee of up to ${number(quoted.fee_points)} included.`;
+  byId("slip-quote").textContent = terms(quoted);
   // Prices move: a new quote before this one lapses, as long as the slip is open.
   const life = Math.max(new Date(quoted.expires_at) - Date.now() - 1500, 2000);
   slip.timer = setTimeout(() => { if (byId("slip").open) quote().catch(slipTrouble); }, Math.min(life, 8000));

@@ -44,7 +44,9 @@ pub enum ProblemKind {
     MarketClosed,
     NoPrice,
     Stake,
+    StakeCannotWin,
     StakingPaused,
+    ExchangeClosed,
     UnknownQuote,
     QuoteExpired,
     PriceMoved,
@@ -105,7 +107,9 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::MarketClosed, "/problems/market-closed", "Market not open for stakes", 409, None),
     (ProblemKind::NoPrice, "/problems/no-price", "Nobody offers this side", 409, Some(5)),
     (ProblemKind::Stake, "/problems/stake", "Stake not possible", 422, None),
+    (ProblemKind::StakeCannotWin, "/problems/stake-cannot-win", "This stake could not win", 422, None),
     (ProblemKind::StakingPaused, "/problems/staking-paused", "Staking is paused", 503, Some(60)),
+    (ProblemKind::ExchangeClosed, "/problems/exchange-closed", "The exchange is closed", 503, Some(60)),
     (ProblemKind::UnknownQuote, "/problems/unknown-quote", "Quote not known", 404, None),
     (ProblemKind::QuoteExpired, "/problems/quote-expired", "The quote has expired", 409, None),
     (ProblemKind::PriceMoved, "/problems/price-moved", "The price moved", 409, None),
@@ -338,9 +342,11 @@ impl From<hunch_trading::QuoteRefusal> for Problem {
             R::UnknownMarket => ProblemKind::UnknownMarket,
             R::MarketClosed => ProblemKind::MarketClosed,
             R::NoPrice => ProblemKind::NoPrice,
-            R::Stake { .. } | R::TooSmall { .. } => ProblemKind::Stake,
+            R::Stake { .. } => ProblemKind::Stake,
+            R::CannotWin { .. } => ProblemKind::StakeCannotWin,
             R::Denied(denial) => return Problem::from(*denial),
             R::Paused => ProblemKind::StakingPaused,
+            R::ExchangeClosed { .. } | R::ExchangeUnknown => ProblemKind::ExchangeClosed,
             R::Unavailable => ProblemKind::Unavailable,
         };
         Problem::new(kind, refusal.to_string())
@@ -358,9 +364,21 @@ impl From<hunch_trading::StakeRefusal> for Problem {
             R::InsufficientPoints { .. } => ProblemKind::InsufficientPoints,
             R::Denied(denial) => return Problem::from(*denial),
             R::Paused => ProblemKind::StakingPaused,
+            R::ExchangeClosed { .. } | R::ExchangeUnknown => ProblemKind::ExchangeClosed,
             R::Busy => ProblemKind::Busy,
             R::Unavailable => ProblemKind::Unavailable,
             R::Unknown => ProblemKind::Timeout,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
+impl From<hunch_trading::EndRefusal> for Problem {
+    fn from(refusal: hunch_trading::EndRefusal) -> Problem {
+        use hunch_trading::EndRefusal as R;
+        let kind = match &refusal {
+            R::NotUnclear => ProblemKind::NotFound,
+            R::Impossible => ProblemKind::Invalid,
         };
         Problem::new(kind, refusal.to_string())
     }

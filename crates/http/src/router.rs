@@ -19,7 +19,7 @@ use crate::openapi::Document;
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, webhook,
+    health, inbox, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, unclear, webhook,
 };
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -69,6 +69,8 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(ops::post_terminal))
         .routes(routes!(trading_ops::live))
         .routes(routes!(trading_ops::set_staking))
+        .routes(routes!(unclear::list))
+        .routes(routes!(unclear::end))
         .routes(routes!(trading_ops::fund))
         .routes(routes!(trading_ops::propose_correction))
         .routes(routes!(trading_ops::approve_correction))

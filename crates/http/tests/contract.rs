@@ -67,6 +67,8 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("post", "/webhooks/settlement", "webhook"),
     ("get", "/v1/ops/live", "operator"),
     ("put", "/v1/ops/staking", "operator"),
+    ("get", "/v1/ops/orders/unclear", "operator"),
+    ("post", "/v1/ops/orders/{id}/end", "operator"),
     ("post", "/v1/ops/fundings", "operator"),
     ("post", "/v1/ops/corrections", "operator"),
     ("post", "/v1/ops/corrections/{id}/approval", "operator"),

@@ -5,7 +5,7 @@ mod support;
 
 use axum::body::Body;
 use axum::http::Request;
-use hunch_exchange_sim::{Outcome, Px, Qty};
+use hunch_exchange_sim::{Fault, FaultKind, Outcome, Px, Qty};
 use hunch_http::sign_webhook;
 use hunch_kernel::Clock;
 use jiff::SignedDuration;
@@ -42,10 +42,11 @@ async fn the_four_routes_of_the_brief_have_golden_bodies() {
     let (token, member) = service.staker(&till, 500).await;
 
     let listed = service.get(&token, "/v1/markets?category=weather&status=open").await;
-    let golden = json!({"markets": [{
+    let golden = json!({"stakes": {"open": true}, "markets": [{
         "market": RAIN, "event": "KXRAIN-26NOV23", "event_title": "KXRAIN-26NOV23?", "title": "Will it rain in New York today?",
         "category": "weather", "status": "active",
-        "yes": {"label": "New York", "price_points": "35"}, "no": {"label": "Not: New York", "price_points": "67"},
+        "yes": {"label": "New York", "price_points": "35", "chance_percent": "35"},
+        "no": {"label": "Not: New York", "price_points": "67", "chance_percent": "67"},
         "pays_points": 100, "ends_at": "2026-11-23T18:00:00Z"
     }]});
     assert_eq!((listed.status, &listed.body), (200, &golden));
@@ -53,8 +54,9 @@ async fn the_four_routes_of_the_brief_have_golden_bodies() {
     let quoted = quote(&service, &token, "yes", 100).await;
     let id = quoted.body["quote"].clone();
     let golden = json!({
-        "quote": id, "market": RAIN, "side": "yes", "hold_points": 100, "fee_points": 5, "contracts": "2.56",
-        "price_points": "35", "worst_price_points": "37", "pays_points": 256, "expires_at": "2026-11-23T12:00:10Z"
+        "quote": id, "market": RAIN, "side": "yes", "hold_points": 100, "cost_points": 94, "fee_points": 5,
+        "fee_percent": "4.2", "contracts": "2.56", "price_points": "35", "worst_price_points": "37", "pays_points": 256,
+        "profit_points": 162, "worst_profit_points": 156, "expires_at": "2026-11-23T12:00:10Z"
     });
     assert_eq!((quoted.status, &quoted.body), (201, &golden));
     let made = service.send(&token, "POST", "/v1/orders", json!({"quote": id})).await;
@@ -107,7 +109,8 @@ async fn the_four_routes_of_the_brief_have_golden_bodies() {
     });
     assert_eq!((again.status, &again.body), (200, &golden_receipt));
     for _ in 0..20 {
-        assert_eq!(webhook(&service, WEBHOOK, &call).await.body, golden_receipt, "every repeat gets the same answer");
+        let told = webhook(&service, WEBHOOK, &call).await.body;
+        assert_eq!(told, golden_receipt, "the same receipt for ever, with what is credited by now");
     }
 
     let paid = service.get(&token, "/v1/positions?status=all").await;
@@ -143,8 +146,18 @@ async fn a_key_has_one_effect_and_one_answer() {
     let made = send("k1", json!({"quote": first})).await;
     assert_eq!(made.status, 201);
     service.trade().await;
-    let again = send("k1", json!({"quote": first})).await;
-    assert_eq!((again.status, &again.body), (201, &made.body), "the first answer, though the order is filled by now");
+    let order = made.body["order"].as_str().unwrap();
+    let now = service.get(&token, &format!("/v1/orders/{order}")).await;
+    assert_eq!((made.body["state"].as_str(), now.body["state"].as_str()), (Some("held"), Some("filled")));
+    for _ in 0..5 {
+        let again = send("k1", json!({"quote": first})).await;
+        assert_eq!(
+            (again.status, &again.body),
+            (201, &made.body),
+            "the first answer, though the order is filled by now"
+        );
+        assert_eq!(again.headers["idempotency-first-answer"], "kept");
+    }
     let second = quote(&service, &token, "yes", 50).await.body["quote"].clone();
     assert_eq!(kind(&send("k1", json!({"quote": second})).await), (422, "/problems/idempotency-key-reused"));
     let refused = send("k2", json!({"quote": Uuid::nil()})).await;
@@ -160,8 +173,13 @@ async fn a_key_has_one_effect_and_one_answer() {
     let orders: i64 =
         sqlx::query_scalar("SELECT count(*) FROM trading.orders").fetch_one(service.db.app()).await.unwrap();
     assert_eq!(orders, 2);
-    let swept = service.clock.now() + SignedDuration::from_hours(24 * 31);
-    assert_eq!(hunch_http::sweep_first_answers(service.db.app(), swept).await.unwrap(), 3);
+    let swept = |days: i64| {
+        let at = service.clock.now() + SignedDuration::from_hours(24 * days);
+        hunch_http::sweep_first_answers(service.db.app(), at)
+    };
+    assert_eq!(swept(29).await.unwrap(), 0, "kept for thirty days");
+    assert_eq!(send("k1", json!({"quote": first})).await.body, made.body);
+    assert_eq!(swept(31).await.unwrap(), 3);
 }
 
 #[tokio::test]
@@ -172,13 +190,26 @@ async fn every_refusal_has_its_own_type_and_a_sentence() {
     let (rich, _) = service.staker(&till, 1_500).await;
     let say = |answer: &Answer| {
         let detail = answer.body["detail"].as_str().unwrap_or_default().to_owned();
-        assert!(detail.len() > 20, "{}", answer.body);
+        assert!(detail.len() > 20 && detail.ends_with('.'), "{}", answer.body);
+        assert!(detail.starts_with(char::is_uppercase), "{}", answer.body);
     };
     let unknown =
         service.send(&rich, "POST", "/v1/quotes", json!({"market": "KXNONE", "side": "yes", "stake_points": 50})).await;
     assert_eq!(kind(&unknown), (404, "/problems/unknown-market"));
     say(&unknown);
     assert_eq!(kind(&quote(&service, &rich, "yes", 9).await), (422, "/problems/stake"));
+    // A stake that pays nothing even if it is right is not sold; the answer says from when on it is one.
+    service.sim.set_book(RAIN, &[(Px::cents(33), Qty::whole(200))], &[(Px::cents(5), Qty::whole(120))]).unwrap();
+    service.clock.advance(SignedDuration::from_secs(1));
+    let dear = quote(&service, &rich, "yes", 10).await;
+    assert_eq!(kind(&dear), (422, "/problems/stake-cannot-win"));
+    assert!(dear.body["detail"].as_str().unwrap().contains("Stake at least 42 points"), "{}", dear.body);
+    let least = quote(&service, &rich, "yes", 42).await;
+    assert_eq!(least.status, 201, "{}", least.body);
+    assert_eq!((&least.body["price_points"], &least.body["worst_price_points"]), (&json!("95"), &json!("95")));
+    assert!(least.body["worst_profit_points"].as_i64().unwrap() > 0, "{}", least.body);
+    service.sim.set_book(RAIN, &[(Px::cents(33), Qty::whole(200))], &[(Px::cents(65), Qty::whole(120))]).unwrap();
+    service.clock.advance(SignedDuration::from_secs(1));
     let side =
         service.send(&rich, "POST", "/v1/quotes", json!({"market": RAIN, "side": "maybe", "stake_points": 50})).await;
     assert_eq!(kind(&side), (400, "/problems/bad-json"));
@@ -233,6 +264,8 @@ async fn every_refusal_has_its_own_type_and_a_sentence() {
     assert_eq!(kind(&moved), (409, "/problems/price-moved"));
     say(&moved);
     let closing = quote(&service, &calm, "yes", 50).await.body["quote"].clone();
+    let silent = service.send(OPERATOR, "PUT", "/v1/ops/staking", json!({"on": false, "reason": " "})).await;
+    assert_eq!(kind(&silent), (422, "/problems/invalid"), "who switches says why");
     service.send(OPERATOR, "PUT", "/v1/ops/staking", json!({"on": false, "reason": "a drill"})).await;
     assert_eq!(kind(&quote(&service, &calm, "yes", 50).await), (503, "/problems/staking-paused"));
     service.send(OPERATOR, "PUT", "/v1/ops/staking", json!({"on": true, "reason": "over"})).await;
@@ -400,4 +433,153 @@ async fn the_live_view_names_nobody() {
     assert_eq!(live.body["newest_stakes"][0]["title"], "Will it rain in New York today?");
     assert_eq!(live.body["newest_purchases"][0]["shop"], "Rosa's Bakery");
     assert!(!live.body.to_string().contains(&member), "no token of a member");
+}
+
+/// The slip, the list and the books speak of one rate, also when there is a second one.
+#[tokio::test]
+async fn a_second_rate_holds_for_the_list_as_for_quotes() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, _) = service.staker(&till, 500).await;
+    let list = || service.get(&token, "/v1/markets");
+    assert_eq!(list().await.body["markets"][0]["yes"]["price_points"], "35");
+    // From a minute on a point is worth half a cent.
+    let from = service.clock.now() + SignedDuration::from_mins(1);
+    sqlx::query("INSERT INTO trading.rate (rate, micros, valid_from) VALUES (2, 5000, $1::text::timestamptz)")
+        .bind(from.to_string())
+        .execute(&mut service.db.superuser().await)
+        .await
+        .unwrap();
+    assert_eq!(list().await.body["markets"][0]["yes"]["price_points"], "35", "not in force yet");
+    service.clock.advance(SignedDuration::from_mins(1));
+    let market = list().await.body["markets"][0].clone();
+    assert_eq!((&market["yes"]["price_points"], &market["yes"]["chance_percent"]), (&json!("70"), &json!("35")));
+    assert_eq!((&market["no"]["price_points"], &market["pays_points"]), (&json!("134"), &json!(200)));
+    let one = service.get(&token, &format!("/v1/markets/{RAIN}")).await.body;
+    assert_eq!(one["yes"], market["yes"]);
+    let quoted = quote(&service, &token, "yes", 100).await.body;
+    assert_eq!((&quoted["price_points"], &quoted["worst_price_points"]), (&json!("70"), &json!("74")));
+    // A contract pays two hundred points, and a position says so too.
+    let contracts: f64 = quoted["contracts"].as_str().unwrap().parse().unwrap();
+    assert_eq!(quoted["pays_points"].as_i64(), Some((contracts * 200.0).round() as i64));
+    service.send(&token, "POST", "/v1/orders", json!({"quote": quoted["quote"]})).await;
+    service.trade().await;
+    let held = service.get(&token, "/v1/positions").await.body;
+    assert_eq!(held["positions"][0]["pays_points"], quoted["pays_points"]);
+}
+
+/// What a stake costs is what was paid at the exchange: never more than the quote's worst, and a better price is passed on.
+#[tokio::test]
+async fn a_better_price_is_the_members_and_a_worse_one_is_never_taken() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, _) = service.staker(&till, 900).await;
+    let book = |no: i64| {
+        let levels = [(Px::cents(no), Qty::whole(120))];
+        service.sim.set_book(RAIN, &[(Px::cents(20), Qty::whole(200))], &levels).unwrap();
+    };
+    // (price of YES when it is sent, what becomes of the order): 48 was shown, 50 is the worst.
+    for (price, state) in [(40, "filled"), (48, "filled"), (50, "filled"), (51, "killed")] {
+        book(52);
+        service.clock.advance(SignedDuration::from_secs(1));
+        let quoted = quote(&service, &token, "yes", 100).await.body;
+        assert_eq!((&quoted["price_points"], &quoted["worst_price_points"]), (&json!("48"), &json!("50")));
+        let made = service.send(&token, "POST", "/v1/orders", json!({"quote": quoted["quote"]})).await;
+        book(100 - price);
+        service.trade().await;
+        let path = format!("/v1/orders/{}", made.body["order"].as_str().unwrap());
+        let order = service.get(&token, &path).await.body;
+        assert_eq!(order["state"], state, "at {price}: {order}");
+        let number = |value: &Value| value.as_i64().unwrap();
+        let (cost, back) = (number(&order["cost_points"]), number(&order["returned_points"]));
+        assert_eq!(cost + back, number(&quoted["hold_points"]));
+        match price {
+            40 => assert!(cost < number(&quoted["cost_points"]), "{order}"),
+            48 => assert_eq!(cost, number(&quoted["cost_points"]), "as the slip said"),
+            50 => assert!(cost <= number(&quoted["hold_points"]) && cost > number(&quoted["cost_points"]), "{order}"),
+            _ => assert_eq!((cost, &order["reason"]), (0, &json!("price_moved"))),
+        }
+    }
+}
+
+/// Paused, closed, silent: no quote and no stake, a sentence that says so, and earning goes on.
+#[tokio::test]
+async fn while_the_exchange_is_closed_nothing_is_staked_and_members_are_told() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, _) = service.staker(&till, 300).await;
+    let held = quote(&service, &token, "yes", 50).await.body["quote"].clone();
+    let closed = |answer: &Answer| (answer.status, answer.body["type"].as_str().unwrap_or("none").to_owned());
+    let no = (503, "/problems/exchange-closed".to_owned());
+    let later = async |seconds: i64| {
+        service.clock.advance(SignedDuration::from_secs(seconds));
+        service.trading.opening_step().await;
+    };
+    // Trading pauses, with an estimate: half past two in the afternoon in New York.
+    let resumes = "2026-11-23T19:30:00Z";
+    service.sim.pause_until(true, false, resumes.parse().ok());
+    later(5).await;
+    let refused = service.send(&token, "POST", "/v1/orders", json!({"quote": held})).await;
+    assert_eq!(closed(&refused), no, "{}", refused.body);
+    let asked = quote(&service, &token, "yes", 50).await;
+    assert_eq!((closed(&asked), asked.headers["retry-after"].to_str().unwrap()), (no.clone(), "60"));
+    let told = "The exchange is closed just now, so no stakes are taken. Your points are safe. \
+                It expects to open again at 2:30 PM.";
+    assert_eq!((&asked.body["detail"], &refused.body["detail"]), (&json!(told), &json!(told)));
+    let list = service.get(&token, "/v1/markets").await.body;
+    assert_eq!(list["stakes"], json!({"open": false, "reason": "exchange_closed", "until": resumes, "detail": told}));
+    assert_eq!(list["markets"][0]["market"], RAIN, "they can still be looked at");
+    let (_, earning) = service.staker(&till, 100).await;
+    assert!(!earning.is_empty(), "and shops go on");
+
+    // The exchange is shut altogether, and says nothing of when; the schedule does not know either.
+    service.sim.pause_until(false, false, None);
+    later(5).await;
+    assert_eq!(closed(&quote(&service, &token, "yes", 50).await), no);
+    let list = service.get(&token, "/v1/markets").await.body;
+    assert_eq!((&list["stakes"]["reason"], &list["stakes"]["until"]), (&json!("exchange_closed"), &Value::Null));
+
+    // It opens: stakes are taken again.
+    service.sim.pause_until(true, true, None);
+    later(5).await;
+    assert_eq!(service.get(&token, "/v1/markets").await.body["stakes"], json!({"open": true}));
+    assert_eq!(quote(&service, &token, "yes", 50).await.status, 201);
+
+    // It says nothing any more: its last word counts for half a minute.
+    let silence = Fault::once(FaultKind::Error5xx { status: 500, after_accept: false }).path("/exchange/status");
+    service.sim.inject(silence.times(1_000_000));
+    later(30).await;
+    assert_eq!(quote(&service, &token, "yes", 50).await.status, 201);
+    later(1).await;
+    let silent = quote(&service, &token, "yes", 50).await;
+    assert_eq!(closed(&silent), no, "{}", silent.body);
+    assert!(silent.body["detail"].as_str().unwrap().contains("cannot see"), "{}", silent.body);
+    assert_eq!(service.get(&token, "/v1/markets").await.body["stakes"]["reason"], "exchange_unknown");
+    service.sim.clear_faults();
+    later(1).await;
+    assert_eq!(stake(&service, &token, "yes", 50).await.status, 201);
+}
+
+/// By its schedule the exchange rests from three to five, and says so before it does.
+#[tokio::test]
+async fn the_schedule_tells_until_when() {
+    let service = Service::start().await;
+    service.rain().await;
+    let till = service.till().await;
+    let (token, _) = service.staker(&till, 300).await;
+    let (from, to) = ("2026-11-23T15:00:00Z", "2026-11-23T17:00:00Z");
+    service.sim.maintain(from.parse().unwrap(), to.parse().unwrap());
+    assert_eq!(quote(&service, &token, "yes", 50).await.status, 201, "not begun yet");
+    service.clock.set("2026-11-23T15:00:00Z".parse().unwrap());
+    let place = json!({"latitude": 40.7484, "longitude": -73.9857, "accuracy_metres": 30.0});
+    service.send(&token, "PUT", "/v1/me/place", place.clone()).await;
+    let refused = quote(&service, &token, "yes", 50).await;
+    assert_eq!(kind(&refused), (503, "/problems/exchange-closed"));
+    assert!(refused.body["detail"].as_str().unwrap().ends_with("open again at 12:00 PM."), "{}", refused.body);
+    service.clock.set("2026-11-23T17:00:00Z".parse().unwrap());
+    service.send(&token, "PUT", "/v1/me/place", place).await;
+    assert_eq!(quote(&service, &token, "yes", 50).await.status, 201);
 }

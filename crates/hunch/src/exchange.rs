@@ -109,6 +109,12 @@ pub async fn status(settings: &Settings, clocks: &Clocks) -> anyhow::Result<()> 
     let yes_no = |yes| if yes { "yes" } else { "no" };
     println!("exchange active   {}", yes_no(state.exchange_active));
     println!("trading active    {}", yes_no(state.trading_active));
+    for shard in state.shards.iter().filter(|s| !(s.exchange_active && s.trading_active)) {
+        println!("shard {}           takes no orders", shard.shard.0);
+    }
+    if let Some(opens) = state.resumes_at.or(exchange.schedule().await?.opens_after(clocks.business.now())) {
+        println!("opens again       {opens}, as far as is known");
+    }
     for cash in exchange.cash().await? {
         println!("cash on shard {}   ${}", cash.shard.0, cash.available);
     }

@@ -8,7 +8,7 @@ use hunch_kernel::Clocks;
 use hunch_trading::Trading;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,13 +191,42 @@ async fn watch(home: &mut Home, stop: &CancellationToken) -> anyhow::Result<()> 
 }
 
 fn recorder() -> anyhow::Result<PrometheusHandle> {
+    buckets()?.install_recorder().context("metrics")
+}
+
+fn buckets() -> anyhow::Result<PrometheusBuilder> {
     const SECONDS: &[f64] = &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0];
-    PrometheusBuilder::new().set_buckets(SECONDS)?.install_recorder().context("metrics")
+    // Sixty seconds are promised and the alarm is at forty-five: both are bounds, and what is worse can be told apart.
+    const CREDITED_SECONDS: &[f64] = &[
+        0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 45.0, 60.0, 90.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
+        21_600.0, 86_400.0,
+    ];
+    let credited = |name: &str| Matcher::Full(format!("hunch_{name}_credited_seconds"));
+    let builder = PrometheusBuilder::new().set_buckets(SECONDS)?;
+    let builder = builder.set_buckets_for_metric(credited("final"), CREDITED_SECONDS)?;
+    Ok(builder.set_buckets_for_metric(credited("settled"), CREDITED_SECONDS)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A credit that is late by minutes can be told from one that is late by hours.
+    #[test]
+    fn the_histogram_of_credits_reaches_past_the_promise() {
+        let recorder = buckets().unwrap().build_recorder();
+        let handle = recorder.handle();
+        metrics::with_local_recorder(&recorder, || {
+            for seconds in [0.3, 44.0, 59.0, 61.0, 250.0] {
+                metrics::histogram!("hunch_final_credited_seconds").record(seconds);
+            }
+        });
+        let text = handle.render();
+        for (bound, count) in [("45", 2), ("60", 3), ("90", 4), ("120", 4), ("300", 5)] {
+            let line = format!("hunch_final_credited_seconds_bucket{{le=\"{bound}\"}} {count}");
+            assert!(text.contains(&line), "{line} in {text}");
+        }
+    }
 
     /// Lives until it is told to stop.
     async fn dutiful(stop: CancellationToken) {

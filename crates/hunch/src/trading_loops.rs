@@ -18,6 +18,10 @@ const ORDERS_AT_ONCE: i64 = 64;
 const LOOK_FOR_ORDERS: Duration = Duration::from_millis(200);
 const LOOK_UP_ORDERS: Duration = Duration::from_millis(50);
 const LOOK_FOR_RESULTS: Duration = Duration::from_secs(1);
+/// A quote asks by itself when this was five seconds ago.
+const LOOK_AT_OPENING: Duration = Duration::from_secs(4);
+/// Whether somebody waits too long for a result is looked at apart from paying, which may be what hangs.
+const LOOK_FOR_UNPAID: Duration = Duration::from_secs(5);
 const RECONCILE_EVERY: Duration = Duration::from_secs(15);
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 /// An operator's account may rise to another tier.
@@ -55,6 +59,12 @@ impl TradingLoops {
         loops.spawn(repeat("the account's limits are not read", stop.clone(), async move || {
             exchange.learn_limits().await?;
             tokio::time::sleep(LEARN_LIMITS_EVERY).await;
+            Ok(())
+        }));
+        let t = self.trading.clone();
+        loops.spawn(repeat("whether the exchange is open is not read", stop.clone(), async move || {
+            t.opening_step().await;
+            tokio::time::sleep(LOOK_AT_OPENING).await;
             Ok(())
         }));
         let (m, t, every) = (self.markets.clone(), self.trading.clone(), self.sync_every);
@@ -108,6 +118,13 @@ impl TradingLoops {
             t.correct_step().await?;
             settled?;
             woken_within(LOOK_FOR_RESULTS, t.result_waits()).await;
+            Ok(())
+        }));
+        let t = self.trading.clone();
+        loops.spawn(repeat("unpaid results and unclear orders are not looked for", stop.clone(), async move || {
+            t.unpaid_step().await?;
+            t.unclear_step().await?;
+            tokio::time::sleep(LOOK_FOR_UNPAID).await;
             Ok(())
         }));
         let t = self.trading.clone();

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use hunch_exchange::{
     BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeShard, ExchangeStatus,
     ExchangeStream, FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport,
-    SettlementReport, SubmitOutcome, Turn,
+    SettlementReport, SubmitOutcome, TradingSchedule, Turn,
 };
 use hunch_kernel::{EventTicker, MarketTicker, SeriesTicker, SharedWallClock, Side};
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +15,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::errors::{ApiError, classify_submission};
+use crate::hours;
 use crate::limits::Bucket;
 use crate::signing::SigningKey;
 use crate::socket::KalshiStream;
@@ -22,6 +23,7 @@ use crate::transport::Transport;
 use crate::wire::{self, WireError};
 
 const DEFAULT_COST: i64 = 10;
+const CANCEL_COST: i64 = 2;
 const PAGE: &str = "1000";
 
 /// Where the exchange is and who we are there.
@@ -140,6 +142,19 @@ impl Exchange for Kalshi {
         }
     }
 
+    async fn cancel(&self, exchange_order_id: &str, ticker: &MarketTicker) -> Result<(), ExchangeError> {
+        if !self.writes.take(CANCEL_COST).await {
+            return Err(ExchangeError::RateLimited);
+        }
+        // Without its market an order is looked for on the first shard only.
+        let query = [("market_ticker", ticker.0.clone())];
+        let path = format!("/portfolio/events/orders/{exchange_order_id}");
+        match self.transport.delete::<serde_json::Value>(&path, &query).await {
+            Ok(_) | Err(ApiError::Status { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     async fn find_order(
         &self,
         client_order_id: Uuid,
@@ -238,8 +253,13 @@ impl Exchange for Kalshi {
     }
 
     async fn status(&self) -> Result<ExchangeStatus, ExchangeError> {
-        let found: wire::ExchangeState = self.read("/exchange/status", &[]).await?;
-        Ok(ExchangeStatus { exchange_active: found.exchange_active, trading_active: found.trading_active })
+        let found: hours::ExchangeState = self.read("/exchange/status", &[]).await?;
+        Ok(found.report())
+    }
+
+    async fn schedule(&self) -> Result<TradingSchedule, ExchangeError> {
+        let found: hours::OneSchedule = self.read("/exchange/schedule", &[]).await?;
+        found.schedule.report().map_err(malformed)
     }
 
     async fn cash(&self) -> Result<Vec<CashReport>, ExchangeError> {

@@ -5,10 +5,11 @@ use hunch_exchange::{
     StreamEvent,
 };
 use hunch_kernel::Side;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::{socket, wire};
+use crate::{hours, socket, wire};
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
@@ -61,6 +62,16 @@ pub fn positions(body: &[u8]) -> Vec<ExchangePosition> {
 pub fn settlements(body: &[u8]) -> Vec<SettlementReport> {
     let found = read::<wire::Settlements>(body).map(|page| page.settlements).unwrap_or_default();
     found.iter().filter_map(|settlement| settlement.report().ok()).collect()
+}
+
+/// The exchange's status, and whether it takes orders anywhere.
+pub fn takes_orders(body: &[u8]) -> Option<bool> {
+    Some(read::<hours::ExchangeState>(body)?.report().takes_any_orders())
+}
+
+/// When the schedule says that trading begins again.
+pub fn opens_after(body: &[u8], at: Timestamp) -> Option<Timestamp> {
+    read::<hours::OneSchedule>(body)?.schedule.report().ok()?.opens_after(at)
 }
 
 /// What a connection makes of its frames, one after the other.

@@ -13,6 +13,7 @@ mod client;
 mod errors;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod hours;
 mod limits;
 mod signing;
 mod socket;

@@ -66,6 +66,10 @@ impl Transport {
         self.send(Method::POST, path, &[], Some(body)).await
     }
 
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T, ApiError> {
+        self.send(Method::DELETE, path, query, None).await
+    }
+
     async fn send<T: DeserializeOwned>(
         &self,
         method: Method,

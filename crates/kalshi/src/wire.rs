@@ -56,7 +56,7 @@ fn out_of_range(field: &'static str, text: &str) -> WireError {
     WireError::Number { field, source: MoneyError::OutOfRange(text.chars().take(40).collect()) }
 }
 
-fn word(field: &'static str, value: &str) -> WireError {
+pub(crate) fn word(field: &'static str, value: &str) -> WireError {
     WireError::Word { field, value: value.chars().take(40).collect() }
 }
 
@@ -393,12 +393,6 @@ impl Sides {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct ExchangeState {
-    pub exchange_active: bool,
-    pub trading_active: bool,
-}
-
-#[derive(Deserialize)]
 pub(crate) struct DataTimestamp {
     pub as_of_time: Timestamp,
 }
@@ -636,9 +630,6 @@ mod tests {
         assert_eq!(positions.market_positions[1].report().unwrap().net, Count(-2_000));
         let settlements: Settlements = example("rest/get_settlements.json").unwrap();
         assert_eq!(settlements.settlements[2].report().unwrap().revenue, Dollars(3_500_000));
-        let state: ExchangeState = example("rest/exchange_status.thursday_maintenance.json").unwrap();
-        assert!(!state.trading_active);
-
         let frame: Frame = example("ws/lifecycle.determined_scalar.json").unwrap();
         let lifecycle: Lifecycle = serde_json::from_value(frame.msg).unwrap();
         let half = Price::from_micros(500_000).ok();

@@ -3,15 +3,16 @@
 //! A held order is taken on, gets its turn within the exchange's limits, and only then is judged once more, marked with
 //! the moment of its sending, and sent. Whatever happens after the mark, it is somebody's: the answer ends it, or the
 //! resolver does. Who waited so long for his turn that the resolver took the order finds no mark to make, and sends
-//! nothing.
+//! nothing. An answer is believed only as far as it can be so, see `doubt.rs`.
 
 use futures_util::StreamExt;
-use hunch_exchange::{NewOrder, RefusalClass, SubmitOutcome};
+use hunch_exchange::{NewOrder, OrderReport, RefusalClass, SubmitOutcome};
 use hunch_kernel::{Count, seeded_bug};
 use hunch_safeguards::{Denial, DenialCode, still_holds};
 use jiff::SignedDuration;
 use sqlx::PgConnection;
 
+use crate::doubt::{Doubt, doubt};
 use crate::order::Order;
 use crate::outcome::{Fate, OutcomeRequest};
 use crate::{Trading, TradingError, store};
@@ -90,21 +91,10 @@ impl Trading {
         };
         metrics::counter!("hunch_orders_sent_total", "outcome" => word(&outcome)).increment(1);
         match outcome {
-            SubmitOutcome::Accepted(report) if report.filled == Count::ZERO => {
-                let fate = Fate::Taken {
-                    exchange_order_id: report.exchange_order_id,
-                    filled: Count::ZERO,
-                    cost: report.cost,
-                    fees: report.fees,
-                };
-                self.end(&order, fate).await
-            }
-            SubmitOutcome::Accepted(report) => {
-                let wall = self.clocks.wall.now();
-                store::mark_accepted(&self.pool, &order, &report, wall).await?;
-                self.open.notify_one();
-                Ok(())
-            }
+            SubmitOutcome::Accepted(report) => match self.taken(&order, &report).await? {
+                Some(fate) => self.end(&order, fate).await,
+                None => Ok(()),
+            },
             SubmitOutcome::Refused { class: RefusalClass::RateLimited | RefusalClass::ExchangePaused, code }
                 if order.attempt < ATTEMPTS_MAX =>
             {
@@ -124,6 +114,42 @@ impl Trading {
         }
     }
 
+    /// The exchange says that it took the order. Only a kill is over with that; what filled is still to be read exactly, and
+    /// what cannot be so is looked up.
+    pub(crate) async fn taken(&self, order: &Order, report: &OrderReport) -> Result<Option<Fate>, TradingError> {
+        if let Some(doubt) = doubt(order, report) {
+            self.doubted(order, report, doubt).await?;
+            return Ok(None);
+        }
+        if report.filled == Count::ZERO {
+            return Ok(Some(fate(report)));
+        }
+        store::mark_accepted(&self.pool, order, report, self.clocks.wall.now()).await?;
+        self.open.notify_one();
+        Ok(None)
+    }
+
+    /// Writes down that the exchange's word is not believed, and takes what rests out of the book, where it could still fill.
+    pub(crate) async fn doubted(&self, order: &Order, report: &OrderReport, doubt: Doubt) -> Result<(), TradingError> {
+        let (wall, id) = (self.clocks.wall.now(), &report.exchange_order_id);
+        if store::mark_doubted(&self.pool, order.id, id, doubt.as_str(), wall).await? {
+            metrics::counter!("hunch_orders_doubted_total", "doubt" => doubt.as_str()).increment(1);
+            let (filled, resting) = (report.filled.to_string(), report.resting.to_string());
+            let (cost, fees) = (report.cost.to_string(), report.fees.to_string());
+            tracing::error!(
+                order = %order.id, exchange_order_id = id, doubt = doubt.as_str(), filled, resting, cost, fees,
+                "what the exchange says of an order cannot be so"
+            );
+            self.open.notify_one();
+        }
+        if doubt == Doubt::StillResting
+            && let Err(error) = self.exchange.cancel(id, &order.market).await
+        {
+            tracing::warn!(order = %order.id, %error, "an order that should not rest could not be cancelled yet");
+        }
+        Ok(())
+    }
+
     async fn unknown(&self, order: &Order, cause: &str) -> Result<(), TradingError> {
         tracing::warn!(order = %order.id, cause, "it is not known whether the exchange took an order");
         store::mark_unknown(&self.pool, order, self.clocks.wall.now()).await?;
@@ -135,6 +161,16 @@ impl Trading {
     pub(crate) async fn end(&self, order: &Order, fate: Fate) -> Result<(), TradingError> {
         self.doors.outcomes.submit(order.shard, OutcomeRequest { order: order.id, fate }).await?;
         Ok(())
+    }
+}
+
+/// The end of an order that the exchange shows.
+pub(crate) fn fate(report: &OrderReport) -> Fate {
+    Fate::Taken {
+        exchange_order_id: report.exchange_order_id.clone(),
+        filled: report.filled,
+        cost: report.cost,
+        fees: report.fees,
     }
 }
 

@@ -36,7 +36,8 @@ impl Trading {
     /// When the database fails.
     pub async fn take_hint(&self, hint: &Hint) -> Result<HintTaken, TradingError> {
         let known = self.markets.market(&hint.market).await?;
-        store::insert_hint(&self.pool, hint, known.is_none(), self.clocks.business.now()).await?;
+        let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
+        store::insert_hint(&self.pool, hint, known.is_none(), now, wall).await?;
         if known.is_none() {
             return Ok(HintTaken::Parked);
         }
@@ -67,7 +68,7 @@ impl Trading {
     pub async fn parked_hints_step(&self) -> Result<usize, TradingError> {
         let now = self.clocks.business.now();
         store::drop_parked(&self.pool, now.saturating_sub(PARKED_AT_MOST).unwrap_or(now)).await?;
-        let parked = store::parked_hints(&self.pool, PARKED_PER_STEP).await?;
+        let parked = store::parked_hints(&self.pool, PARKED_PER_STEP, self.clocks.wall.now()).await?;
         let known = self.markets.by_tickers(&parked).await?;
         for ticker in known.keys() {
             store::unpark(&self.pool, ticker).await?;

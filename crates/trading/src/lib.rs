@@ -18,7 +18,9 @@
 
 mod correct;
 mod dispatch;
+mod doubt;
 mod hint;
+mod opening;
 mod order;
 mod outcome;
 mod payout;
@@ -32,21 +34,27 @@ mod settle;
 mod stake;
 mod store;
 mod switch;
+mod tolerance;
 mod tops;
+mod unclear;
+mod unpaid;
 
 pub use correct::{Correction, CorrectionRefusal};
 pub use hint::{Hint, HintTaken};
+pub use opening::Openness;
 pub use order::{Order, OrderState};
 pub use outcome::{Fate, OutcomeHandler, OutcomeRequest, Resolved};
 pub use payout::{PayoutHandler, PayoutRequest, PayoutsDone};
 pub use place::{QuoteRefusal, StakeRefusal};
 pub use position::{Holding, Position};
-pub use quote::Quote;
+pub use quote::{Quote, points_text};
 pub use reconcile::Reconciled;
 pub use report::{LatencyFigures, OrderCounts, PaidMarket, TradingFigures};
 pub use settle::Settled;
 pub use stake::{StakeAnswer, StakeHandler, StakeRequest};
 pub use switch::Switch;
+pub use unclear::{EndRefusal, Finding};
+pub use unpaid::Unpaid;
 
 use hunch_exchange::{Exchange, ExchangeError};
 use hunch_kernel::{Clocks, SharedEntropy, WallTime};
@@ -97,6 +105,7 @@ pub struct Trading {
     markets: Arc<Markets>,
     safeguards: Safeguards,
     tops: tops::Tops,
+    opening: opening::Opening,
     clocks: Clocks,
     entropy: SharedEntropy,
     shards: u16,
@@ -107,6 +116,7 @@ pub struct Trading {
     ended: Notify,
     /// When the last comparison with the exchange began.
     round_begun: Mutex<Option<WallTime>>,
+    rung: unpaid::Rung,
 }
 
 impl Trading {
@@ -123,6 +133,7 @@ impl Trading {
             pool,
             exchange: markets.exchange().clone(),
             tops: tops::Tops::new(markets.exchange().clone(), clocks.wall.clone()),
+            opening: opening::Opening::new(markets.exchange().clone(), clocks.wall.clone()),
             markets,
             safeguards,
             clocks,
@@ -133,6 +144,7 @@ impl Trading {
             open: Notify::new(),
             ended: Notify::new(),
             round_begun: Mutex::new(None),
+            rung: unpaid::Rung::default(),
         }
     }
 

@@ -15,7 +15,8 @@ pub enum OrderState {
     Sending,
     /// Taken by the exchange; what it cost is being read. The resolver ends it.
     Accepted,
-    /// It may or may not have been taken. The resolver ends it, however long that takes.
+    /// It may or may not have been taken, or what the exchange says of it cannot be so. The resolver ends it, however long
+    /// that takes, or a person.
     Unknown,
     Filled,
     Partial,
@@ -92,6 +93,8 @@ pub struct Order {
     pub released: Points,
     /// Stable word for what did not fill.
     pub reason: Option<String>,
+    /// Stable word for why what the exchange said of it last was not believed.
+    pub doubt: Option<String>,
     pub resolved_at: Option<Timestamp>,
 }
 

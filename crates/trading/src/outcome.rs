@@ -267,13 +267,13 @@ pub(crate) fn position_id(order: OrderId) -> PositionId {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use super::*;
     use hunch_kernel::{MemberId, PointRate, Price, QuoteId, Shard, WallTime};
-    use proptest::prelude::*;
     use uuid::Uuid;
 
-    fn order(count: i64, hold: i64) -> Order {
+    /// At 0.35 at the worst.
+    pub(crate) fn order(count: i64, hold: i64) -> Order {
         let price = Price::from_micros(350_000).unwrap();
         let at = "2026-11-23T17:00:00Z".parse().unwrap();
         let wall = WallTime::from_timestamp(at);
@@ -309,9 +309,17 @@ mod tests {
             captured: Points::ZERO,
             released: Points::ZERO,
             reason: None,
+            doubt: None,
             resolved_at: None,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::order;
+    use super::*;
+    use proptest::prelude::*;
 
     proptest! {
         /// Whatever the exchange reports: nobody pays more than the hold, the house pays the rest, and exactly the

@@ -1,64 +1,101 @@
 //! Quoting and confirming: what a member asks for, checked, priced and handed to the shard.
 
+use futures_util::future::join;
 use hunch_exchange::FeeRule;
-use hunch_kernel::{MarketTicker, MemberId, Points, Price, QuoteId, Side, shard_of};
+use hunch_kernel::{MarketTicker, MemberId, PointRate, Points, QuoteId, Side, shard_of};
 use hunch_ledger::DoorError;
 use hunch_safeguards::Denial;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::quote::{QUOTE_SECONDS, Quote, STAKE_POINTS_MAX, STAKE_POINTS_MIN, size, worst_price};
+use crate::opening::Openness;
+use crate::quote::{QUOTE_SECONDS, Quote, STAKE_POINTS_MAX, STAKE_POINTS_MIN, Terms, points_text};
 use crate::stake::{StakeAnswer, StakeRequest};
-use crate::{Trading, store};
+use crate::{Trading, TradingError, store};
 
 /// Lapsed quotes are kept this long, for questions.
 const QUOTES_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuoteRefusal {
-    #[error("there is no such market here; look at the list of open markets")]
+    #[error("There is no such market here. Look at the list of open markets.")]
     UnknownMarket,
-    #[error("this market is not open for stakes; look at the list of open markets")]
+    #[error("This market takes no more stakes. Look at the list of open markets.")]
     MarketClosed,
-    #[error("nobody offers this side just now; try the other one, or again in a moment")]
+    #[error("Nobody offers this side just now. Try the other side, or try again in a moment.")]
     NoPrice,
-    #[error("stake {min} to {max} points; you asked for {asked}", min = STAKE_POINTS_MIN, max = STAKE_POINTS_MAX)]
+    #[error("You can stake from 10 to 1,000,000 points at a time. You asked for {asked}.")]
     Stake { asked: Points },
-    #[error("{asked} points are too few at this price; stake a little more")]
-    TooSmall { asked: Points },
+    #[error("{}", cannot_win(*asked, *least))]
+    CannotWin {
+        asked: Points,
+        /// The smallest stake that can win at this price, if any can.
+        least: Option<Points>,
+    },
     #[error(transparent)]
     Denied(Denial),
-    #[error("staking is paused for everyone just now; your points are safe")]
+    #[error("Staking is paused for everyone just now. Your points are safe.")]
     Paused,
-    #[error("prices cannot be had just now; try again in a moment")]
+    /// `until` is when the exchange expects to go on, if that is known.
+    #[error("The exchange is closed just now, so no stakes are taken. Your points are safe.")]
+    ExchangeClosed { until: Option<Timestamp> },
+    #[error(
+        "We cannot see just now whether the exchange is open, so no stakes are taken. Your points are safe. Try again in a moment."
+    )]
+    ExchangeUnknown,
+    #[error("We cannot read prices just now. Try again in a moment.")]
     Unavailable,
+}
+
+fn cannot_win(asked: Points, least: Option<Points>) -> String {
+    let so = format!("{asked} points on this side pay back no more than they cost, even if you are right.");
+    match least {
+        Some(least) => format!("{so} Stake at least {least} points, or choose the other side."),
+        None => format!("{so} No stake on this side can win just now. Choose the other side or another market."),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StakeRefusal {
-    #[error("there is no such quote of yours; ask for a new one")]
+    #[error("You have no such quote. Ask for a new one.")]
     UnknownQuote,
-    #[error("the quote has expired; ask for a new one")]
+    #[error("This quote has expired. Ask for a new one.")]
     QuoteExpired,
-    #[error("the market closed in the meantime; nothing was staked")]
+    #[error("The market closed in the meantime. Nothing was staked.")]
     MarketClosed,
-    #[error("the price moved from {quoted} to {now} points a contract; ask for a new quote")]
+    #[error("The price moved from {quoted} to {now} points a contract. Nothing was staked. Ask for a new quote.")]
     PriceMoved { quoted: String, now: String },
-    #[error("{available} points are available, this stake needs {needed}")]
+    #[error("You have {available} points available. This stake needs {needed}.")]
     InsufficientPoints { available: Points, needed: Points },
     #[error(transparent)]
     Denied(Denial),
-    #[error("staking is paused for everyone just now; your points are safe")]
+    #[error("Staking is paused for everyone just now. Your points are safe.")]
     Paused,
-    #[error("the programme is busy; confirm the same quote again in a moment")]
+    /// `until` is when the exchange expects to go on, if that is known.
+    #[error("The exchange is closed just now, so no stakes are taken. Your points are safe.")]
+    ExchangeClosed { until: Option<Timestamp> },
+    #[error(
+        "We cannot see just now whether the exchange is open, so no stakes are taken. Your points are safe. Try again in a moment."
+    )]
+    ExchangeUnknown,
+    #[error("We are busy just now. Confirm the same quote again in a moment: it counts once.")]
     Busy,
-    #[error("the stake could not be stored; confirm the same quote again in a moment")]
+    #[error("Your stake could not be stored. Confirm the same quote again in a moment: it counts once.")]
     Unavailable,
-    #[error("it is not known yet whether the stake was stored; confirm the same quote again, it counts once")]
+    #[error("It is not known yet whether your stake was stored. Confirm the same quote again: it counts once.")]
     Unknown,
 }
 
 impl Trading {
-    /// Prices a stake from the live book and freezes it for ten seconds. Whoever may not stake is told so here already.
+    /// What a point is worth now. Lists and quotes ask here, so that they say the same.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn rate(&self) -> Result<PointRate, TradingError> {
+        Ok(store::rate(&self.pool, self.clocks.business.now()).await?)
+    }
+
+    /// Prices a stake from the best prices of the exchange's book and freezes it for ten seconds. Whoever may not stake is
+    /// told so here already.
     ///
     /// # Errors
     /// A refusal with a sentence for the member.
@@ -86,18 +123,26 @@ impl Trading {
         if !store::staking_is_on(&mut conn).await.map_err(|e| failed(&e))? {
             return Err(QuoteRefusal::Paused);
         }
-        let rate = store::rate(&mut conn, now).await.map_err(|e| failed(&e))?;
         drop(conn);
+        let rate = self.rate().await.map_err(|e| failed(&e))?;
         self.safeguards.permit_stake(member, market.kind.as_str()).await.map_err(QuoteRefusal::Denied)?;
-        let top = self.tops.of(ticker).await.map_err(|e| failed(&e))?;
+        // Both are read at the exchange, at the same time.
+        let (openness, top) = join(self.openness_now(market.exchange_shard), self.tops.of(ticker)).await;
+        match openness {
+            Openness::Open => {}
+            Openness::Closed { until } => return Err(QuoteRefusal::ExchangeClosed { until }),
+            Openness::Unknown => return Err(QuoteRefusal::ExchangeUnknown),
+        }
+        let top = top.map_err(|e| failed(&e))?;
         let price = match side {
             Side::Yes => top.yes_ask.map(|(price, _)| price),
             Side::No => top.yes_bid.map(|(price, _)| price.complement()),
         };
         let price = price.filter(|p| p.micros() > 0).ok_or(QuoteRefusal::NoPrice)?;
-        let worst = worst_price(price).ok_or(QuoteRefusal::NoPrice)?;
         let FeeRule::Quadratic { millionths } = market.fee else { return Err(QuoteRefusal::MarketClosed) };
-        let sized = size(stake, worst, market.fee, rate).ok_or(QuoteRefusal::TooSmall { asked: stake })?;
+        let terms = Terms { side, price, bands: &market.bands, fee: market.fee, rate };
+        let refused = || QuoteRefusal::CannotWin { asked: stake, least: terms.smallest_winning() };
+        let sized = terms.size(stake).ok_or_else(refused)?;
         let quote = Quote {
             id: QuoteId(self.entropy.uuid()),
             member,
@@ -107,7 +152,7 @@ impl Trading {
             stake,
             count: sized.count,
             price,
-            worst_price: worst,
+            worst_price: sized.worst_price,
             hold: sized.hold,
             pays: sized.pays,
             fee_millionths: millionths,
@@ -145,13 +190,17 @@ impl Trading {
         if quote.expires_at <= now {
             return Err(StakeRefusal::QuoteExpired);
         }
+        match self.openness_as_told(quote.exchange_shard).await {
+            Openness::Open => {}
+            Openness::Closed { until } => return Err(StakeRefusal::ExchangeClosed { until }),
+            Openness::Unknown => return Err(StakeRefusal::ExchangeUnknown),
+        }
         // The list's price may be some seconds old: only one that was read after the quote says that it moved.
         if let Some(ask) =
             market.ask(quote.side).filter(|ask| *ask > quote.worst_price && market.seen_at > quote.made_at)
         {
-            let tenths = |price: Price| price.micros() * 10 / quote.rate.micros;
-            let points = |price: Price| format!("{}.{}", tenths(price) / 10, tenths(price) % 10);
-            return Err(StakeRefusal::PriceMoved { quoted: points(quote.price), now: points(ask) });
+            let (quoted, now) = (points_text(quote.price, quote.rate), points_text(ask, quote.rate));
+            return Err(StakeRefusal::PriceMoved { quoted, now });
         }
         let permit = self.safeguards.permit_stake(member, quote.kind.as_str()).await?;
         let request = StakeRequest { order: quote.order(), quote, permit };

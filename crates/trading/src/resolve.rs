@@ -5,14 +5,18 @@
 //! - Unknown: the same client order id is sent again only while quote and permit stand; if the first attempt got in, the
 //!   exchange says so. A refusal of the repeat says nothing about the first attempt. Afterwards it is only looked up, and
 //!   it counts as not placed only when the exchange's own data is complete up to after our sending.
+//! - Doubted: what the exchange said cannot be so. It is looked up like an unknown one, and ends when the exchange shows
+//!   something possible; what rests against our will is cancelled. What stays unclear for a minute is told to the
+//!   operator, who can end it himself.
 
 use futures_util::StreamExt;
 use hunch_exchange::{ANSWER_MAX, OrderReport, SubmitOutcome};
-use hunch_kernel::{Count, Dollars, seeded_bug};
+use hunch_kernel::seeded_bug;
 use hunch_safeguards::still_holds;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use crate::dispatch::new_order;
+use crate::dispatch::{fate, new_order};
+use crate::doubt::{Doubt, doubt, doubt_figures};
 use crate::order::{Order, OrderState};
 use crate::outcome::Fate;
 use crate::{Trading, TradingError, store};
@@ -65,11 +69,31 @@ impl Trading {
     async fn exact(&self, order: &Order) -> Result<Option<Fate>, TradingError> {
         let exchange_order_id = order.exchange_order_id.clone().unwrap_or_default();
         let (count, cost, fees) = store::filled(&self.pool, &exchange_order_id).await?;
-        if count == order.filled {
+        if count == order.filled && doubt_figures(order, count, cost, fees).is_none() {
             return Ok(Some(Fate::Taken { exchange_order_id, filled: count, cost, fees }));
         }
-        let shown = self.find(order).await;
-        Ok(shown.filter(|report| report.filled >= order.filled).and_then(over))
+        // Up to where the data is complete must be asked first, see below.
+        let complete_to = self.complete_to(order).await;
+        let Some(report) = self.find(order).await else { return Ok(None) };
+        if report.filled >= order.filled {
+            return self.shown(order, &report).await;
+        }
+        // Reads lag. Once they do not any more, the answer told of more than there is.
+        if self.is_past_arrival(order, complete_to) {
+            self.doubted(order, &report, Doubt::LessThanTold).await?;
+        }
+        Ok(None)
+    }
+
+    /// An order as the exchange's reads show it: over, unless it cannot be so.
+    async fn shown(&self, order: &Order, report: &OrderReport) -> Result<Option<Fate>, TradingError> {
+        match doubt(order, report) {
+            None => Ok(Some(fate(report))),
+            Some(doubt) => {
+                self.doubted(order, report, doubt).await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn clear_up(&self, order: &Order) -> Result<Option<Fate>, TradingError> {
@@ -82,48 +106,52 @@ impl Trading {
                 again.client_order_id = self.entropy.uuid();
             }
             match self.exchange.submit(&again, turn).await {
-                SubmitOutcome::Accepted(report) if report.filled == Count::ZERO => {
-                    return Ok(Some(Fate::Taken {
-                        exchange_order_id: report.exchange_order_id,
-                        filled: Count::ZERO,
-                        cost: Dollars::ZERO,
-                        fees: Dollars::ZERO,
-                    }));
-                }
-                SubmitOutcome::Accepted(report) => {
-                    store::mark_accepted(&self.pool, order, &report, self.clocks.wall.now()).await?;
-                    return Ok(None);
-                }
+                SubmitOutcome::Accepted(report) => return self.taken(order, &report).await,
                 SubmitOutcome::AlreadyExists | SubmitOutcome::Refused { .. } | SubmitOutcome::Unknown { .. } => {}
             }
         }
         // Up to where the data is complete must be asked first: an order that is not in data read later is in none.
-        let complete_to = match self.exchange.data_as_of().await {
-            Ok(at) => Some(at),
-            Err(error) => {
-                tracing::warn!(order = %order.id, %error, "the exchange does not say how far its data goes");
-                None
-            }
-        };
+        let complete_to = self.complete_to(order).await;
         if let Some(report) = self.find(order).await.filter(|_| !seeded_bug("unknown-is-not-placed")) {
-            return Ok(over(report));
+            return self.shown(order, &report).await;
         }
-        let (Some(complete_to), Some(_), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
-            return Ok(None);
-        };
-        // The exchange's data (its own time) must be complete past the last moment at which the order could arrive, and
-        // that moment must be over here as well.
+        // What the exchange said it took was placed, whatever its reads show: then only a person can end it.
         let certain = !repeated
-            && complete_to.duration_since(order.sent().later()) > ARRIVED
-            && self.clocks.wall.now().duration_since(sent_wall) > ARRIVED
+            && order.exchange_order_id.is_none()
+            && self.is_past_arrival(order, complete_to)
             && self.reads_work(order).await;
         let certain = certain || seeded_bug("unknown-is-not-placed") || seeded_bug("not-placed-too-early");
         Ok(certain.then(|| Fate::NotTaken { reason: "not_placed".to_owned() }))
     }
 
+    /// Up to when the exchange's reads are complete (its own time), if it says so.
+    async fn complete_to(&self, order: &Order) -> Option<Timestamp> {
+        match self.exchange.data_as_of().await {
+            Ok(at) => Some(at),
+            Err(error) => {
+                tracing::warn!(order = %order.id, %error, "the exchange does not say how far its data goes");
+                None
+            }
+        }
+    }
+
+    /// Whether the exchange's data (its own time) is complete past the last moment at which the order could arrive, and that
+    /// moment is over here as well.
+    fn is_past_arrival(&self, order: &Order, complete_to: Option<Timestamp>) -> bool {
+        let (Some(complete_to), Some(_), Some(sent_wall)) = (complete_to, order.sent_at, order.sent_wall) else {
+            return false;
+        };
+        complete_to.duration_since(order.sent().later()) > ARRIVED
+            && self.clocks.wall.now().duration_since(sent_wall) > ARRIVED
+    }
+
     /// Whether the very same order may go out once more.
     async fn may_repeat(&self, order: &Order) -> Result<bool, TradingError> {
-        if self.clocks.business.now() >= order.quote_until || self.clocks.wall.now() > order.permit_until {
+        // What the exchange took once is not sent again.
+        if order.exchange_order_id.is_some()
+            || self.clocks.business.now() >= order.quote_until
+            || self.clocks.wall.now() > order.permit_until
+        {
             return Ok(false);
         }
         let mut conn = self.pool.acquire().await?;
@@ -151,14 +179,4 @@ impl Trading {
     async fn reads_work(&self, order: &Order) -> bool {
         matches!(self.exchange.find_order(order.client_order_id, &order.market, order.sent()).await, Ok(None))
     }
-}
-
-/// An order that is still resting is not over, though ours never should rest.
-fn over(report: OrderReport) -> Option<Fate> {
-    (report.resting == Count::ZERO).then_some(Fate::Taken {
-        exchange_order_id: report.exchange_order_id,
-        filled: report.filled,
-        cost: report.cost,
-        fees: report.fees,
-    })
 }

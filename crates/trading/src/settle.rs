@@ -3,15 +3,12 @@
 use hunch_kernel::{Points, PositionId, Shard};
 use hunch_ledger::DoorError;
 use hunch_markets::Final;
-use jiff::SignedDuration;
 
 use crate::payout::{PayoutRequest, PayoutsDone};
 use crate::{Trading, TradingError, store};
 
 /// The most positions of one transaction.
 const CHUNK: i64 = 1_000;
-/// Members are promised sixty seconds; somebody must look before they are over.
-const ALARM: SignedDuration = SignedDuration::from_secs(45);
 
 /// What a step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,13 +42,10 @@ impl Trading {
                 }
             }
             let wall = self.clocks.wall.now();
-            if store::close_market(&self.pool, &result, wall).await? {
+            if let Some(credited) = store::close_market(&self.pool, &result, wall).await? {
                 settled.markets += 1;
-                let waited = wall.duration_since(result.seen_wall);
-                if waited > ALARM {
-                    tracing::error!(market = %result.ticker, seconds = waited.as_secs(), "a final result was credited late");
-                    metrics::counter!("hunch_credited_late_total").increment(1);
-                }
+                self.ring_if_late(&result, credited, "a final result was credited late");
+                let waited = credited.duration_since(result.seen_wall);
                 metrics::histogram!("hunch_final_credited_seconds").record(waited.as_secs_f64());
                 // Our own outages show here: from the exchange's own word on when it paid.
                 let since_paid = self.clocks.business.now().duration_since(result.settled_at);

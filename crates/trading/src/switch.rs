@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::opening::Openness;
 use crate::{Trading, TradingError, store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,14 @@ impl Trading {
     /// When the database fails.
     pub async fn staking(&self) -> Result<Switch, TradingError> {
         Ok(store::switch(&self.pool).await?)
+    }
+
+    /// Whether stakes are taken just now: neither switched off here, nor is the exchange closed or silent.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn takes_stakes(&self) -> Result<bool, TradingError> {
+        Ok(self.staking().await?.on && self.openness().await == Openness::Open)
     }
 
     /// Turns staking on or off for everyone, in every process, from the next stake on.

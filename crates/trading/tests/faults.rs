@@ -177,9 +177,44 @@ async fn a_position_that_cannot_be_paid_holds_up_no_other() {
         let holding = bench.trading.holdings(*member, false, None, 1).await.unwrap().remove(0);
         assert_eq!(holding.position.paid.is_some(), *member != members[2]);
     }
+    // The alarm rings while she waits, and not only once she is paid.
+    let unpaid = bench.trading.unpaid_step().await.unwrap();
+    assert_eq!((unpaid.markets, unpaid.late), (1, 0));
+    bench.seconds(46);
+    assert!(bench.trading.settle_step().await.is_err());
+    let unpaid = bench.trading.unpaid_step().await.unwrap();
+    assert_eq!((unpaid.markets, unpaid.late, unpaid.longest.as_secs()), (1, 1, 46));
     // Mended, it is paid with the next step.
     sqlx::query("INSERT INTO ledger.hold SELECT * FROM public.kept").execute(&mut superuser).await.unwrap();
     assert_eq!(bench.trading.settle_step().await.unwrap().positions, 1);
+    assert_eq!(bench.trading.unpaid_step().await.unwrap(), hunch_trading::Unpaid::default(), "and the alarm is over");
+    bench.books_fit().await;
+}
+
+/// Nothing pays at all, as when the settlement hangs: the alarm does not depend on it.
+#[tokio::test]
+async fn the_alarm_rings_also_when_nobody_pays() {
+    let bench = Bench::start().await;
+    let member = bench.member(1_000).await;
+    bench.stake(member, Side::Yes, 60).await.unwrap();
+    bench.work().await;
+    bench.sim.close(TICKER).unwrap();
+    bench.sim.determine(TICKER, Outcome::Yes).unwrap();
+    bench.markets.poll_step().await.unwrap();
+    bench.seconds(46);
+    assert_eq!(bench.trading.unpaid_step().await.unwrap(), hunch_trading::Unpaid::default(), "determined is not final");
+    bench.sim.finalize(TICKER).unwrap();
+    bench.markets.poll_step().await.unwrap();
+    for (second, late) in [(0, 0), (45, 0), (46, 1), (600, 1)] {
+        let unpaid = bench.trading.unpaid_step().await.unwrap();
+        if unpaid.longest.as_secs() < second {
+            bench.seconds(second - unpaid.longest.as_secs());
+        }
+        let unpaid = bench.trading.unpaid_step().await.unwrap();
+        assert_eq!((unpaid.markets, unpaid.late), (1, late), "after {second} s");
+    }
+    bench.trading.settle_step().await.unwrap();
+    assert_eq!(bench.trading.unpaid_step().await.unwrap(), hunch_trading::Unpaid::default());
     bench.books_fit().await;
 }
 

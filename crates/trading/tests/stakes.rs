@@ -251,3 +251,37 @@ async fn a_dispute_costs_nothing_and_a_correction_takes_two() {
     assert_eq!(bench.balance(yes).await.available, Points(1_000) - cost_yes.cost + Points(cost_yes.count.0));
     bench.books_fit().await;
 }
+
+/// A hundred parked hints are looked for at once: of 250, each has had its turn after three rounds, however many newer ones
+/// come meanwhile.
+#[tokio::test]
+async fn parked_hints_have_their_turns() {
+    let bench = Bench::start().await;
+    let hint = |n: u16| {
+        let mut digest = [0u8; 32];
+        digest[..2].copy_from_slice(&n.to_be_bytes());
+        hunch_trading::Hint { digest, market: format!("KXPARK-{n:03}").as_str().into(), member: None }
+    };
+    for n in 0..250 {
+        assert_eq!(bench.trading.take_hint(&hint(n)).await.unwrap(), hunch_trading::HintTaken::Parked);
+    }
+    // The one that was spoken of first appears at the exchange.
+    bench.seconds(1);
+    bench.list("KXPARK-000", 0).await;
+    let mut found = 0;
+    for round in 0..3 {
+        for n in 0..100 {
+            bench.trading.take_hint(&hint(300 + 100 * round + n)).await.unwrap();
+        }
+        bench.seconds(30);
+        found += bench.trading.parked_hints_step().await.unwrap();
+    }
+    assert_eq!(found, 1);
+    let never: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM trading.settlement_hint WHERE market < 'KXPARK-250' AND parked AND looked_wall = received_at",
+    )
+    .fetch_one(bench.db.app())
+    .await
+    .unwrap();
+    assert_eq!(never, 0, "none was left out");
+}

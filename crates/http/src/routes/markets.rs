@@ -1,8 +1,9 @@
-//! What can be staked on today. Prices are points a contract; a contract pays a hundred points, or nothing.
+//! What can be staked on today. Prices are points a contract; a contract pays what a dollar is worth in points, or nothing.
 
 use axum::extract::State;
 use hunch_kernel::{MarketTicker, PointRate, Price, Side};
 use hunch_markets::{Kind, Market, result_word, status_word};
+use hunch_trading::points_text;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -11,6 +12,7 @@ use crate::app::App;
 use crate::credentials::MemberSession;
 use crate::extract::{Path, Query};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::routes::opening::StakesBody;
 use crate::routes::page;
 
 /// The words of the document; the reader's own sentence names them.
@@ -47,6 +49,8 @@ pub struct MarketsQuery {
 
 #[derive(Serialize, ToSchema)]
 pub struct MarketList {
+    /// Whether stakes on any of them are taken just now.
+    pub stakes: StakesBody,
     /// Soonest end first.
     pub markets: Vec<MarketBody>,
     /// Absent on the last page.
@@ -82,24 +86,27 @@ pub struct MarketBody {
 #[derive(Serialize, ToSchema)]
 pub struct SideBody {
     pub label: String,
-    /// What a contract costs now; absent when nobody offers it. This is also the chance in percent that the market gives.
+    /// What a contract costs now, at the rate of points in force; absent when nobody offers it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "35")]
     pub price_points: Option<String>,
+    /// The chance in percent that the price gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "35")]
+    pub chance_percent: Option<String>,
 }
 
-/// A price as points, without superfluous zeros: 35, 35.1.
-pub(crate) fn points_text(price: Price, rate: PointRate) -> String {
-    let hundredths = price.micros() * 100 / rate.micros;
-    let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// The chance in percent that a price gives.
+fn chance_text(price: Price) -> String {
+    // One percent is one cent, whatever a point is worth.
+    points_text(price, PointRate { id: 0, micros: 10_000 })
 }
 
-pub(crate) fn body(market: &Market, with_rules: bool) -> MarketBody {
-    let rate = PointRate::STANDARD;
+pub(crate) fn body(market: &Market, rate: PointRate, with_rules: bool) -> MarketBody {
     let side = |side: Side| SideBody {
         label: market.label(side),
         price_points: market.ask(side).map(|price| points_text(price, rate)),
+        chance_percent: market.ask(side).map(chance_text),
     };
     MarketBody {
         market: market.ticker.0.clone(),
@@ -124,19 +131,22 @@ pub(crate) fn body(market: &Market, with_rules: bool) -> MarketBody {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn markets(
     State(app): State<Arc<App>>,
-    _: MemberSession,
+    session: MemberSession,
     Query(query): Query<MarketsQuery>,
 ) -> Result<axum::Json<MarketList>, Problem> {
     let kind: Option<Kind> = match query.category.as_deref() {
         None => None,
         Some(word) => Some(word.parse().map_err(|()| {
-            Problem::new(ProblemKind::Invalid, format!("category is sports, events, weather or local, not {word:?}"))
+            Problem::new(
+                ProblemKind::Invalid,
+                format!("The category is sports, events, weather or local, not {word:?}."),
+            )
         })?),
     };
     if query.status.as_deref().is_some_and(|status| status != "open") {
         return Err(Problem::new(
             ProblemKind::Invalid,
-            "only status=open can be listed; ask for an ended market by name",
+            "Only status=open can be listed. Ask for an ended market by its name.",
         ));
     }
     let limit = page::limit(query.limit)? as usize;
@@ -146,7 +156,9 @@ pub async fn markets(
     let more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).and_then(|m| page::encode(&(m.ends_at, m.ticker.as_str())));
-    Ok(axum::Json(MarketList { markets: found.iter().map(|m| body(m, false)).collect(), next_cursor }))
+    let (rate, stakes) = (app.trading.rate().await?, StakesBody::of(&app, session.member).await?);
+    let markets = found.iter().map(|m| body(m, rate, false)).collect();
+    Ok(axum::Json(MarketList { stakes, markets, next_cursor }))
 }
 
 /// One market, open or ended, with its rules.
@@ -161,17 +173,5 @@ pub async fn market(
 ) -> Result<axum::Json<MarketBody>, Problem> {
     let found = app.markets.market(&MarketTicker(market)).await?;
     let found = found.ok_or(hunch_trading::QuoteRefusal::UnknownMarket)?;
-    Ok(axum::Json(body(&found, true)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prices_read_like_points() {
-        for (micros, text) in [(350_000, "35"), (351_000, "35.1"), (10_000, "1"), (500, "0.05"), (1_000_000, "100")] {
-            assert_eq!(points_text(Price::from_micros(micros).unwrap(), PointRate::STANDARD), text);
-        }
-    }
+    Ok(axum::Json(body(&found, app.trading.rate().await?, true)))
 }

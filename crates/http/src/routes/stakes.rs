@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use hunch_kernel::{MarketTicker, OrderId, Points, PositionId, QuoteId, Side};
 use hunch_markets::Market;
-use hunch_trading::{Holding, Order};
+use hunch_trading::{Holding, Order, Quote, points_text};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::extract::{Path, Query};
 use crate::idempotency;
 use crate::json::{self, Json};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
-use crate::routes::markets::points_text;
 use crate::routes::me::PageQuery;
+use crate::routes::opening::{quote_problem, stake_problem};
 use crate::routes::page;
 
 #[derive(Clone, Copy, Deserialize, ToSchema)]
@@ -48,16 +48,23 @@ pub struct QuoteBody {
     pub stake_points: i64,
 }
 
-/// What a stake would buy. It stands for ten seconds.
+/// What a stake would buy. It stands for ten seconds. A better price is the member's; a worse one than `worst_price_points`
+/// is never taken: what is not to be had for it comes back, and a new quote must be confirmed for more.
 #[derive(Serialize, ToSchema)]
 pub struct Quoted {
     pub quote: Uuid,
     pub market: String,
     pub side: &'static str,
-    /// What is held; never more than was asked for. What is not used comes back at once.
+    /// What is held, and the most it can cost, at the worst price and fee; never more than was asked for. What is not used
+    /// comes back at once.
     pub hold_points: i64,
-    /// The fee contained in it, at most.
+    /// What it costs if the price is still what it is now.
+    pub cost_points: i64,
+    /// The fee contained in `hold_points`, at most.
     pub fee_points: i64,
+    /// The fee's share of `hold_points` in percent, at most, rounded up to a tenth.
+    #[schema(example = "4.4")]
+    pub fee_percent: String,
     /// Contracts, to two decimals.
     #[schema(example = "1.26")]
     pub contracts: String,
@@ -66,13 +73,36 @@ pub struct Quoted {
     pub price_points: String,
     #[schema(example = "37")]
     pub worst_price_points: String,
-    /// If everything fills and this side wins.
+    /// What comes back if everything fills and this side wins, whatever the price was. Always more than `hold_points`.
     pub pays_points: i64,
+    /// What is won then: if the price is still what it is now, and at the worst price.
+    pub profit_points: i64,
+    pub worst_profit_points: i64,
     #[schema(value_type = String, format = DateTime)]
     pub expires_at: jiff::Timestamp,
 }
 
-/// Prices a stake.
+fn quoted(quote: &Quote) -> Quoted {
+    let (cost, fee) = (quote.cost(), quote.fee_tenths_percent());
+    Quoted {
+        quote: quote.id.0,
+        market: quote.market.0.clone(),
+        side: quote.side.as_str(),
+        hold_points: quote.hold.0,
+        cost_points: cost.0,
+        fee_points: quote.fee_points().0,
+        fee_percent: format!("{}.{}", fee / 10, fee % 10),
+        contracts: quote.count.to_string(),
+        price_points: points_text(quote.price, quote.rate),
+        worst_price_points: points_text(quote.worst_price, quote.rate),
+        pays_points: quote.pays.0,
+        profit_points: (quote.pays - cost).0,
+        worst_profit_points: (quote.pays - quote.hold).0,
+        expires_at: quote.expires_at,
+    }
+}
+
+/// Prices a stake. A stake that could not win anything is refused with the smallest one that can.
 #[utoipa::path(post, path = "/v1/quotes", tag = "stakes", request_body = QuoteBody, security(("member" = [])), responses(
     (status = 201, body = Quoted),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
@@ -83,20 +113,11 @@ pub async fn quote(
     Json(body): Json<QuoteBody>,
 ) -> Result<(StatusCode, axum::Json<Quoted>), Problem> {
     let (market, stake) = (MarketTicker(body.market), Points(body.stake_points));
-    let quote = app.trading.quote(session.member, &market, body.side.into(), stake).await?;
-    let quoted = Quoted {
-        quote: quote.id.0,
-        market: quote.market.0.clone(),
-        side: quote.side.as_str(),
-        hold_points: quote.hold.0,
-        fee_points: quote.fee_points().0,
-        contracts: quote.count.to_string(),
-        price_points: points_text(quote.price, quote.rate),
-        worst_price_points: points_text(quote.worst_price, quote.rate),
-        pays_points: quote.pays.0,
-        expires_at: quote.expires_at,
+    let quote = match app.trading.quote(session.member, &market, body.side.into(), stake).await {
+        Ok(quote) => quote,
+        Err(refusal) => return Err(quote_problem(&app, session.member, refusal).await),
     };
-    Ok((StatusCode::CREATED, axum::Json(quoted)))
+    Ok((StatusCode::CREATED, axum::Json(quoted(&quote))))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -173,7 +194,10 @@ pub async fn confirm(
     let body: ConfirmBody = json::parse(&headers, &bytes)?;
     let member = session.member;
     let work = async {
-        let answer = app.trading.confirm(member, QuoteId(body.quote)).await?;
+        let answer = match app.trading.confirm(member, QuoteId(body.quote)).await {
+            Ok(answer) => answer,
+            Err(refusal) => return Err(stake_problem(&app, member, refusal).await),
+        };
         let market = app.markets.market(&answer.order.market).await?;
         let body = order_body(&answer.order, market.as_deref());
         let body = serde_json::to_vec(&body).map_err(|e| Problem::internal(&e))?;
@@ -193,7 +217,7 @@ pub async fn order(
     Path(id): Path<Uuid>,
 ) -> Result<axum::Json<OrderBody>, Problem> {
     let found = app.trading.order(session.member, OrderId(id)).await?;
-    let found = found.ok_or_else(|| Problem::new(ProblemKind::NotFound, "you have no such order"))?;
+    let found = found.ok_or_else(|| Problem::new(ProblemKind::NotFound, "You have no such order."))?;
     let market = app.markets.market(&found.market).await?;
     Ok(axum::Json(order_body(&found, market.as_deref())))
 }
@@ -333,7 +357,9 @@ pub async fn positions(
     let open_only = match query.status.as_deref() {
         None | Some("open") => true,
         Some("all") => false,
-        Some(other) => return Err(Problem::new(ProblemKind::Invalid, format!("status is open or all, not {other:?}"))),
+        Some(other) => {
+            return Err(Problem::new(ProblemKind::Invalid, format!("The status is open or all, not {other:?}.")));
+        }
     };
     let limit = page::limit(query.limit)?;
     let before = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, PositionId(id)));

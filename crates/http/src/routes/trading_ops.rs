@@ -172,7 +172,7 @@ impl From<hunch_trading::Switch> for SwitchBody {
 #[serde(deny_unknown_fields)]
 pub struct SetSwitch {
     pub on: bool,
-    #[schema(max_length = 200)]
+    #[schema(min_length = 1, max_length = 200)]
     pub reason: String,
 }
 
@@ -186,8 +186,8 @@ pub async fn set_staking(
     operator: Operator,
     Json(body): Json<SetSwitch>,
 ) -> Result<axum::Json<SwitchBody>, Problem> {
-    if body.reason.len() > 200 {
-        return Err(Problem::new(ProblemKind::Invalid, "a reason has at most 200 characters"));
+    if body.reason.trim().is_empty() || body.reason.chars().count() > 200 {
+        return Err(Problem::new(ProblemKind::Invalid, "Say in up to 200 characters why staking is switched."));
     }
     let reason = format!("{}: {}", operator.name, body.reason);
     Ok(axum::Json(app.trading.set_staking(body.on, &reason).await?.into()))

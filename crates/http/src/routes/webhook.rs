@@ -121,7 +121,8 @@ pub struct SettlementReceipt {
     pub amount_credited_points: i64,
 }
 
-/// Takes a hint that a market has ended.
+/// Takes a hint that a market has ended. The same call has one effect and one receipt, however often it is sent; `state` and
+/// `amount_credited_points` are those of the moment, so whoever was told `confirming` sends it again until it is `paid`.
 #[utoipa::path(post, path = "/webhooks/settlement", tag = "webhooks", request_body = SettlementHint,
     security(("webhook" = [])), responses(
     (status = 200, body = SettlementReceipt),

@@ -1,6 +1,7 @@
-//! Quotes over HTTP, as phones ask for them: gate, live book of the exchange over its socket, sizing, stored. The floor is
-//! the same phones asking for `/healthz`. The exchange's own limit on reads bounds how many quotes a second there can be,
-//! so phones ask at a steady pace and the figure to look at is the latency.
+//! Quotes over HTTP, as phones ask for them: gate, the best prices of the exchange's book read over its REST interface (one
+//! reading serves all who ask for a market within half a second), sizing, stored. The floor is the same phones asking for
+//! `/healthz`. The exchange's own limit on reads bounds how many quotes a second there can be, so phones ask at a steady pace
+//! and the figure to look at is the latency.
 
 use anyhow::ensure;
 use hunch_town::{ApiError, Operator, Phone};

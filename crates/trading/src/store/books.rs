@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::Result;
 use crate::outcome::Bought;
@@ -82,9 +82,22 @@ pub(crate) async fn unbooked_revenue_at_most(pool: &PgPool) -> Result<BTreeMap<E
     Ok(most)
 }
 
-/// Closes a market once nothing of it is unpaid and no order of it is open; says whether it is closed now for the first
-/// time.
-pub(crate) async fn close_market(pool: &PgPool, result: &Final, wall: WallTime) -> Result<bool> {
+/// Of these markets, those with positions that are not paid.
+pub(crate) async fn with_unpaid_positions(
+    conn: &mut PgConnection,
+    markets: &[MarketTicker],
+) -> Result<HashSet<MarketTicker>> {
+    let rows = sqlx::query_scalar(
+        "SELECT market FROM UNNEST($1::text[]) AS asked(market)
+         WHERE EXISTS (SELECT 1 FROM trading.position p WHERE p.market = asked.market AND p.paid_at IS NULL)",
+    )
+    .bind(markets.iter().map(|m| m.0.clone()).collect::<Vec<_>>());
+    Ok(rows.fetch_all(conn).await?.into_iter().map(MarketTicker).collect())
+}
+
+/// Closes a market once nothing of it is unpaid and no order of it is open. Closed for the first time, it gives the moment
+/// (wall time) at which the last position was paid.
+pub(crate) async fn close_market(pool: &PgPool, result: &Final, wall: WallTime) -> Result<Option<WallTime>> {
     let closed = sqlx::query(
         "WITH closed AS (
             UPDATE trading.hedge h SET settled = true WHERE market = $1 AND NOT settled
@@ -94,15 +107,16 @@ pub(crate) async fn close_market(pool: &PgPool, result: &Final, wall: WallTime) 
          INSERT INTO trading.market_paid (market, revision, positions, paid_points, seen_wall, credited_wall)
          SELECT $1, $2, count(p.position), coalesce(sum(p.paid_points), 0), $3, coalesce(max(p.paid_wall), $4)
          FROM closed LEFT JOIN trading.position p USING (market) GROUP BY closed.market
-         ON CONFLICT ON CONSTRAINT market_paid_once DO NOTHING",
+         ON CONFLICT ON CONSTRAINT market_paid_once DO NOTHING
+         RETURNING credited_wall",
     )
     .bind(result.ticker.as_str())
     .bind(result.revision)
     .bind(result.seen_wall.to_sqlx())
     .bind(wall.to_sqlx())
-    .execute(pool)
+    .fetch_optional(pool)
     .await?;
-    Ok(closed.rows_affected() == 1)
+    closed.map(|row| super::wall_time(&row, "credited_wall")).transpose()
 }
 
 pub(crate) async fn is_paid(pool: &PgPool, market: &MarketTicker) -> Result<bool> {

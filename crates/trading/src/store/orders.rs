@@ -63,6 +63,7 @@ fn order(row: &PgRow) -> Result<Order> {
         captured: Points(row.try_get("captured_points")?),
         released: Points(row.try_get("released_points")?),
         reason: row.try_get("reason")?,
+        doubt: row.try_get("doubt")?,
         resolved_at: maybe_time(row, "resolved_at")?,
     })
 }
@@ -205,6 +206,50 @@ pub(crate) async fn mark_unknown(pool: &PgPool, order: &Order, wall: WallTime) -
     .bind(wall.to_sqlx())
     .execute(pool)
     .await?;
+    Ok(())
+}
+
+/// What the exchange said of the order is not believed: it is unknown, whatever it was, and looked up again. A doubt that is
+/// there already changes nothing, so that the pauses between looks grow.
+pub(crate) async fn mark_doubted(
+    pool: &PgPool,
+    order: OrderId,
+    exchange_order_id: &str,
+    doubt: &str,
+    wall: WallTime,
+) -> Result<bool> {
+    let doubted = sqlx::query(
+        "UPDATE trading.orders SET state = 'unknown', was_unknown = true, exchange_order_id = $2, doubt = $3, looks = 0,
+                next_look_wall = $4
+         WHERE order_id = $1 AND resolved_at IS NULL AND state IN ('sending', 'accepted', 'unknown')
+               AND (state <> 'unknown' OR doubt IS DISTINCT FROM $3)",
+    )
+    .bind(order.0)
+    .bind(exchange_order_id)
+    .bind(doubt)
+    .bind(wall.to_sqlx());
+    Ok(doubted.execute(pool).await?.rows_affected() == 1)
+}
+
+/// Orders that were placed before `before` and sent, and whose end is not known: oldest first, or this one only.
+pub(crate) async fn unclear_orders(
+    pool: &PgPool,
+    before: WallTime,
+    only: Option<OrderId>,
+    limit: i64,
+) -> Result<Vec<Order>> {
+    let rows = sqlx::query(
+        "SELECT * FROM trading.orders
+         WHERE state IN ('sending', 'accepted', 'unknown') AND resolved_at IS NULL AND placed_wall < $1
+               AND ($2::uuid IS NULL OR order_id = $2)
+         ORDER BY placed_wall LIMIT $3",
+    );
+    rows.bind(before.to_sqlx()).bind(only.map(|o| o.0)).bind(limit).fetch_all(pool).await?.iter().map(order).collect()
+}
+
+pub(crate) async fn mark_ended_by(pool: &PgPool, order: OrderId, by: &str) -> Result<()> {
+    let ended = sqlx::query("UPDATE trading.orders SET ended_by = $2 WHERE order_id = $1 AND ended_by IS NULL");
+    ended.bind(order.0).bind(by).execute(pool).await?;
     Ok(())
 }
 

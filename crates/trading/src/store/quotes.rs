@@ -11,11 +11,11 @@ use crate::quote::Quote;
 use crate::switch::Switch;
 
 /// The rate in force.
-pub(crate) async fn rate(conn: &mut PgConnection, now: Timestamp) -> Result<PointRate> {
+pub(crate) async fn rate(pool: &PgPool, now: Timestamp) -> Result<PointRate> {
     let row =
         sqlx::query("SELECT rate, micros FROM trading.rate WHERE valid_from <= $1 ORDER BY valid_from DESC LIMIT 1")
             .bind(now.to_sqlx())
-            .fetch_one(conn)
+            .fetch_one(pool)
             .await?;
     Ok(PointRate { id: row.try_get(0)?, micros: row.try_get(1)? })
 }

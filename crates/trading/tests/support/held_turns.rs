@@ -3,13 +3,13 @@
 use hunch_exchange::{
     BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeStatus, ExchangeStream,
     FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport, SettlementReport,
-    SubmitOutcome, Turn,
+    SubmitOutcome, TradingSchedule, Turn,
 };
 use hunch_kalshi::Kalshi;
 use hunch_kernel::{EventTicker, MarketTicker};
 use jiff::Timestamp;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -18,6 +18,8 @@ pub struct HeldTurns {
     pub held: watch::Receiver<bool>,
     /// How often prices were read.
     pub tops_read: Arc<AtomicUsize>,
+    /// True: no order can be cancelled.
+    pub cancels_fail: Arc<AtomicBool>,
 }
 
 #[async_trait::async_trait]
@@ -33,6 +35,13 @@ impl Exchange for HeldTurns {
 
     async fn submit(&self, order: &NewOrder, turn: Turn) -> SubmitOutcome {
         self.inner.submit(order, turn).await
+    }
+
+    async fn cancel(&self, exchange_order_id: &str, ticker: &MarketTicker) -> Result<(), ExchangeError> {
+        if self.cancels_fail.load(Ordering::SeqCst) {
+            return Err(ExchangeError::Unreachable("the line is cut".to_owned()));
+        }
+        self.inner.cancel(exchange_order_id, ticker).await
     }
 
     async fn find_order(
@@ -71,6 +80,10 @@ impl Exchange for HeldTurns {
 
     async fn status(&self) -> Result<ExchangeStatus, ExchangeError> {
         self.inner.status().await
+    }
+
+    async fn schedule(&self) -> Result<TradingSchedule, ExchangeError> {
+        self.inner.schedule().await
     }
 
     async fn cash(&self) -> Result<Vec<CashReport>, ExchangeError> {

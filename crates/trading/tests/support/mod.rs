@@ -28,7 +28,7 @@ use jiff::{SignedDuration, Timestamp};
 use jumping_clock::JumpingClock;
 use secrecy::SecretString;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -87,6 +87,7 @@ pub struct Bench {
     /// True: nobody gets a turn to send an order.
     pub turns: watch::Sender<bool>,
     pub tops_read: Arc<AtomicUsize>,
+    pub cancels_fail: Arc<AtomicBool>,
     /// The wall clock of those who place stakes.
     pub placing_wall: Arc<JumpingClock>,
     /// How far business time is ahead of the wall clock, which is the exchange's.
@@ -119,9 +120,10 @@ impl Bench {
             private_key_pem: SecretString::from(pair.private_pem),
         };
         let (turns, held) = watch::channel(false);
-        let tops_read = Arc::<AtomicUsize>::default();
+        let (tops_read, cancels_fail) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
         let inner = Kalshi::new(&config, clocks.wall.clone()).unwrap();
-        let exchange = Arc::new(HeldTurns { inner, held, tops_read: tops_read.clone() });
+        let exchange =
+            Arc::new(HeldTurns { inner, held, tops_read: tops_read.clone(), cancels_fail: cancels_fail.clone() });
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let wall = clocks.wall.clone();
@@ -162,6 +164,7 @@ impl Bench {
             trading,
             turns,
             tops_read,
+            cancels_fail,
             placing_wall,
             ahead,
             _running,
