@@ -90,6 +90,8 @@ impl Served {
             .env("HUNCH_EXCHANGE__POLL_SECONDS", "1")
             .env("HUNCH_DATABASE__FOLDER", &folder)
             .env("HUNCH_LOG__FILTER", "warn")
+            // Its members sign in with codes that work again and again.
+            .env("HUNCH_SANDBOX__CREATE", "true")
             .spawn()
             .with_context(|| format!("starting {}", hunch.display()))?;
         let exchange_url = format!("http://{exchange}");

@@ -358,26 +358,36 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(
         "S3",
-        "no exclusion and no break was shortened",
+        "no exclusion and no break was shortened, and nobody returned who did not ask",
         "SELECT coalesce(CASE p.kind WHEN 'exclusion' THEN s.excluded_until ELSE s.break_until END, '-infinity') >= least(p.ends_at, '9999-01-01T00:00:00Z'),
                 'member ' || p.member || ': ' || p.kind || ' until ' || p.ends_at || ' is not in force', p.member::text
-         FROM safeguards.protection p LEFT JOIN safeguards.standing s USING (member)"
+         FROM safeguards.protection p LEFT JOIN safeguards.standing s USING (member)
+         UNION ALL
+         SELECT EXISTS (SELECT FROM safeguards.return_request r WHERE r.member = s.member AND r.asked_at = s.return_asked_at AND r.term_ended <= r.asked_at),
+                'member ' || s.member || ': is said to have asked to return at ' || s.return_asked_at || ', and did not', s.member::text
+         FROM safeguards.standing s WHERE s.return_asked_at IS NOT NULL"
     ),
     check!(
         "S4",
         "nobody was prompted while excluded or on a break, nobody staked then, and no stake of before was sent then",
-        "SELECT p.member IS NULL, 'member ' || a.member || ' was prompted at ' || a.at || ' while protected', a.member::text
+        // An exclusion goes on after its term until 24 hours after the member asked to return.
+        "WITH protected AS (
+             SELECT e.member, e.started_at, CASE e.kind WHEN 'break' THEN e.ends_at
+                    ELSE coalesce((SELECT min(r.asked_at) + interval '24 hours' FROM safeguards.return_request r
+                                   WHERE r.member = e.member AND r.asked_at >= e.ends_at), 'infinity') END AS ends_at
+             FROM safeguards.protection e)
+         SELECT p.member IS NULL, 'member ' || a.member || ' was prompted at ' || a.at || ' while protected', a.member::text
          FROM messaging.attempt a
-         LEFT JOIN safeguards.protection p ON p.member = a.member AND a.at > p.started_at AND a.at < p.ends_at
+         LEFT JOIN protected p ON p.member = a.member AND a.at > p.started_at AND a.at < p.ends_at
          WHERE a.content = 'prompt'
          UNION ALL
          SELECT p.member IS NULL, 'member ' || o.member || ' staked at ' || o.placed_at || ' while protected', o.member::text
          FROM trading.orders o
-         LEFT JOIN safeguards.protection p ON p.member = o.member AND o.placed_at > p.started_at AND o.placed_at < p.ends_at
+         LEFT JOIN protected p ON p.member = o.member AND o.placed_at > p.started_at AND o.placed_at < p.ends_at
          UNION ALL
          SELECT p.member IS NULL, 'member ' || o.member || ': order ' || o.order_id || ' was sent at ' || o.sent_at || ' while protected', o.member::text
          FROM trading.orders o
-         LEFT JOIN safeguards.protection p ON p.member = o.member AND o.sent_at > p.started_at AND o.sent_at < p.ends_at
+         LEFT JOIN protected p ON p.member = o.member AND o.sent_at > p.started_at AND o.sent_at < p.ends_at
          WHERE o.exchange_order_id IS NOT NULL"
     ),
 ];

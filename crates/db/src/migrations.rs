@@ -7,20 +7,21 @@ use crate::{DbError, roles};
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// Brings the database to the newest schema. Safe to repeat and safe when several processes start at
-/// once: they queue on PostgreSQL's advisory lock. A database that is new gets `shards` shards, 1 to 8; any other
-/// keeps its own.
+/// once: they queue on PostgreSQL's advisory lock. A database that is new gets `shards` shards, 1 to 8, and is a
+/// sandbox or not for ever; any other keeps what it has.
 ///
 /// # Errors
 /// [`DbError::RolesMissing`] if the cluster was never given its roles; [`DbError::Migrate`] if a
 /// migration fails (its transaction is undone) or an applied one was edited afterwards.
-pub async fn migrate(owner: &PgPool, shards: u16) -> Result<(), DbError> {
+pub async fn migrate(owner: &PgPool, shards: u16, sandbox: bool) -> Result<(), DbError> {
     let mut connection = owner.acquire().await.map_err(DbError::Connect)?;
     let missing = roles::missing_roles(&mut connection).await.map_err(DbError::Storage)?;
     if !missing.is_empty() {
         return Err(DbError::RolesMissing { missing });
     }
-    sqlx::query("SELECT set_config('hunch.shards', $1, false)")
+    sqlx::query("SELECT set_config('hunch.shards', $1, false), set_config('hunch.sandbox', $2, false)")
         .bind(shards.to_string())
+        .bind(if sandbox { "on" } else { "off" })
         .execute(&mut *connection)
         .await
         .map_err(DbError::Storage)?;

@@ -169,9 +169,12 @@ async fn every_role_gets_in_and_the_migrations_run() {
     let folder = folder();
     let cluster = PrivateCluster::start(&ClusterConfig::new(folder.path())).unwrap();
     let database = Database::connect(&cluster.database_config()).await.unwrap();
-    // As many shards as were asked for when it was new, whatever is asked later.
-    for asked in [2, 5] {
-        hunch_db::migrate(database.owner(), asked).await.unwrap();
+    // As many shards as were asked for when it was new, and a sandbox as was said then, whatever is asked later.
+    for (asked, sandbox) in [(2, true), (5, false)] {
+        hunch_db::migrate(database.owner(), asked, sandbox).await.unwrap();
+        let mark =
+            sqlx::query_scalar::<_, bool>("SELECT sandbox FROM people.programme").fetch_one(database.app()).await;
+        assert!(mark.unwrap());
         let shards =
             sqlx::query_scalar::<_, i64>("SELECT count(*) FROM log.shard_head").fetch_one(database.app()).await;
         assert_eq!(shards.unwrap(), 2);
@@ -410,7 +413,7 @@ async fn npms_programs_serve_as_well() {
     config.binaries = Some(programs);
     let cluster = PrivateCluster::start(&config).unwrap();
     let database = Database::connect(&cluster.database_config()).await.unwrap();
-    hunch_db::migrate(database.owner(), 8).await.unwrap();
+    hunch_db::migrate(database.owner(), 8, false).await.unwrap();
     let version: i32 = sqlx::query_scalar("SELECT current_setting('server_version_num')::int / 10000")
         .fetch_one(database.app())
         .await

@@ -17,7 +17,9 @@ async fn every_role_connects_and_migrating_twice_changes_nothing() {
         let who: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(pool).await.unwrap();
         assert_eq!(who, name);
     }
-    migrate(db.owner(), 8).await.unwrap();
+    migrate(db.owner(), 8, true).await.unwrap();
+    let sandbox: bool = sqlx::query_scalar("SELECT sandbox FROM people.programme").fetch_one(db.app()).await.unwrap();
+    assert!(!sandbox, "what was not made as a sandbox never becomes one");
 }
 
 /// What the migration says to a database that came to it with members, and to one that came without.

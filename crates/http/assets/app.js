@@ -46,6 +46,7 @@ async function enter() {
   try {
     const me = await mine("/v1/me");
     zone = me.home_zone;
+    markets.placeIs(me.place_note);
     byId("greeting").textContent = me.name ? `Hello, ${me.name.split(" ")[0]}` : "Hello";
     show(byId("sign-in"), false);
     show(byId("signed-in"), true);
@@ -57,6 +58,7 @@ async function enter() {
     await Promise.all([newest(), markets.showHeld(), card()]);
     follow(closing.signal);
     inbox.openFromLink().catch(trouble);
+    inbox.subscribeAgain().catch(() => { /* the inbox works without pushes */ });
   } catch (error) {
     trouble(error);
     if (token) setTimeout(enter, AGAIN_MILLISECONDS);
@@ -195,7 +197,11 @@ const safely = (work) => async () => { trouble(null); try { await work(); } catc
 
 byId("show-code").addEventListener("click", safely(showCode));
 byId("more").addEventListener("click", safely(older));
-byId("sign-out").addEventListener("click", safely(async () => { await mine("/v1/sign-out", { method: "POST" }); leave(); }));
+byId("sign-out").addEventListener("click", safely(async () => {
+  await mine("/v1/sign-out", { method: "POST" });
+  leave();
+  inbox.unsubscribe().catch(() => { /* the server has ended it already */ });
+}));
 byId("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;

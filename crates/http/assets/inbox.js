@@ -70,6 +70,22 @@ async function subscribe() {
   show(byId("notify"), false);
 }
 
+/** A phone whose member allowed notifications is subscribed anew when the page is opened: the subscription belongs to the session. */
+export async function subscribeAgain() {
+  if (!("serviceWorker" in navigator && "Notification" in window) || Notification.permission !== "granted") return;
+  const worker = await navigator.serviceWorker.getRegistration();
+  const made = await worker?.pushManager?.getSubscription();
+  if (made) await subscribe(); else show(byId("notify"), true);
+}
+
+/** After a sign-out nothing is pushed to this phone: the server ends the subscription with the session, the browser here. */
+export async function unsubscribe() {
+  if (!("serviceWorker" in navigator)) return;
+  const worker = await navigator.serviceWorker.getRegistration();
+  const made = await worker?.pushManager?.getSubscription();
+  await made?.unsubscribe();
+}
+
 export const showInbox = () => page(false);
 
 export function begin(request) {
@@ -86,7 +102,7 @@ export function begin(request) {
 export async function openFromLink() {
   const notice = new URLSearchParams(location.search).get("notice");
   if (!notice) return;
-  history.replaceState(null, "", location.pathname + location.hash);
+  history.replaceState(null, "", location.pathname);
   const found = await mine(`/v1/notices/${encodeURIComponent(notice)}?device=${device()}`);
   if (found.market) await openSlip(found.market.ticker, found.market.usual_stake_points);
 }

@@ -10,6 +10,7 @@ let kind = "";
 let cursor = null;
 let slip = null;
 let placeSaid = 0;
+let placeNote = "";
 
 const time = (at) => new Date(at).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
 
@@ -56,13 +57,6 @@ async function page(more) {
   show(byId("market-empty"), !more && rows.length === 0);
 }
 
-// A link may name the place, so that a demonstration works on a desk far from the town.
-function placeOfLink() {
-  const at = new URLSearchParams(location.hash.slice(1)).get("at");
-  const [latitude, longitude] = (at || "").split(",").map(Number);
-  return at && Number.isFinite(latitude) && Number.isFinite(longitude) ? { latitude, longitude, accuracy_metres: 25 } : null;
-}
-
 const locate = () => new Promise((found, failed) => {
   if (!navigator.geolocation) return failed(new Error("This browser does not tell where it is."));
   navigator.geolocation.getCurrentPosition(
@@ -73,15 +67,22 @@ const locate = () => new Promise((found, failed) => {
 });
 
 async function sayPlace() {
-  if (Date.now() - placeSaid < PLACE_MILLISECONDS) return;
+  if (placeNote || Date.now() - placeSaid < PLACE_MILLISECONDS) return;
   try {
-    const place = placeOfLink() || await locate();
+    const place = await locate();
     await mine("/v1/me/place", { method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(place) });
     placeSaid = Date.now();
     byId("place").textContent = "";
   } catch (error) {
     byId("place").textContent = error.message;
   }
+}
+
+/** Where the server says that this member is: then the phone is not asked. */
+export function placeIs(note) {
+  placeNote = note || "";
+  placeSaid = 0;
+  byId("place").textContent = placeNote;
 }
 
 export async function showMarkets() {

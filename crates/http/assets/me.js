@@ -5,12 +5,9 @@ let mine;
 
 const json = (method, body) => ({ method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 
-function day(at) {
-  return at === "life" ? "for life" : `until ${new Date(at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}`;
-}
-
 export async function showMe() {
   const p = await mine("/v1/me/limits");
+  byId("says").textContent = p.says;
   byId("day-used").textContent = `Today: ${number(p.day_used_points)} of ${number(p.day_points)} points`;
   byId("week-used").textContent = `This week: ${number(p.week_used_points)} of ${number(p.week_points)} points`;
   byId("day-bar").value = p.day_points ? p.day_used_points / p.day_points : 1;
@@ -18,13 +15,8 @@ export async function showMe() {
   const form = byId("limits");
   form.day.value = p.day_points;
   form.week.value = p.week_points;
-  const waits = p.raise_after && new Date(p.raise_after) > new Date();
-  byId("raise").textContent = p.raise_after
-    ? waits ? `A higher limit can be confirmed from ${new Date(p.raise_after).toLocaleString()}.` : "A higher limit can be confirmed now." : "";
-  show(byId("raise-now"), Boolean(p.raise_after) && !waits);
-  const rest = byId("protected");
-  rest.textContent = p.protected_until ? `You are resting from staking ${day(p.protected_until)}.` : "";
-  show(rest, Boolean(p.protected_until));
+  show(byId("raise-now"), Boolean(p.raise) && new Date(p.raise.confirm_from) <= new Date());
+  show(byId("return"), Boolean(p.protection) && p.protection.state === "term_over");
   byId("prompts").checked = p.prompts_on;
 }
 
@@ -42,14 +34,18 @@ export function begin(request, trouble) {
   };
   byId("limits").addEventListener("submit", safely(() => {
     const form = byId("limits");
+    const none = Number(form.day.value) === 0 || Number(form.week.value) === 0;
+    if (none && !confirm("With a limit of 0 you cannot stake at all, and a higher limit counts in 72 hours at the earliest. Set it?")) return null;
     return mine("/v1/me/limits", json("PUT", { day_points: Number(form.day.value), week_points: Number(form.week.value) }));
   }));
   byId("raise-now").addEventListener("click", safely(() => mine("/v1/me/limits/confirm", { method: "POST" })));
+  byId("return").addEventListener("click", safely(() => mine("/v1/me/exclusion/return", { method: "POST" })));
   byId("rest").addEventListener("submit", safely(async () => {
     const choice = byId("rest").term;
     const [kind, term] = choice.value.split(":");
     const name = choice.selectedOptions[0].textContent;
-    if (!confirm(`Rest from staking: ${name}. Nobody can end it early. Begin?`)) return;
+    const after = kind === "exclusion" && !term.endsWith("life") ? " After that it goes on until you ask to return." : "";
+    if (!confirm(`Rest from staking: ${name}. Nobody can end it early.${after} Begin?`)) return;
     await mine(`/v1/me/${kind}`, json("POST", { term }));
   }));
   byId("prompts").addEventListener("change", safely(() => mine("/v1/me/prompts", json("PUT", { prompts_on: byId("prompts").checked }))));

@@ -39,6 +39,14 @@ pub enum ProblemKind {
     RaiseTooEarly,
     NoRaise,
     Protected,
+    SandboxOnly,
+    IdentityCheck,
+    OtherAccount,
+    AlreadyMember,
+    AlreadyDecided,
+    Limits,
+    NotExcluded,
+    ExclusionRuns,
     OtherMerchant,
     UnknownMarket,
     MarketClosed,
@@ -101,6 +109,10 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::RaiseTooEarly, "/problems/raise-too-early", "The raise must wait", 409, None),
     (ProblemKind::NoRaise, "/problems/no-raise", "Nothing to confirm", 409, None),
     (ProblemKind::Protected, "/problems/protected", "Not while protected", 409, None),
+    (ProblemKind::SandboxOnly, "/problems/sandbox-only", "For sandboxes only", 403, None),
+    (ProblemKind::Limits, "/problems/limits", "Limits not possible", 422, None),
+    (ProblemKind::NotExcluded, "/problems/not-excluded", "Not excluded", 409, None),
+    (ProblemKind::ExclusionRuns, "/problems/exclusion-runs", "The exclusion lasts longer", 409, None),
     (ProblemKind::UnknownPurchase, "/problems/unknown-purchase", "Purchase not known", 404, None),
     (ProblemKind::OtherMerchant, "/problems/other-merchant", "Purchase of another merchant", 403, None),
     (ProblemKind::UnknownMarket, "/problems/unknown-market", "Market not known", 404, None),
@@ -116,6 +128,10 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::InsufficientPoints, "/problems/insufficient-points", "Not enough points", 409, None),
     (ProblemKind::Excluded, "/problems/excluded", "Excluded from staking", 403, None),
     (ProblemKind::OnBreak, "/problems/on-break", "On a break from staking", 403, None),
+    (ProblemKind::IdentityCheck, "/problems/identity-check", "Being looked at", 403, None),
+    (ProblemKind::OtherAccount, "/problems/other-account", "Another account stakes", 403, None),
+    (ProblemKind::AlreadyMember, "/problems/already-a-member", "Already a member", 409, None),
+    (ProblemKind::AlreadyDecided, "/problems/already-decided", "Already decided", 409, None),
     (ProblemKind::AgeUnproven, "/problems/age-unproven", "Age not confirmed", 403, None),
     (ProblemKind::UnderAge, "/problems/under-age", "Not old enough to stake", 403, None),
     (ProblemKind::StakePlaceUnknown, "/problems/stake-place-unknown", "Location needed to stake", 403, None),
@@ -273,9 +289,10 @@ impl From<hunch_people::PeopleError> for Problem {
             E::Zone(_) | E::Person(VaultError::Name | VaultError::Contact | VaultError::BirthDate) => {
                 ProblemKind::Invalid
             }
+            E::SandboxOnly => ProblemKind::SandboxOnly,
             E::Code => ProblemKind::SignInCode,
             E::TooManyTries => ProblemKind::TooManyTries,
-            E::Person(VaultError::Storage) | E::Storage(_) | E::Log(_) | E::Commit(_) => {
+            E::Person(VaultError::Storage | VaultError::OtherKey) | E::Storage(_) | E::Log(_) | E::Commit(_) => {
                 return Problem::storage(&error);
             }
         };
@@ -283,14 +300,38 @@ impl From<hunch_people::PeopleError> for Problem {
     }
 }
 
+impl From<hunch_safeguards::JoinError> for Problem {
+    fn from(error: hunch_safeguards::JoinError) -> Problem {
+        use hunch_safeguards::JoinError as E;
+        match error {
+            E::AlreadyMember { .. } => Problem::new(ProblemKind::AlreadyMember, error.to_string()),
+            E::People(error) => Problem::from(error),
+            E::Storage(_) => Problem::storage(&error),
+        }
+    }
+}
+
+impl From<hunch_safeguards::DecideError> for Problem {
+    fn from(error: hunch_safeguards::DecideError) -> Problem {
+        use hunch_safeguards::DecideError as E;
+        match &error {
+            E::Unknown => Problem::new(ProblemKind::NotFound, error.to_string()),
+            E::Decided { .. } => Problem::new(ProblemKind::AlreadyDecided, error.to_string()),
+            E::Storage(_) => Problem::storage(&error),
+        }
+    }
+}
+
 impl From<hunch_safeguards::ChangeRefusal> for Problem {
     fn from(refusal: hunch_safeguards::ChangeRefusal) -> Problem {
-        use hunch_safeguards::ChangeRefusal as R;
+        use hunch_safeguards::{ChangeRefusal as R, LimitRefusal as L, ReturnRefusal};
         let kind = match &refusal {
-            R::NothingToConfirm => ProblemKind::NoRaise,
-            R::TooEarly(_) => ProblemKind::RaiseTooEarly,
-            R::Negative => ProblemKind::Invalid,
+            R::Limit(L::NothingToConfirm) => ProblemKind::NoRaise,
+            R::Limit(L::TooEarly(_)) => ProblemKind::RaiseTooEarly,
+            R::Limit(L::Negative | L::AboveHouse { .. } | L::Contradiction { .. }) => ProblemKind::Limits,
             R::Excluded => ProblemKind::Protected,
+            R::Return(ReturnRefusal::NotExcluded) => ProblemKind::NotExcluded,
+            R::Return(ReturnRefusal::TermRuns(_) | ReturnRefusal::ForLife) => ProblemKind::ExclusionRuns,
         };
         Problem::new(kind, refusal.to_string())
     }
@@ -319,6 +360,8 @@ impl From<hunch_safeguards::Denial> for Problem {
         let kind = match denial.0 {
             C::Excluded => ProblemKind::Excluded,
             C::OnBreak => ProblemKind::OnBreak,
+            C::IdentityCheck => ProblemKind::IdentityCheck,
+            C::OtherAccount => ProblemKind::OtherAccount,
             C::AgeUnproven => ProblemKind::AgeUnproven,
             C::UnderAge => ProblemKind::UnderAge,
             C::PlaceUnknown => ProblemKind::StakePlaceUnknown,

@@ -19,7 +19,8 @@ use crate::openapi::Document;
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, unclear, webhook,
+    health, inbox, likeness, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, unclear,
+    webhook,
 };
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -61,10 +62,13 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(protect::put_limits, protect::get_limits))
         .routes(routes!(protect::confirm_raise))
         .routes(routes!(protect::post_exclusion))
+        .routes(routes!(protect::ask_to_return))
         .routes(routes!(protect::post_break))
         .routes(routes!(protect::put_prompts))
         .routes(routes!(ops::post_merchant))
         .routes(routes!(ops::post_members))
+        .routes(routes!(likeness::list))
+        .routes(routes!(likeness::decide))
         .routes(routes!(ops::post_offer))
         .routes(routes!(ops::post_terminal))
         .routes(routes!(trading_ops::live))

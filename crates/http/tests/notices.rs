@@ -4,6 +4,7 @@ mod support;
 
 use axum::body::Body;
 use axum::http::Request;
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{Answer, Service, purchase};
 
@@ -78,19 +79,133 @@ async fn members_protect_themselves_and_nobody_can_undo_it() {
     let confirm = call(&service, &token, "POST", "/v1/me/limits/confirm", None).await;
     assert_eq!((confirm.status, confirm.body["type"].as_str()), (409, Some("/problems/no-raise")));
     let raise = call(&service, &token, "PUT", "/v1/me/limits", Some(json!({"day_points": 200}))).await;
-    assert!(raise.body["raise_after"].is_string(), "{}", raise.body);
+    assert_eq!(raise.body["raise_after"], "2026-11-26T12:00:00Z", "72 hours since it was set: {}", raise.body);
+    assert_eq!((&raise.body["day_points"], &raise.body["raise"]["day_points"]), (&json!(100), &json!(200)));
+    let says = raise.body["says"].as_str().unwrap();
+    assert!(says.starts_with("You can stake up to 100 points a day and 3,000 points a week."), "{says}");
+    assert!(says.contains("That does not count yet: confirm it from Thursday 26 November 2026, 07:00 on."), "{says}");
+    let shown = call(&service, &token, "GET", "/v1/me/limits", None).await;
+    assert_eq!((&shown.body["raise"], &shown.body["says"]), (&raise.body["raise"], &raise.body["says"]));
+    assert_eq!((&shown.body["house_day_points"], &shown.body["house_week_points"]), (&json!(1_000), &json!(3_000)));
     let early = call(&service, &token, "POST", "/v1/me/limits/confirm", None).await;
     assert_eq!(early.body["type"], "/problems/raise-too-early");
-    assert_eq!(call(&service, &token, "PUT", "/v1/me/limits", Some(json!({"day_points": -1}))).await.status, 422);
+    assert!(early.body["detail"].as_str().unwrap().contains("Thursday 26 November 2026, 07:00"), "{}", early.body);
+    for (wish, sentence) in [
+        (json!({"day_points": -1}), "a limit cannot be below 0 points; 0 means that you do not stake at all"),
+        (
+            json!({"day_points": 999_999_999}),
+            "the most that can be staked here is 1000 points a day and 3000 points a week; choose no more than that",
+        ),
+        (
+            json!({"day_points": 50, "week_points": 20}),
+            "50 points a day do not fit into 20 points a week; choose a limit for the day that is no higher than the week's",
+        ),
+    ] {
+        let refused = call(&service, &token, "PUT", "/v1/me/limits", Some(wish)).await;
+        assert_eq!((refused.status, &refused.body["type"]), (422, &json!("/problems/limits")));
+        assert_eq!(refused.body["detail"], sentence);
+    }
+    let kept = call(&service, &token, "GET", "/v1/me/limits", None).await;
+    assert_eq!(kept.body, shown.body, "what is refused changes nothing");
+    let none = call(&service, &token, "PUT", "/v1/me/limits", Some(json!({"day_points": 0}))).await;
+    assert_eq!(none.body["says"].as_str().unwrap(), "Your limit is 0 points a day, so you cannot stake.");
     assert_eq!(call(&service, &token, "PUT", "/v1/me/prompts", Some(json!({"prompts_on": false}))).await.status, 200);
     let pause = call(&service, &token, "POST", "/v1/me/break", Some(json!({"term": "24_hours"}))).await;
+    assert_eq!(
+        (&pause.body["protection"]["kind"], &pause.body["protection"]["state"]),
+        (&json!("break"), &json!("running"))
+    );
     assert!(pause.body["protected_until"].is_string(), "{}", pause.body);
     let life = call(&service, &token, "POST", "/v1/me/exclusion", Some(json!({"term": "life"}))).await;
     assert_eq!(life.body["protected_until"], "life");
     let shorter = call(&service, &token, "POST", "/v1/me/exclusion", Some(json!({"term": "six_months"}))).await;
     assert_eq!(shorter.body["protected_until"], "life");
-    let limits = call(&service, &token, "PUT", "/v1/me/limits", Some(json!({}))).await;
-    assert_eq!(limits.body["type"], "/problems/protected");
+    for (method, path) in [("PUT", "/v1/me/limits"), ("POST", "/v1/me/limits/confirm")] {
+        let body = (method == "PUT").then(|| json!({}));
+        let limits = call(&service, &token, method, path, body).await;
+        assert_eq!((limits.status, &limits.body["type"]), (409, &json!("/problems/protected")), "{path}");
+    }
     let nonsense = call(&service, &token, "POST", "/v1/me/break", Some(json!({"term": "forever"}))).await;
     assert_eq!(nonsense.body["type"], "/problems/bad-json");
+}
+
+#[tokio::test]
+async fn who_is_excluded_returns_only_by_asking_and_a_day_later() {
+    let service = Service::start().await;
+    let (token, member) = service.member().await;
+    let ask = || call(&service, &token, "POST", "/v1/me/exclusion/return", None);
+    let none = ask().await;
+    assert_eq!((none.status, none.body["type"].as_str()), (409, Some("/problems/not-excluded")));
+    call(&service, &token, "POST", "/v1/me/exclusion", Some(json!({"term": "six_months"}))).await;
+    let early = ask().await;
+    assert_eq!((early.status, early.body["type"].as_str()), (409, Some("/problems/exclusion-runs")));
+    let detail = early.body["detail"].as_str().unwrap();
+    assert_eq!(detail, "your exclusion lasts until Sunday 23 May 2027, 08:00; you can ask to return after that");
+    service.clock.advance(SignedDuration::from_hours(24 * 300));
+    let token = service.sign_in_again(&member).await;
+    let over = call(&service, &token, "GET", "/v1/me/limits", None).await;
+    assert_eq!(over.body["protected_until"], "until_you_return", "the term is over, the exclusion is not");
+    assert_eq!(over.body["protection"], json!({"kind": "exclusion", "state": "term_over"}));
+    let wish = json!({"market": "KXRAIN-26NOV23-NYC", "side": "yes", "stake_points": 50});
+    service.rain().await;
+    let quote = call(&service, &token, "POST", "/v1/quotes", Some(wish)).await;
+    assert_eq!(quote.body["type"], "/problems/excluded");
+    assert!(quote.body["detail"].as_str().unwrap().contains("until you ask to return"), "{}", quote.body);
+    let asked = call(&service, &token, "POST", "/v1/me/exclusion/return", None).await;
+    assert_eq!(asked.body["protection"]["state"], "returning");
+    service.clock.advance(SignedDuration::from_hours(24));
+    let free = call(&service, &token, "GET", "/v1/me/limits", None).await;
+    assert!(free.body.get("protection").is_none() && free.body.get("protected_until").is_none(), "{}", free.body);
+}
+
+/// A browser's keys, real enough to be sealed for.
+fn browser(endpoint: &str, device: u128) -> Value {
+    let pair = p256_point();
+    json!({"device": uuid::Uuid::from_u128(device), "endpoint": endpoint, "p256dh": pair, "auth": "AAAAAAAAAAAAAAAAAAAAAA"})
+}
+
+/// The generator of P-256: a point on the curve.
+fn p256_point() -> String {
+    use base64::Engine;
+    let x = "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296";
+    let y = "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+    let bytes = hex::decode(format!("04{x}{y}")).unwrap();
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[tokio::test]
+async fn signing_out_ends_this_phones_subscription_and_no_other() {
+    let service = Service::start().await;
+    let (first, member) = service.member().await;
+    let second = service.sign_in_again(&member).await;
+    let subscribe = |token: String, n: u128| {
+        let body = browser(&format!("http://127.0.0.1:9/{n}"), n);
+        let service = &service;
+        async move { call(service, &token, "POST", "/v1/me/push-subscriptions", Some(body)).await }
+    };
+    for (token, n) in [(&first, 1), (&second, 2)] {
+        let made = subscribe(token.clone(), n).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let devices = || async {
+        let found: Vec<uuid::Uuid> =
+            sqlx::query_scalar("SELECT device FROM messaging.subscription WHERE member = $1 ORDER BY device")
+                .bind(member.parse::<uuid::Uuid>().unwrap())
+                .fetch_all(service.db.app())
+                .await
+                .unwrap();
+        found.iter().map(|d| d.as_u128()).collect::<Vec<u128>>()
+    };
+    assert_eq!(devices().await, [1, 2]);
+    assert_eq!(call(&service, &first, "POST", "/v1/sign-out", None).await.status, 204);
+    assert_eq!(devices().await, [2], "the phone that signed out is pushed to no more");
+    assert_eq!(subscribe(first.clone(), 1).await.status, 401);
+
+    // The same phone signs in again; its subscription belongs to the new session then, and ends with that one.
+    let third = service.sign_in_again(&member).await;
+    subscribe(third.clone(), 2).await;
+    assert_eq!(call(&service, &second, "POST", "/v1/sign-out", None).await.status, 204);
+    assert_eq!(devices().await, [2], "it is the third session's now");
+    assert_eq!(call(&service, &third, "POST", "/v1/sign-out", None).await.status, 204);
+    assert_eq!(devices().await, [0u128; 0]);
 }

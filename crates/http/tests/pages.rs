@@ -6,6 +6,26 @@ use axum::body::Body;
 use axum::http::Request;
 use support::Service;
 
+/// A link must not be able to say where somebody is, nor anything else that the page then believes.
+#[tokio::test]
+async fn the_members_page_takes_nothing_from_its_link_but_a_notice() {
+    let service = Service::start().await;
+    let page = service.ask(Request::get("/app").body(Body::empty()).unwrap()).await;
+    assert!(page.body.as_str().unwrap().contains("/assets/app.js"));
+    let mut scripts = 0;
+    for script in ["app.js", "api.js", "inbox.js", "markets.js", "me.js"] {
+        let found = service.ask(Request::get(format!("/assets/{script}")).body(Body::empty()).unwrap()).await;
+        assert_eq!(found.status, 200, "{script}");
+        let text = found.body.as_str().unwrap();
+        assert!(!text.contains("location.hash"), "{script} reads what stands behind # in its link");
+        for read in text.split("URLSearchParams(location.").skip(1) {
+            assert!(read.starts_with("search).get(\"notice\")"), "{script}: {}", &read[..40]);
+        }
+        scripts += 1;
+    }
+    assert_eq!(scripts, 5);
+}
+
 #[tokio::test]
 async fn each_page_comes_with_its_files_and_a_strict_policy() {
     let service = Service::start().await;

@@ -30,7 +30,7 @@ impl Home {
             url => (DatabaseConfig::from_url(url)?, None),
         };
         let database = Database::connect(&config.with_pools(pools)).await?;
-        migrate(database.owner(), shards(settings)?).await?;
+        migrate(database.owner(), shards(settings)?, settings.parsed("sandbox.create")?).await?;
         Ok(Home { database, cluster })
     }
 

@@ -10,6 +10,7 @@ mod exchange;
 mod home;
 mod models;
 mod programme;
+mod sandbox;
 mod secrets;
 mod serve;
 mod settings;

@@ -12,7 +12,7 @@ use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandle
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{Sender, SenderLimits};
-use hunch_people::People;
+use hunch_people::{IdentityKey, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
 use jiff::tz::TimeZone;
@@ -90,8 +90,20 @@ impl Programme {
         let batcher = builder.build();
 
         let directory = Directory::new(pool.clone(), clocks.wall.clone());
-        let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards);
-        let safeguards = Safeguards::new(database.clone(), people.clone(), clocks.clone(), house);
+        let identity = IdentityKey::new(secret(&folder, "identity-key", entropy.as_ref())?.as_bytes());
+        let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards, identity);
+        // Before anybody can join, so that everybody who is a member already is known again.
+        let renewed = people.vault().renew_identities().await?;
+        if renewed > 0 {
+            tracing::info!(people = renewed, "are known again by the identity key of this programme");
+        }
+        let mut safeguards = Safeguards::new(database.clone(), people.clone(), clocks.clone(), house);
+        if let Some(place) = crate::sandbox::place(settings)? {
+            let text = settings.text("sandbox.place");
+            safeguards = safeguards.with_town(place).ok().with_context(|| {
+                format!("sandbox.place = {text:?} is in no state that can be told; choose a place that is not at a border or at sea")
+            })?;
+        }
         let markets = Arc::new(Markets::new(pool.clone(), exchange.clone(), clocks.clone(), tail.clone()));
         let trading = Arc::new(Trading::new(
             pool.clone(),

@@ -49,6 +49,7 @@ impl Served {
     pub async fn start(settings: &Settings) -> anyhow::Result<Served> {
         settings.check()?;
         let mut home = Home::open(settings, PoolSizes::default()).await?;
+        crate::sandbox::check(settings, &home.database).await?;
         let clocks = business_clocks(settings, &home.database).await?;
         let zone = town_zone(settings, clocks.business.now())?;
         let Connected { client, simulator } = connect(settings, &clocks).await?;

@@ -48,8 +48,14 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("operator.token_file", "", "operator's token; made under database.folder when empty"),
     ("operator.approver_token_file", "", "token of the second person, who approves corrections; made when empty"),
     ("clock.speed", "1", "business seconds a real second (sandbox only)"),
-    ("limits.house_day_points", "100000", "most points a member may stake in a day"),
-    ("limits.house_week_points", "500000", "most points a member may stake in a week"),
+    ("sandbox.create", "false", "make a new database a sandbox for ever: reusable codes, a fast clock, a given place"),
+    (
+        "sandbox.place",
+        "",
+        "latitude,longitude of the town in which members are who sign in with a sandbox's reusable codes",
+    ),
+    ("limits.house_day_points", "500", "most points a member may stake in a day, whatever they choose"),
+    ("limits.house_week_points", "2000", "most points a member may stake in a week, whatever they choose"),
     ("log.format", "text", "text or json"),
     ("log.filter", "info,sqlx=warn", "which log lines are written"),
 ];
@@ -185,6 +191,14 @@ impl Settings {
             self.parsed::<u16>("programme.shards")? <= SHARDS_MAX,
             "programme.shards must be from 0 to {SHARDS_MAX}"
         );
+        let (day, week): (u32, u32) =
+            (self.parsed("limits.house_day_points")?, self.parsed("limits.house_week_points")?);
+        ensure!(
+            day <= week,
+            "limits.house_day_points = {day} cannot count beside limits.house_week_points = {week}; lower the first or raise the second"
+        );
+        self.parsed::<bool>("sandbox.create")?;
+        crate::sandbox::place(self)?;
         self.parsed::<u16>("exchange.simulator_port")?;
         self.parsed::<bool>("push.allow_loopback_http")?;
         self.zone()?;
@@ -244,6 +258,13 @@ mod tests {
         let s = load("[exchange]\nkind = \"kalshi\"", &[]).unwrap();
         assert!(s.check().unwrap_err().to_string().contains("exchange.rest_url"));
         assert!(load("[clock]\nspeed = 0", &[]).unwrap().check().is_err());
+        let limits = load("[limits]\nhouse_day_points = 50\nhouse_week_points = 20", &[]).unwrap().check().unwrap_err();
+        assert!(limits.to_string().contains("house_day_points = 50 cannot count beside limits.house_week_points = 20"));
+        for place in ["Paris", "91,0", "1,2,3,4", "40.7484"] {
+            let said = load(&format!("[sandbox]\nplace = \"{place}\""), &[]).unwrap().check().unwrap_err().to_string();
+            assert!(said.contains("is no place; write latitude and longitude"), "{said}");
+        }
+        assert!(load("[sandbox]\nplace = \"40.7484, -73.9857\"", &[]).unwrap().check().is_ok());
         assert!(load("", &[]).unwrap().check().is_ok());
     }
 }

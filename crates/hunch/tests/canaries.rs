@@ -24,6 +24,8 @@ struct Programme {
 impl Programme {
     async fn start(db: &TestDb, log_format: &str) -> Programme {
         let folder = tempfile::tempdir().unwrap();
+        // Its phones' push service is on this machine.
+        sqlx::query("UPDATE people.programme SET sandbox = true").execute(db.owner()).await.unwrap();
         let out = |name: &str| std::fs::File::create(folder.path().join(name)).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_hunch"))
             .arg("serve")

@@ -24,7 +24,9 @@ pub use notice::{
 pub use notice::{WithheldPrompt, withdraw_prompts};
 pub use notice::{open_prompt_categories, withhold_at_fetch};
 pub use sender::{SendReport, Sender, SenderLimits};
-pub use subscription::{NewSubscription, SubscribeError, subscribe, subscriptions, unsubscribe};
+pub use subscription::{
+    NewSubscription, SessionOf, SubscribeError, end_with_session, subscribe, subscriptions, unsubscribe,
+};
 pub use why::{PushCounts, PushTruth, push_counts, why_no_push};
 
 #[derive(Debug, thiserror::Error)]

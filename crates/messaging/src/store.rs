@@ -88,7 +88,8 @@ pub(crate) async fn insert_notices(
              INSERT INTO messaging.delivery (notice, subscription, member, device, state, content, due_at)
              SELECT m.notice, s.subscription, s.member, s.device, 'due',
                     CASE m.wanted WHEN 'market' THEN 'prompt' ELSE m.wanted END, $14
-             FROM made m JOIN messaging.subscription s USING (member) WHERE m.wanted <> 'nothing'
+             FROM made m JOIN messaging.subscription s USING (member)
+             WHERE m.wanted <> 'nothing' AND (s.session_ends_at IS NULL OR s.session_ends_at > $14)
          ), kept AS (
              INSERT INTO messaging.withheld (notice, member, reason, stage, at)
              SELECT notice, member, reason, 'decision', $13 FROM made WHERE wanted = 'receipt' AND reason IS NOT NULL
@@ -284,7 +285,7 @@ pub(crate) async fn replace_subscription(
         .bind(new.member.0)
         .execute(&mut *tx)
         .await?;
-    let same = sqlx::query_scalar(
+    let same: Option<Uuid> = sqlx::query_scalar(
         "SELECT subscription FROM messaging.subscription
          WHERE member = $1 AND device = $2 AND endpoint = $3 AND p256dh = $4 AND auth = $5",
     )
@@ -295,7 +296,17 @@ pub(crate) async fn replace_subscription(
     .bind(keys.auth())
     .fetch_optional(&mut *tx)
     .await?;
+    let (session, ends_at) = new.session.as_ref().map(|s| (s.sha256.as_slice(), s.ends_at.to_sqlx())).unzip();
     if let Some(same) = same {
+        sqlx::query(
+            "UPDATE messaging.subscription SET session_sha256 = $2, session_ends_at = $3 WHERE subscription = $1",
+        )
+        .bind(same)
+        .bind(session)
+        .bind(ends_at)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
         return Ok(SubscriptionId(same));
     }
     sqlx::query("DELETE FROM messaging.subscription WHERE device = $1 OR endpoint = $2")
@@ -312,8 +323,9 @@ pub(crate) async fn replace_subscription(
     .execute(&mut *tx)
     .await?;
     sqlx::query(
-        "INSERT INTO messaging.subscription (subscription, member, device, endpoint, p256dh, auth, made_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO messaging.subscription (subscription, member, device, endpoint, p256dh, auth, made_at, session_sha256,
+                                             session_ends_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(id.0)
     .bind(new.member.0)
@@ -322,6 +334,8 @@ pub(crate) async fn replace_subscription(
     .bind(keys.p256dh())
     .bind(keys.auth())
     .bind(now.to_sqlx())
+    .bind(session)
+    .bind(ends_at)
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
@@ -335,6 +349,17 @@ pub(crate) async fn delete_subscription(pool: &PgPool, member: MemberId, id: Sub
         .execute(pool)
         .await?;
     Ok(gone.rows_affected() > 0)
+}
+
+pub(crate) async fn delete_of_session(pool: &PgPool, member: MemberId, session_sha256: &[u8]) -> Result<u64> {
+    let gone = sqlx::query(
+        "DELETE FROM messaging.subscription WHERE member = $1 AND (session_sha256 = $2 OR session_sha256 IS NULL)",
+    )
+    .bind(member.0)
+    .bind(session_sha256)
+    .execute(pool)
+    .await?;
+    Ok(gone.rows_affected())
 }
 
 pub(crate) async fn subscriptions(pool: &PgPool, member: MemberId) -> Result<Vec<(SubscriptionId, DeviceId)>> {

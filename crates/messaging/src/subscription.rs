@@ -1,6 +1,6 @@
 //! Push subscriptions: one per device, several per member.
 
-use hunch_kernel::{DeviceId, MemberId, SharedEntropy, SubscriptionId};
+use hunch_kernel::{DeviceId, MemberId, SharedEntropy, SubscriptionId, WallTime};
 use jiff::Timestamp;
 use sqlx::PgPool;
 
@@ -18,6 +18,15 @@ pub struct NewSubscription {
     pub endpoint: String,
     pub p256dh: Vec<u8>,
     pub auth: Vec<u8>,
+    /// The session in which the phone asks; the subscription ends with it.
+    pub session: Option<SessionOf>,
+}
+
+/// What messaging knows of a session: the digest of its token, and when it ends at the latest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOf {
+    pub sha256: Vec<u8>,
+    pub ends_at: WallTime,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +64,15 @@ pub async fn subscribe(
 /// When the database fails.
 pub async fn unsubscribe(pool: &PgPool, member: MemberId, id: SubscriptionId) -> Result<bool, SubscribeError> {
     Ok(store::delete_subscription(pool, member, id).await?)
+}
+
+/// Ends what was subscribed in a session of this member, and what was subscribed before sessions were kept. Safe to
+/// repeat.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_with_session(pool: &PgPool, member: MemberId, session_sha256: &[u8]) -> Result<u64, SubscribeError> {
+    Ok(store::delete_of_session(pool, member, session_sha256).await?)
 }
 
 /// A member's subscriptions and their devices, oldest first.

@@ -14,9 +14,9 @@ use hunch_messaging::copy::{betting_word, purchase_receipt};
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{
     Cause, NewNotice, NewSubscription, PromptGate, PromptSitting, PromptState, PushTruth, SendReport, Sender,
-    SenderLimits, SubscribeError, Wanted, Withheld, WithheldPrompt, inbox, mark_fetched, notice, notice_id,
-    open_prompt_categories, push_counts, subscribe, subscriptions, unsubscribe, why_no_push, withdraw_prompts,
-    withhold_at_fetch, write_notices,
+    SenderLimits, SessionOf, SubscribeError, Wanted, Withheld, WithheldPrompt, end_with_session, inbox, mark_fetched,
+    notice, notice_id, open_prompt_categories, push_counts, subscribe, subscriptions, unsubscribe, why_no_push,
+    withdraw_prompts, withhold_at_fetch, write_notices,
 };
 use hunch_safeguards::PromptPermit;
 use hunch_safeguards::testing::prompt_permit;
@@ -181,7 +181,14 @@ impl World {
             },
         );
         let endpoint = format!("http://127.0.0.1:{}/push/{id}", self.port);
-        NewSubscription { member, device: DeviceId(Uuid::from_u128(id)), endpoint, p256dh, auth: auth.to_vec() }
+        NewSubscription {
+            member,
+            device: DeviceId(Uuid::from_u128(id)),
+            endpoint,
+            p256dh,
+            auth: auth.to_vec(),
+            session: None,
+        }
     }
 
     async fn phone(&self, id: u128) {
@@ -243,6 +250,28 @@ fn market() -> Wanted {
         category: "weather".to_owned(),
         title: "Ends today: Will it rain in Boston?".to_owned(),
     }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_phone_whose_session_is_over() {
+    let world = World::new().await;
+    let until = |hours: i64| Some(world.clock.wall() + SignedDuration::from_hours(hours));
+    for (id, ends) in [(1, until(1)), (2, until(3)), (3, None)] {
+        let session = ends.map(|ends_at| SessionOf { sha256: vec![id as u8; 32], ends_at });
+        let new = NewSubscription { session, ..world.browser(id, MEMBER) };
+        subscribe(world.db.app(), &world.entropy, RULES, &new, world.now()).await.unwrap();
+    }
+    world.tell(5, market()).await;
+    assert_eq!(world.step().await.accepted, 3);
+    world.clock.advance(SignedDuration::from_hours(2));
+    world.tell(6, market()).await;
+    assert_eq!(world.step().await.accepted, 2, "the first phone's session ran out");
+    // The second phone signs out with a push on its way; what was subscribed before sessions were kept ends with it.
+    world.tell(7, market()).await;
+    assert_eq!(end_with_session(world.db.app(), MEMBER, &[2; 32]).await.unwrap(), 2);
+    assert_eq!(end_with_session(world.db.app(), MEMBER, &[2; 32]).await.unwrap(), 0);
+    assert_eq!(world.step().await.accepted, 0);
+    assert_eq!((world.got(1).len(), world.got(2).len(), world.got(3).len()), (1, 2, 2));
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod codes;
 mod store;
 
 pub use codes::sign_in_code;
+pub use hunch_vault::IdentityKey;
 
 use hunch_db::Database;
 use hunch_kernel::{
@@ -14,7 +15,8 @@ use hunch_messages::{MemberJoined, Message};
 use hunch_vault::{Person, Vault, VaultError};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
-use std::collections::{BTreeMap, HashMap};
+use sqlx::PgPool;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
@@ -53,6 +55,8 @@ pub struct Session {
     /// Shown this once.
     pub token: String,
     pub expires_at: WallTime,
+    /// Signed in with a code of a sandbox.
+    pub sandbox: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -74,6 +78,8 @@ pub enum PeopleError {
     Code,
     #[error("too many wrong codes were tried; wait a minute")]
     TooManyTries,
+    #[error("sign-in codes that work again and again are for a sandbox; this programme was not made as one")]
+    SandboxOnly,
     #[error("people storage failed")]
     Storage(#[from] sqlx::Error),
     #[error("the log of members could not be written")]
@@ -107,8 +113,15 @@ struct Memory {
 }
 
 impl People {
-    pub fn new(database: Database, clocks: Clocks, entropy: SharedEntropy, shards: u16) -> People {
-        let vault = Vault::new(database.vault().clone());
+    /// `identity` is the key by which the vault knows people again.
+    pub fn new(
+        database: Database,
+        clocks: Clocks,
+        entropy: SharedEntropy,
+        shards: u16,
+        identity: IdentityKey,
+    ) -> People {
+        let vault = Vault::new(database.vault().clone(), identity);
         People { database, vault, clocks, entropy, shards, memory: Arc::default() }
     }
 
@@ -122,6 +135,19 @@ impl People {
 
     pub fn vault(&self) -> &Vault {
         &self.vault
+    }
+
+    /// Gives a token to each who has none.
+    pub fn name_them(&self, people: &mut [NewMember]) -> Vec<MemberId> {
+        people.iter_mut().map(|p| *p.member.get_or_insert_with(|| MemberId(self.entropy.uuid()))).collect()
+    }
+
+    /// Which of these are members.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn members_among(&self, members: &[MemberId]) -> Result<HashSet<MemberId>, PeopleError> {
+        Ok(store::members_among(self.database.app(), members).await?)
     }
 
     /// Takes people in: first the vault, then token and accounts in one transaction. A crash between leaves a person
@@ -166,8 +192,11 @@ impl People {
     /// A code for each member to sign in with once; reusable ones are for sandboxes only.
     ///
     /// # Errors
-    /// `Storage`, also for a member that is not there.
+    /// `SandboxOnly` for reusable codes elsewhere; `Storage`, also for a member that is not there.
     pub async fn new_codes(&self, members: &[MemberId], reusable: bool) -> Result<Vec<String>, PeopleError> {
+        if reusable && !is_sandbox(self.database.app()).await? {
+            return Err(PeopleError::SandboxOnly);
+        }
         let codes: Vec<String> = members.iter().map(|_| sign_in_code(self.entropy.as_ref())).collect();
         let digests: Vec<Vec<u8>> = codes.iter().map(|c| sha(c)).collect();
         let expires = self.clocks.wall.now() + SignedDuration::from_hours(CODE_HOURS);
@@ -183,14 +212,14 @@ impl People {
         let code = codes::normalise(code);
         let beginning: String = code.chars().take(BEGINNING).collect();
         self.count_try(&beginning)?;
-        let Some(member) = store::use_code(self.database.app(), &sha(&code), now).await? else {
+        let Some((member, sandbox)) = store::use_code(self.database.app(), &sha(&code), now).await? else {
             return Err(PeopleError::Code);
         };
         self.lock().wrong_codes.remove(&beginning);
         let token = random_token(self.entropy.as_ref());
         let expires_at = now + SignedDuration::from_hours(24 * SESSION_DAYS);
         store::insert_session(self.database.app(), &sha(&token), member, expires_at).await?;
-        Ok(Session { member, token, expires_at })
+        Ok(Session { member, token, expires_at, sandbox })
     }
 
     /// Counts before it is known whether the code is right, so that parallel guesses count too.
@@ -230,6 +259,15 @@ impl People {
         Ok(Some(member))
     }
 
+    /// When a session ends at the latest, read anew; `None` when it has ended.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn session_ends(&self, token: &str) -> Result<Option<WallTime>, PeopleError> {
+        let found = store::session(self.database.app(), &sha(token), self.clocks.wall.now()).await?;
+        Ok(found.map(|(_, expires_at)| expires_at))
+    }
+
     /// Ends a session. Safe to repeat.
     ///
     /// # Errors
@@ -258,6 +296,19 @@ impl People {
         // Single inserts and counts: a panic elsewhere leaves nothing half done.
         lock(&self.memory)
     }
+}
+
+/// The digest by which a session is kept.
+pub fn session_sha256(token: &str) -> Vec<u8> {
+    sha(token)
+}
+
+/// Whether this programme was made as a sandbox. That is said when its database is made, and never changes.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_sandbox(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    store::is_sandbox(pool).await
 }
 
 fn sha(text: &str) -> Vec<u8> {

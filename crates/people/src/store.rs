@@ -6,6 +6,7 @@ use hunch_kernel::{MemberId, MerchantId, Shard, WallTime, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool, Row};
+use std::collections::HashSet;
 use uuid::Uuid;
 
 use crate::Member;
@@ -36,6 +37,14 @@ pub(crate) async fn insert_members(
 
 pub(crate) async fn count(pool: &PgPool) -> Result<i64> {
     sqlx::query_scalar("SELECT count(*) FROM people.member").fetch_one(pool).await
+}
+
+pub(crate) async fn members_among(pool: &PgPool, members: &[MemberId]) -> Result<HashSet<MemberId>> {
+    let found: Vec<Uuid> = sqlx::query_scalar("SELECT member FROM people.member WHERE member = ANY($1)")
+        .bind(members.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+        .fetch_all(pool)
+        .await?;
+    Ok(found.into_iter().map(MemberId).collect())
 }
 
 pub(crate) async fn member(pool: &PgPool, id: MemberId) -> Result<Option<Member>> {
@@ -74,17 +83,23 @@ pub(crate) async fn insert_codes(
     Ok(())
 }
 
-/// One statement, so that a code cannot be used twice at once.
-pub(crate) async fn use_code(pool: &PgPool, code_sha256: &[u8], now: WallTime) -> Result<Option<MemberId>> {
-    let member: Option<Uuid> = sqlx::query_scalar(
+pub(crate) async fn is_sandbox(pool: &PgPool) -> Result<bool> {
+    sqlx::query_scalar("SELECT coalesce((SELECT sandbox FROM people.programme), false)").fetch_one(pool).await
+}
+
+/// Whose code it is, and whether it is a sandbox's. One statement, so that a code cannot be used twice at once.
+pub(crate) async fn use_code(pool: &PgPool, code_sha256: &[u8], now: WallTime) -> Result<Option<(MemberId, bool)>> {
+    let found: Option<(Uuid, bool)> = sqlx::query_as(
         "UPDATE people.sign_in_code SET used_at = $2
-         WHERE code_sha256 = $1 AND expires_at > $2 AND (reusable OR used_at IS NULL) RETURNING member",
+         WHERE code_sha256 = $1 AND expires_at > $2
+           AND (used_at IS NULL OR (reusable AND (SELECT sandbox FROM people.programme)))
+         RETURNING member, reusable AND (SELECT sandbox FROM people.programme)",
     )
     .bind(code_sha256)
     .bind(now.to_sqlx())
     .fetch_optional(pool)
     .await?;
-    Ok(member.map(MemberId))
+    Ok(found.map(|(member, sandbox)| (MemberId(member), sandbox)))
 }
 
 pub(crate) async fn insert_session(

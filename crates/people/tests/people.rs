@@ -1,19 +1,26 @@
 //! Joining, signing in, and that personal data is found in the vault and nowhere else.
 
-use hunch_db::testing::{TestDb, find_canaries};
+use hunch_db::testing::{TestDb, find_canaries, find_in};
 use hunch_kernel::{Clocks, ManualClock, MemberId, MerchantId, SeededEntropy};
 use hunch_ledger::balance;
 use hunch_people::{NewMember, People, PeopleError};
-use hunch_vault::{Person, VaultError};
+use hunch_vault::{Agreement, IdentityKey, Person, VaultError};
 use jiff::SignedDuration;
 use jiff::civil::date;
+use sqlx::AssertSqlSafe;
 use std::sync::Arc;
 use uuid::Uuid;
 
 async fn people() -> (TestDb, People, Arc<ManualClock>) {
     let db = TestDb::new().await;
     let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
-    let people = People::new(db.db().clone(), Clocks::manual(clock.clone()), SeededEntropy::shared(1), 8);
+    let people = People::new(
+        db.db().clone(),
+        Clocks::manual(clock.clone()),
+        SeededEntropy::shared(1),
+        8,
+        IdentityKey::new(b"a key of tests"),
+    );
     (db, people, clock)
 }
 
@@ -54,7 +61,7 @@ async fn joining_twice_is_joining_once() {
 
 #[tokio::test]
 async fn a_code_signs_in_once_and_a_session_ends() {
-    let (_db, people, clock) = people().await;
+    let (db, people, clock) = people().await;
     let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
     let code = people.new_codes(&[id], false).await.unwrap().remove(0);
     let session = people.sign_in(&code.to_lowercase()).await.unwrap();
@@ -65,6 +72,8 @@ async fn a_code_signs_in_once_and_a_session_ends() {
     people.sign_out(&session.token).await.unwrap();
     assert_eq!(people.session(&session.token).await.unwrap(), None);
 
+    assert!(matches!(people.new_codes(&[id], true).await, Err(PeopleError::SandboxOnly)));
+    sqlx::query("UPDATE people.programme SET sandbox = true").execute(db.owner()).await.unwrap();
     let sandbox = people.new_codes(&[id], true).await.unwrap().remove(0);
     let first = people.sign_in(&sandbox).await.unwrap();
     people.sign_in(&sandbox).await.unwrap();
@@ -115,11 +124,55 @@ async fn personal_data_is_in_the_vault_and_nowhere_else() {
     let seen = find_canaries(&db, &canaries).await;
     assert!(seen.is_empty(), "{seen:?}");
     for pool in [db.app(), db.auditor()] {
-        let error = sqlx::query("SELECT * FROM vault.person").fetch_all(pool).await.unwrap_err();
-        assert_eq!(error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).as_deref(), Some("42501"));
+        for table in ["person", "identity"] {
+            let look = sqlx::query(AssertSqlSafe(format!("SELECT * FROM vault.{table}")));
+            let error = look.fetch_all(pool).await.unwrap_err();
+            assert_eq!(
+                error.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).as_deref(),
+                Some("42501")
+            );
+        }
     }
+    let kept: Vec<(Vec<u8>, Option<Vec<u8>>)> =
+        sqlx::query_as("SELECT name || birth_date || name_and_birth, email FROM vault.identity")
+            .fetch_all(db.vault())
+            .await
+            .unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(find_in(&kept[0].0, &canaries).is_empty(), "digests only");
     let everything = sqlx::query("SELECT * FROM people.member").fetch_all(db.vault()).await;
     assert!(everything.is_err(), "the vault's role sees nothing but the vault");
     let printed = format!("{:?} {:?}", person(), newcomer(Some(id)));
     assert!(canaries.iter().all(|c| !printed.contains(c)), "{printed}");
+}
+
+#[tokio::test]
+async fn people_are_known_again_by_digests_and_by_no_other_key() {
+    let (db, people, clock) = people().await;
+    let id = people.join(vec![newcomer(None)]).await.unwrap()[0];
+    let asked = |person: Person| [(MemberId(Uuid::from_u128(9)), person)];
+    let known = people.vault().recognise(&asked(person())).await.unwrap().remove(0);
+    assert_eq!(known.len(), 1);
+    assert!(known[0].member == id && known[0].agreement.contact() && known[0].agreement.name);
+    let written_otherwise =
+        Person { full_name: "nightingale, CANARY".to_owned(), email: String::new(), phone: String::new(), ..person() };
+    let known = people.vault().recognise(&asked(written_otherwise)).await.unwrap().remove(0);
+    assert_eq!(known[0].agreement, Agreement { name: true, birth_date: true, email: false, phone: false });
+    let stranger =
+        Person { full_name: "Wren Canary".to_owned(), email: String::new(), phone: String::new(), ..person() };
+    assert_eq!(people.vault().recognise(&asked(stranger)).await.unwrap(), [vec![]], "a birthday is shared by many");
+    let itself = [(id, person())];
+    assert_eq!(people.vault().recognise(&itself).await.unwrap(), [vec![]]);
+
+    // Another key, as after a rotation: nobody joins until the digests are made anew, and everybody is known afterwards.
+    let rotated =
+        People::new(db.db().clone(), Clocks::manual(clock), SeededEntropy::shared(2), 8, IdentityKey::new(b"another"));
+    assert!(matches!(rotated.vault().recognise(&asked(person())).await, Err(VaultError::OtherKey)));
+    assert_eq!(rotated.vault().renew_identities().await.unwrap(), 1);
+    assert_eq!(rotated.vault().renew_identities().await.unwrap(), 0);
+    assert_eq!(rotated.vault().recognise(&asked(person())).await.unwrap()[0].len(), 1);
+    // Members of before digests were kept are known after the start.
+    sqlx::query("DELETE FROM vault.identity").execute(db.owner()).await.unwrap();
+    assert_eq!(rotated.vault().renew_identities().await.unwrap(), 1);
+    assert_eq!(rotated.vault().recognise(&asked(person())).await.unwrap()[0].len(), 1);
 }

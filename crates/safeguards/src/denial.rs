@@ -6,6 +6,8 @@ use std::fmt;
 pub enum DenialCode {
     Excluded,
     OnBreak,
+    IdentityCheck,
+    OtherAccount,
     AgeUnproven,
     UnderAge,
     PlaceUnknown,
@@ -23,9 +25,19 @@ pub const DENIALS: &[(DenialCode, &str, &str)] = &[
     (
         DenialCode::Excluded,
         "excluded",
-        "You have excluded yourself from staking. Your points can still be used in shops.",
+        "You have excluded yourself from staking. After its term the exclusion goes on until you ask to return.",
     ),
-    (DenialCode::OnBreak, "on_break", "You are taking a break from staking. It ends by itself."),
+    (DenialCode::OnBreak, "on_break", "You are on a break from staking. It ends by itself."),
+    (
+        DenialCode::IdentityCheck,
+        "identity_check",
+        "We are checking whether you have another account here. Until that is done you earn points, but cannot stake.",
+    ),
+    (
+        DenialCode::OtherAccount,
+        "other_account",
+        "You have another account here. Stake with that one; this one only earns points.",
+    ),
     (
         DenialCode::AgeUnproven,
         "age_unproven",
@@ -33,9 +45,17 @@ pub const DENIALS: &[(DenialCode, &str, &str)] = &[
     ),
     (DenialCode::UnderAge, "under_age", "You are not old enough to stake where you are."),
     (DenialCode::PlaceUnknown, "place_unknown", "We do not know where you are. Share your location to stake."),
-    (DenialCode::PlaceNotAllowed, "place_not_allowed", "Stakes of this kind are not allowed where you are."),
-    (DenialCode::DayLimit, "day_limit", "This stake would go over your limit for today."),
-    (DenialCode::WeekLimit, "week_limit", "This stake would go over your limit for this week."),
+    (
+        DenialCode::PlaceNotAllowed,
+        "place_not_allowed",
+        "Stakes of this kind are not allowed where you are. Your points stay yours.",
+    ),
+    (DenialCode::DayLimit, "day_limit", "This stake would go over your limit for today. More is possible tomorrow."),
+    (
+        DenialCode::WeekLimit,
+        "week_limit",
+        "This stake would go over your limit for this week. More is possible from Monday on.",
+    ),
     (DenialCode::OptedOut, "opted_out", "You asked not to be prompted to stake."),
     (DenialCode::StandingChanged, "standing_changed", "Your settings changed a moment ago. Try again."),
     (DenialCode::PermitExpired, "permit_expired", "That took too long. Try again."),

@@ -8,9 +8,11 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::denial::{Denial, DenialCode};
-use crate::limits::{HouseLimits, Limits, Usage};
+use crate::exclusion::Protection;
+use crate::limits::{HouseLimits, Limits, Raise, Usage};
 use crate::permit::{PromptPermit, StakePermit};
 use crate::rules::Rule;
 use crate::sitting::{MILDEST_AGE, Papers, Sitting};
@@ -26,24 +28,68 @@ pub struct Overview {
     pub version: i64,
     pub limits: Limits,
     pub usage: Usage,
-    /// A raise that waits: day, week (None is the programme's own limit), and from when on it can be confirmed.
-    pub raise: Option<(Option<Points>, Option<Points>, Timestamp)>,
-    /// End of a break or exclusion; `Timestamp::MAX` for life.
-    pub protected_until: Option<Timestamp>,
+    /// Higher limits that wait and do not count yet.
+    pub raise: Option<Raise>,
+    /// The break or exclusion that is in force.
+    pub protection: Option<Protection>,
     pub prompts_on: bool,
+}
+
+/// A place that is given, not found: only a sandbox has one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TownPlace {
+    pub latitude: f64,
+    pub longitude: f64,
+    pub accuracy_metres: f64,
 }
 
 #[derive(Clone)]
 pub struct Safeguards {
-    database: Database,
-    people: People,
-    clocks: Clocks,
+    pub(crate) database: Database,
+    pub(crate) people: People,
+    pub(crate) clocks: Clocks,
     house: HouseLimits,
+    /// Where the visitors of a sandbox are.
+    town: Option<Arc<str>>,
 }
 
 impl Safeguards {
     pub fn new(database: Database, people: People, clocks: Clocks, house: HouseLimits) -> Safeguards {
-        Safeguards { database, people, clocks, house }
+        Safeguards { database, people, clocks, house, town: None }
+    }
+
+    /// In a sandbox: who is let in by one of its codes is in this town.
+    ///
+    /// # Errors
+    /// `PlaceUnknown` when no state or country is found there.
+    pub fn with_town(self, at: TownPlace) -> Result<Safeguards, Denial> {
+        let found = crate::place::jurisdiction_at(at.latitude, at.longitude, at.accuracy_metres);
+        let town = found.ok_or(Denial(DenialCode::PlaceUnknown))?;
+        Ok(Safeguards { town: Some(town.into()), ..self })
+    }
+
+    /// The town of a sandbox, if it has one.
+    pub fn town(&self) -> Option<&str> {
+        self.town.as_deref()
+    }
+
+    /// Somebody came in with a code of the sandbox. Does nothing where the sandbox has no town.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn arrive_in_town(&self, member: MemberId) -> Result<(), Denial> {
+        if self.town.is_some() {
+            store::arrive_in_town(self.database.app(), member, self.clocks.business.now()).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether this member is in the sandbox's town by the code they came with, and their phone says nothing else.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_in_town(&self, member: MemberId) -> Result<bool, Denial> {
+        Ok(self.town.is_some() && store::is_in_town(self.database.app(), member, self.clocks.business.now()).await?)
     }
 
     pub fn house(&self) -> HouseLimits {
@@ -82,7 +128,7 @@ impl Safeguards {
             return Ok(Papers::default());
         }
         let mut conn = self.database.app().acquire().await?;
-        let accounts = store::accounts(&mut conn, members, now).await?;
+        let accounts = store::accounts(&mut conn, members, now, self.town()).await?;
         let rules: Vec<Rule> = store::rules(&mut conn).await?;
         drop(conn);
         let day = |account: &Account| {
@@ -124,16 +170,14 @@ impl Safeguards {
     pub async fn overview(&self, member: MemberId) -> Result<Overview, Denial> {
         let now = self.clocks.business.now();
         let mut conn = self.database.app().acquire().await?;
-        let mut found = store::accounts(&mut conn, &[member], now).await?;
+        let mut found = store::accounts(&mut conn, &[member], now, self.town()).await?;
         let Account { standing, usage, .. } = found.remove(&member).ok_or(Denial(DenialCode::AgeUnproven))?;
-        let protected =
-            standing.excluded_until.into_iter().chain(standing.break_until).max().filter(|until| *until > now);
         Ok(Overview {
             version: standing.version,
             limits: standing.limits(self.house),
             usage,
-            raise: standing.raise_after.map(|after| (standing.raise_day, standing.raise_week, after)),
-            protected_until: protected,
+            raise: standing.own.raise,
+            protection: standing.protection(now),
             prompts_on: standing.prompts_on,
         })
     }
@@ -173,7 +217,8 @@ impl Charges {
         wall: WallTime,
     ) -> Result<Charges, sqlx::Error> {
         let now = tx.now();
-        let accounts = store::accounts(tx.conn(), members, now).await?;
+        // Places are not looked at here.
+        let accounts = store::accounts(tx.conn(), members, now, None).await?;
         Ok(Charges { accounts, charged: Vec::new(), house, now, wall })
     }
 
@@ -200,6 +245,7 @@ impl Charges {
     fn judge(&self, order: OrderId, permit: &StakePermit, points: Points) -> Result<Usage, Denial> {
         let account = self.accounts.get(&permit.member).ok_or(Denial(DenialCode::Unavailable))?;
         account.standing.protected(self.now)?;
+        account.one_account_each()?;
         if account.standing.version != permit.standing_version {
             return Err(Denial(DenialCode::StandingChanged));
         }

@@ -29,7 +29,9 @@
 //! ```
 
 mod denial;
+mod exclusion;
 mod gate;
+mod joining;
 mod limits;
 mod permit;
 mod place;
@@ -41,10 +43,10 @@ mod store;
 pub mod testing;
 
 pub use denial::{Denial, DenialCode};
-pub use gate::{Charges, Overview, Safeguards, restore, still_holds};
-pub use limits::{HouseLimits, Limits, RaiseOutcome, Usage, Windows};
+pub use exclusion::{BreakTerm, ExclusionTerm, Protection, ReturnRefusal};
+pub use gate::{Charges, Overview, Safeguards, TownPlace, restore, still_holds};
+pub use joining::{DecideError, Decided, Decision, FoundLikeness, JoinError};
+pub use limits::{HouseLimits, LimitRefusal, Limits, Raise, Usage, Windows};
 pub use permit::{PromptPermit, StakePermit};
-pub use protect::{
-    BreakTerm, Change, ChangeAnswer, ChangeRefusal, Changed, ExclusionTerm, StandingHandler, StandingRequest,
-};
+pub use protect::{Change, ChangeAnswer, ChangeRefusal, Changed, StandingHandler, StandingRequest};
 pub use sitting::Sitting;

@@ -1,7 +1,11 @@
-//! Limits and their windows. Pure.
+//! Limits, their windows, and how a member changes them. Pure.
 //!
 //! A window is a day or a week (from Monday) of the member's own calendar, so it has 23 or 25 hours when clocks
 //! change. Stakes count in full from the hold on, fees included.
+//!
+//! Lowering a limit counts at once and takes back a raise that waits. A raise waits for the latest of three moments: 24
+//! hours after it was asked for, 72 hours after the limit was last set, and the end of the running window. Then it
+//! must be confirmed; until then the lower limit counts.
 
 use hunch_kernel::{Points, seeded_bug};
 use jiff::civil::Date;
@@ -9,6 +13,9 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
 use crate::denial::{Denial, DenialCode};
+
+const RAISE_WAITS: SignedDuration = SignedDuration::from_hours(24);
+const RAISE_AFTER_SET: SignedDuration = SignedDuration::from_hours(72);
 
 /// The calendar windows that a moment falls into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +32,19 @@ impl Windows {
         Windows { day, week: day.saturating_sub(back.days()) }
     }
 
-    /// When the running week (which ends no earlier than the running day) is over.
-    pub fn week_ends(&self, zone: &TimeZone) -> Timestamp {
-        let next = self.week.saturating_add(7.days());
-        next.to_zoned(zone.clone()).map_or(Timestamp::MAX, |z| z.timestamp())
+    /// When the running day is over.
+    pub fn day_ends(&self, zone: &TimeZone) -> Timestamp {
+        midnight(self.day.saturating_add(1.day()), zone)
     }
+
+    /// When the running week is over.
+    pub fn week_ends(&self, zone: &TimeZone) -> Timestamp {
+        midnight(self.week.saturating_add(7.days()), zone)
+    }
+}
+
+fn midnight(date: Date, zone: &TimeZone) -> Timestamp {
+    date.to_zoned(zone.clone()).map_or(Timestamp::MAX, |z| z.timestamp())
 }
 
 /// The programme's own limits: nobody may stake more, whatever they set.
@@ -39,7 +54,7 @@ pub struct HouseLimits {
     pub week: Points,
 }
 
-/// A member's limits as they are in force: the lower of own and house.
+/// A member's limits as they are in force: the lower of own and house, and the day's never above the week's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub day: Points,
@@ -55,10 +70,8 @@ pub struct Usage {
 
 impl Limits {
     pub fn in_force(own_day: Option<Points>, own_week: Option<Points>, house: HouseLimits) -> Limits {
-        Limits {
-            day: own_day.map_or(house.day, |d| d.min(house.day)),
-            week: own_week.map_or(house.week, |w| w.min(house.week)),
-        }
+        let week = own_week.map_or(house.week, |w| w.min(house.week));
+        Limits { day: own_day.map_or(house.day, |d| d.min(house.day)).min(week), week }
     }
 
     /// The usage after a stake of `points`, if the limits bear it.
@@ -75,92 +88,139 @@ impl Limits {
     }
 }
 
-/// What becomes of a wish to change limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RaiseOutcome {
-    /// Lower or equal: in force at once. A waiting raise is dropped.
-    Lowered,
-    /// Higher: may be confirmed from then on, and is in force only when confirmed.
-    Waits(Timestamp),
+/// One limit of a member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLimit {
+    /// `None` is the house's.
+    pub points: Option<Points>,
+    /// When the member last set it.
+    pub set_at: Option<Timestamp>,
 }
 
-/// Lowering counts now. Raising waits for the later of 24 hours and the end of the running week. `None` is the
-/// house's limit, so removing a limit is raising it.
-pub fn change(now: Timestamp, zone: &TimeZone, in_force: Limits, wanted: Limits) -> RaiseOutcome {
-    if (wanted.day <= in_force.day && wanted.week <= in_force.week) || seeded_bug("raise-at-once") {
-        return RaiseOutcome::Lowered;
+/// Higher limits that were asked for and do not count yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raise {
+    pub day: Points,
+    pub week: Points,
+    /// May be confirmed from then on.
+    pub after: Timestamp,
+}
+
+/// A member's own limits and the raise that waits, if any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnLimits {
+    pub day: OwnLimit,
+    pub week: OwnLimit,
+    pub raise: Option<Raise>,
+}
+
+/// Why limits stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitRefusal {
+    #[error("a limit cannot be below 0 points; 0 means that you do not stake at all")]
+    Negative,
+    #[error(
+        "the most that can be staked here is {day} points a day and {week} points a week; choose no more than that"
+    )]
+    AboveHouse { day: i64, week: i64 },
+    #[error(
+        "{day} points a day do not fit into {week} points a week; choose a limit for the day that is no higher than the week's"
+    )]
+    Contradiction { day: i64, week: i64 },
+    #[error("there is no raise to confirm; ask for a higher limit first")]
+    NothingToConfirm,
+    #[error("the raise can be confirmed from {0} on")]
+    TooEarly(Timestamp),
+}
+
+impl OwnLimits {
+    pub fn in_force(&self, house: HouseLimits) -> Limits {
+        Limits::in_force(self.day.points, self.week.points, house)
     }
-    let tomorrow = now.saturating_add(SignedDuration::from_hours(24)).unwrap_or(Timestamp::MAX);
-    RaiseOutcome::Waits(tomorrow.max(Windows::at(now, zone).week_ends(zone)))
+
+    /// What a wish for these limits makes of them; `None` is the house's limit, so removing a limit is raising it.
+    ///
+    /// # Errors
+    /// `Negative`, `AboveHouse` or `Contradiction`: then nothing changes.
+    pub fn wish(
+        self,
+        day: Option<Points>,
+        week: Option<Points>,
+        now: Timestamp,
+        zone: &TimeZone,
+        house: HouseLimits,
+    ) -> Result<OwnLimits, LimitRefusal> {
+        possible(day, week, house)?;
+        let (counts, wanted) = (self.in_force(house), Limits::in_force(day, week, house));
+        if seeded_bug("raise-at-once") {
+            return Ok(OwnLimits { raise: None, ..self.set(true, true, wanted, now) });
+        }
+        // What is lower in a mixed wish counts now; what is higher waits.
+        let lower = Limits { day: wanted.day.min(counts.day), week: wanted.week.min(counts.week) };
+        let (raises_day, raises_week) = (wanted.day > lower.day, wanted.week > lower.week);
+        let next = self.set(day.is_some() && !raises_day, week.is_some() && !raises_week, lower, now);
+        if lower == wanted {
+            return Ok(OwnLimits { raise: None, ..next });
+        }
+        let windows = Windows::at(now, zone);
+        let waits = |limit: OwnLimit, ends: Timestamp| {
+            let since_set = limit.set_at.map_or(Timestamp::MIN, |set| later(set, RAISE_AFTER_SET));
+            later(now, RAISE_WAITS).max(since_set).max(ends)
+        };
+        let day_waits = raises_day.then(|| waits(self.day, windows.day_ends(zone)));
+        let week_waits = raises_week.then(|| waits(self.week, windows.week_ends(zone)));
+        let after = day_waits.max(week_waits).unwrap_or(Timestamp::MAX);
+        // The same wish sent again does not begin to wait anew.
+        let same = |raise: &Raise| (raise.day, raise.week) == (wanted.day, wanted.week) && lower == counts;
+        let raise = self.raise.filter(same).unwrap_or(Raise { day: wanted.day, week: wanted.week, after });
+        Ok(OwnLimits { raise: Some(raise), ..next })
+    }
+
+    /// Makes a raise count that has waited long enough.
+    ///
+    /// # Errors
+    /// `NothingToConfirm` or `TooEarly`.
+    pub fn confirm(self, now: Timestamp) -> Result<OwnLimits, LimitRefusal> {
+        let raise = self.raise.ok_or(LimitRefusal::NothingToConfirm)?;
+        if now < raise.after {
+            return Err(LimitRefusal::TooEarly(raise.after));
+        }
+        let confirmed = self.set(true, true, Limits { day: raise.day, week: raise.week }, now);
+        Ok(OwnLimits { raise: None, ..confirmed })
+    }
+
+    /// Takes these limits as the member's own. One that was never set and is not named stays the house's.
+    fn set(self, day_named: bool, week_named: bool, limits: Limits, now: Timestamp) -> OwnLimits {
+        let set = |own: OwnLimit, named: bool, points: Points| match own.points {
+            None if !named => own,
+            Some(same) if same == points => own,
+            _ => OwnLimit { points: Some(points), set_at: Some(now) },
+        };
+        OwnLimits {
+            day: set(self.day, day_named, limits.day),
+            week: set(self.week, week_named, limits.week),
+            raise: self.raise,
+        }
+    }
+}
+
+fn possible(day: Option<Points>, week: Option<Points>, house: HouseLimits) -> Result<(), LimitRefusal> {
+    if day.is_some_and(|d| d.0 < 0) || week.is_some_and(|w| w.0 < 0) {
+        return Err(LimitRefusal::Negative);
+    }
+    if day.is_some_and(|d| d > house.day) || week.is_some_and(|w| w > house.week) {
+        return Err(LimitRefusal::AboveHouse { day: house.day.0, week: house.week.0 });
+    }
+    match (day, week) {
+        (Some(day), Some(week)) if day > week => Err(LimitRefusal::Contradiction { day: day.0, week: week.0 }),
+        _ => Ok(()),
+    }
+}
+
+fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.saturating_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn zone() -> TimeZone {
-        TimeZone::get("America/New_York").unwrap()
-    }
-
-    fn at(text: &str) -> Windows {
-        Windows::at(text.parse().unwrap(), &zone())
-    }
-
-    #[test]
-    fn windows_follow_the_members_own_calendar() {
-        assert_eq!(at("2026-11-23T04:59:59Z").day, jiff::civil::date(2026, 11, 22));
-        assert_eq!(at("2026-11-23T05:00:00Z").day, jiff::civil::date(2026, 11, 23));
-        assert_eq!(at("2026-11-23T04:59:59Z").week, jiff::civil::date(2026, 11, 16));
-        assert_eq!(at("2026-11-23T05:00:00Z").week, jiff::civil::date(2026, 11, 23));
-        // The day on which clocks go back has 25 hours and is one window.
-        assert_eq!(at("2026-11-01T04:00:00Z").day, at("2026-11-02T04:59:59Z").day);
-        // The day on which they go forward has 23.
-        assert_eq!(at("2026-03-08T05:00:00Z").day, at("2026-03-09T03:59:59Z").day);
-        assert_ne!(at("2026-03-08T05:00:00Z").day, at("2026-03-09T04:00:00Z").day);
-    }
-
-    #[test]
-    fn a_raise_waits_for_the_day_and_the_week() {
-        let limits = |day, week| Limits { day: Points(day), week: Points(week) };
-        let change_at = |now: &str, wanted| change(now.parse().unwrap(), &zone(), limits(100, 500), wanted);
-        assert_eq!(change_at("2026-11-23T12:00:00Z", limits(50, 500)), RaiseOutcome::Lowered);
-        // Monday: the week ends next Monday at local midnight.
-        let monday = "2026-11-30T05:00:00Z".parse().unwrap();
-        assert_eq!(change_at("2026-11-23T12:00:00Z", limits(101, 500)), RaiseOutcome::Waits(monday));
-        // Sunday evening: 24 hours are later than the week's end.
-        let later = "2026-11-30T23:00:00Z".parse().unwrap();
-        assert_eq!(change_at("2026-11-29T23:00:00Z", limits(50, 501)), RaiseOutcome::Waits(later));
-    }
-
-    proptest! {
-        /// S2: whatever is asked in whatever order, what was borne never exceeds the limits, and restoring unfilled
-        /// stake gives back exactly that.
-        #[test]
-        fn limits_are_never_exceeded(day in 0i64..500, week in 0i64..1_000, stakes in prop::collection::vec((1i64..200, 0i64..200), 0..40)) {
-            let limits = Limits { day: Points(day), week: Points(week) };
-            let mut usage = Usage::default();
-            for (points, unfilled) in stakes {
-                if let Ok(after) = limits.bear(usage, Points(points)) {
-                    prop_assert!(after.day <= limits.day && after.week <= limits.week);
-                    let back = Points(unfilled.min(points));
-                    usage = Usage { day: after.day - back, week: after.week - back };
-                    prop_assert!(usage.day.0 >= 0 && usage.week.0 >= 0);
-                } else {
-                    prop_assert!(usage.day.0 + points > day || usage.week.0 + points > week);
-                }
-            }
-        }
-
-        /// S3: a raise never counts before 24 hours are over, nor within the week it was asked in.
-        #[test]
-        fn a_raise_is_never_early(hours in 0i64..20_000, more in 1i64..100) {
-            let now = "2025-01-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours);
-            let limits = Limits { day: Points(100), week: Points(500) };
-            let wanted = Limits { day: Points(100 + more), ..limits };
-            let RaiseOutcome::Waits(until) = change(now, &zone(), limits, wanted) else { panic!("a raise") };
-            prop_assert!(until.duration_since(now) >= SignedDuration::from_hours(24));
-            prop_assert!(Windows::at(until, &zone()).week > Windows::at(now, &zone()).week);
-        }
-    }
-}
+#[path = "limits_tests.rs"]
+mod tests;

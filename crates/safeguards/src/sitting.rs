@@ -79,6 +79,7 @@ impl Sitting {
         if !seeded_bug("gate-forgets-protection") {
             account.standing.protected(self.now)?;
         }
+        account.one_account_each()?;
         // Age first, by the rule of the place if it is known, else by the mildest age anywhere.
         let place = account.place.as_deref();
         let ruling = place.map(|p| rule_for(&papers.rules, p, category, self.now));

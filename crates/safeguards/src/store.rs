@@ -1,17 +1,20 @@
 //! Safeguards' SQL.
 
+use hunch_db::columns::{maybe_time, strange, time};
 use hunch_kernel::{MemberId, OrderId, Points, seeded_bug};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, PgExecutor, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, Row};
 use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::denial::{Denial, DenialCode};
-use crate::limits::{HouseLimits, Limits, Usage, Windows};
+use crate::exclusion::{Exclusion, Protection};
+use crate::joining::{Decided, Decision, FoundLikeness};
+use crate::limits::{HouseLimits, Limits, OwnLimit, OwnLimits, Raise, Usage, Windows};
 use crate::rules::Rule;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
@@ -20,44 +23,43 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Standing {
     pub version: i64,
-    /// `Timestamp::MAX` for life.
-    pub excluded_until: Option<Timestamp>,
+    pub exclusion: Exclusion,
     pub break_until: Option<Timestamp>,
     pub prompts_on: bool,
-    pub day_points: Option<Points>,
-    pub week_points: Option<Points>,
-    pub raise_day: Option<Points>,
-    pub raise_week: Option<Points>,
-    pub raise_after: Option<Timestamp>,
+    pub own: OwnLimits,
 }
 
 impl Standing {
     pub fn new() -> Standing {
         Standing {
             version: 1,
-            excluded_until: None,
+            exclusion: Exclusion::default(),
             break_until: None,
             prompts_on: true,
-            day_points: None,
-            week_points: None,
-            raise_day: None,
-            raise_week: None,
-            raise_after: None,
+            own: OwnLimits::default(),
         }
     }
 
     /// # Errors
     /// `Excluded` or `OnBreak`.
     pub fn protected(&self, now: Timestamp) -> std::result::Result<(), Denial> {
-        match (self.excluded_until, self.break_until) {
-            (Some(until), _) if until > now => Err(Denial(DenialCode::Excluded)),
-            (_, Some(until)) if until > now => Err(Denial(DenialCode::OnBreak)),
-            _ => Ok(()),
+        match self.protection(now) {
+            None => Ok(()),
+            Some(Protection::Break { .. }) => Err(Denial(DenialCode::OnBreak)),
+            Some(Protection::Excluded { .. } | Protection::TermOver | Protection::Returning { .. }) => {
+                Err(Denial(DenialCode::Excluded))
+            }
         }
     }
 
+    /// What keeps this member from staking now; an exclusion before a break.
+    pub fn protection(&self, now: Timestamp) -> Option<Protection> {
+        let on_break = self.break_until.filter(|until| *until > now);
+        self.exclusion.protection(now).or(on_break.map(|until| Protection::Break { until }))
+    }
+
     pub fn limits(&self, house: HouseLimits) -> Limits {
-        Limits::in_force(self.day_points, self.week_points, house)
+        self.own.in_force(house)
     }
 }
 
@@ -68,58 +70,89 @@ fn stored(until: Timestamp) -> Timestamp {
     LIFE.parse().map_or(until, |life: Timestamp| until.min(life))
 }
 
-fn read_until(row: &PgRow, column: usize) -> Result<Option<Timestamp>> {
-    let found = row.try_get::<Option<jiff_sqlx::Timestamp>, _>(column)?.map(jiff_sqlx::Timestamp::to_jiff);
+fn read_until(row: &PgRow, column: &str) -> Result<Option<Timestamp>> {
     let life = LIFE.parse::<Timestamp>().ok();
-    Ok(found.map(|t| if life.is_some_and(|life| t >= life) { Timestamp::MAX } else { t }))
+    Ok(maybe_time(row, column)?.map(|t| if life.is_some_and(|life| t >= life) { Timestamp::MAX } else { t }))
 }
 
+/// The columns of a standing, whatever table alias they are read by; a member without a row has nulls.
+const STANDING: &str = "coalesce(s.version, 1) AS version, s.excluded_until, s.return_asked_at, s.break_until,
+    coalesce(s.prompts_on, true) AS prompts_on, s.day_points, s.day_set_at, s.week_points, s.week_set_at, s.raise_day,
+    s.raise_week, s.raise_after";
+
 fn read_standing(row: &PgRow) -> Result<Standing> {
-    let points = |column: usize| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(Points));
+    let points = |column: &str| Ok::<_, sqlx::Error>(row.try_get::<Option<i64>, _>(column)?.map(Points));
+    let raise = match (points("raise_day")?, points("raise_week")?, maybe_time(row, "raise_after")?) {
+        (Some(day), Some(week), Some(after)) => Some(Raise { day, week, after }),
+        _ => None,
+    };
     Ok(Standing {
-        version: row.try_get(0)?,
-        excluded_until: read_until(row, 1)?,
-        break_until: read_until(row, 2)?,
-        prompts_on: row.try_get(3)?,
-        day_points: points(4)?,
-        week_points: points(5)?,
-        raise_day: points(6)?,
-        raise_week: points(7)?,
-        raise_after: row.try_get::<Option<jiff_sqlx::Timestamp>, _>(8)?.map(jiff_sqlx::Timestamp::to_jiff),
+        version: row.try_get("version")?,
+        exclusion: Exclusion {
+            until: read_until(row, "excluded_until")?,
+            return_asked: maybe_time(row, "return_asked_at")?,
+        },
+        break_until: maybe_time(row, "break_until")?,
+        prompts_on: row.try_get("prompts_on")?,
+        own: OwnLimits {
+            day: OwnLimit { points: points("day_points")?, set_at: maybe_time(row, "day_set_at")? },
+            week: OwnLimit { points: points("week_points")?, set_at: maybe_time(row, "week_set_at")? },
+            raise,
+        },
     })
 }
 
 pub(crate) async fn standing<'e>(executor: impl PgExecutor<'e>, member: MemberId) -> Result<Standing> {
-    let row = sqlx::query(
-        "SELECT version, excluded_until, break_until, prompts_on, day_points, week_points, raise_day, raise_week, raise_after
-         FROM safeguards.standing WHERE member = $1",
-    )
-    .bind(member.0)
-    .fetch_optional(executor)
-    .await?;
+    let row = sqlx::query(AssertSqlSafe(format!("SELECT {STANDING} FROM safeguards.standing s WHERE s.member = $1")))
+        .bind(member.0)
+        .fetch_optional(executor)
+        .await?;
     row.as_ref().map_or(Ok(Standing::new()), read_standing)
 }
 
 pub(crate) async fn write_standing(conn: &mut PgConnection, member: MemberId, s: &Standing) -> Result<()> {
     sqlx::query(
         "INSERT INTO safeguards.standing (member, version, excluded_until, break_until, prompts_on, day_points, week_points,
-                                          raise_day, raise_week, raise_after)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                                          raise_day, raise_week, raise_after, return_asked_at, day_set_at, week_set_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
          ON CONFLICT ON CONSTRAINT standing_once DO UPDATE
          SET version = excluded.version, excluded_until = excluded.excluded_until, break_until = excluded.break_until,
              prompts_on = excluded.prompts_on, day_points = excluded.day_points, week_points = excluded.week_points,
-             raise_day = excluded.raise_day, raise_week = excluded.raise_week, raise_after = excluded.raise_after",
+             raise_day = excluded.raise_day, raise_week = excluded.raise_week, raise_after = excluded.raise_after,
+             return_asked_at = excluded.return_asked_at, day_set_at = excluded.day_set_at, week_set_at = excluded.week_set_at",
     )
     .bind(member.0)
     .bind(s.version)
-    .bind(s.excluded_until.map(|t| stored(t).to_sqlx()))
+    .bind(s.exclusion.until.map(|t| stored(t).to_sqlx()))
     .bind(s.break_until.map(|t| stored(t).to_sqlx()))
     .bind(s.prompts_on)
-    .bind(s.day_points.map(|p| p.0))
-    .bind(s.week_points.map(|p| p.0))
-    .bind(s.raise_day.map(|p| p.0))
-    .bind(s.raise_week.map(|p| p.0))
-    .bind(s.raise_after.map(|t| t.to_sqlx()))
+    .bind(s.own.day.points.map(|p| p.0))
+    .bind(s.own.week.points.map(|p| p.0))
+    .bind(s.own.raise.map(|r| r.day.0))
+    .bind(s.own.raise.map(|r| r.week.0))
+    .bind(s.own.raise.map(|r| stored(r.after).to_sqlx()))
+    .bind(s.exclusion.return_asked.map(|t| t.to_sqlx()))
+    .bind(s.own.day.set_at.map(|t| t.to_sqlx()))
+    .bind(s.own.week.set_at.map(|t| t.to_sqlx()))
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn log_return(
+    conn: &mut PgConnection,
+    member: MemberId,
+    term_ended: Timestamp,
+    asked: Timestamp,
+    counts_from: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO safeguards.return_request (member, term_ended, asked_at, counts_from) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(member.0)
+    .bind(term_ended.to_sqlx())
+    .bind(asked.to_sqlx())
+    .bind(counts_from.to_sqlx())
     .execute(conn)
     .await?;
     Ok(())
@@ -183,6 +216,29 @@ pub(crate) async fn set_place(
     Ok(())
 }
 
+pub(crate) async fn arrive_in_town(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO safeguards.in_town (member, since) VALUES ($1, $2) ON CONFLICT ON CONSTRAINT in_town_once DO NOTHING",
+    )
+    .bind(member.0)
+    .bind(now.to_sqlx())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Whether a member is in town by the code they came with, and not elsewhere by what their phone said.
+pub(crate) async fn is_in_town(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM safeguards.in_town WHERE member = $1)
+            AND NOT EXISTS (SELECT FROM safeguards.place WHERE member = $1 AND expires_at > $2)",
+    )
+    .bind(member.0)
+    .bind(now.to_sqlx())
+    .fetch_one(pool)
+    .await
+}
+
 /// What is needed to judge a member.
 #[derive(Debug)]
 pub(crate) struct Account {
@@ -192,33 +248,67 @@ pub(crate) struct Account {
     pub place: Option<String>,
     pub windows: Windows,
     pub usage: Usage,
+    pub likeness: Likeness,
 }
 
-/// Reads standing, zone, place and usage of all members at once. Who is not a member is not among them.
+/// Whether this may be somebody's second account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// Nobody is like this member, or a person found them to be two people.
+    None,
+    Undecided,
+    SecondAccount,
+}
+
+impl Account {
+    /// One person stakes with one account.
+    ///
+    /// # Errors
+    /// `IdentityCheck` until a person has decided, `OtherAccount` when it is a second one.
+    pub fn one_account_each(&self) -> std::result::Result<(), Denial> {
+        match self.likeness {
+            Likeness::None => Ok(()),
+            Likeness::Undecided => Err(Denial(DenialCode::IdentityCheck)),
+            Likeness::SecondAccount => Err(Denial(DenialCode::OtherAccount)),
+        }
+    }
+}
+
+/// Reads standing, zone, place and usage of all members at once. Who is not a member is not among them. `town` is where
+/// a sandbox's visitors are unless their phones say otherwise.
 pub(crate) async fn accounts(
     conn: &mut PgConnection,
     members: &[MemberId],
     now: Timestamp,
+    town: Option<&str>,
 ) -> Result<HashMap<MemberId, Account>> {
     let ids: Vec<Uuid> = members.iter().map(|m| m.0).collect();
-    let rows = sqlx::query(
-        "SELECT coalesce(s.version, 1), s.excluded_until, s.break_until, coalesce(s.prompts_on, true), s.day_points, s.week_points,
-                s.raise_day, s.raise_week, s.raise_after, m.member, m.home_zone, p.jurisdiction
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT m.member, m.home_zone, coalesce(p.jurisdiction, CASE WHEN t.member IS NOT NULL THEN $3 END) AS jurisdiction,
+                l.member IS NOT NULL AS is_like, l.decision, {STANDING}
          FROM people.member m LEFT JOIN safeguards.standing s USING (member)
               LEFT JOIN safeguards.place p ON p.member = m.member AND p.expires_at > $2
-         WHERE m.member = ANY($1)",
-    )
+              LEFT JOIN safeguards.likeness l ON l.member = m.member
+              LEFT JOIN safeguards.in_town t ON $3::text IS NOT NULL AND t.member = m.member
+         WHERE m.member = ANY($1)"
+    )))
     .bind(&ids)
     .bind(now.to_sqlx())
+    .bind(town)
     .fetch_all(&mut *conn)
     .await?;
     let mut accounts = HashMap::new();
     for row in &rows {
-        let zone: String = row.try_get(10)?;
+        let zone: String = row.try_get("home_zone")?;
         let Ok(zone) = TimeZone::get(&zone) else { continue };
-        let (standing, windows, place) = (read_standing(row)?, Windows::at(now, &zone), row.try_get(11)?);
-        let account = Account { standing, zone, place, windows, usage: Usage::default() };
-        accounts.insert(MemberId(row.try_get(9)?), account);
+        let (standing, windows, place) = (read_standing(row)?, Windows::at(now, &zone), row.try_get("jurisdiction")?);
+        let likeness = match (row.try_get("is_like")?, row.try_get::<Option<&str>, _>("decision")?) {
+            (false, _) | (true, Some("other")) => Likeness::None,
+            (true, Some("same")) => Likeness::SecondAccount,
+            (true, _) => Likeness::Undecided,
+        };
+        let account = Account { standing, zone, place, windows, usage: Usage::default(), likeness };
+        accounts.insert(MemberId(row.try_get("member")?), account);
     }
     let rows = sqlx::query("SELECT member, kind, starts::text, points FROM safeguards.usage WHERE member = ANY($1) AND starts > $2::date - 9")
         .bind(&ids)
@@ -297,6 +387,90 @@ pub(crate) async fn restore(conn: &mut PgConnection, order: OrderId, unfilled: P
     .bind(order.0)
     .bind(unfilled.0)
     .execute(conn)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn write_likenesses(pool: &PgPool, found: &[FoundLikeness]) -> Result<()> {
+    for one in found {
+        sqlx::query(
+            "INSERT INTO safeguards.likeness (member, known, agreeing, found_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT ON CONSTRAINT likeness_once DO NOTHING",
+        )
+        .bind(one.member.0)
+        .bind(one.known.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+        .bind(&one.agreeing)
+        .bind(one.found_at.to_sqlx())
+        .execute(pool)
+        .await?;
+    }
+    Ok(())
+}
+
+fn read_likeness(row: &PgRow) -> Result<FoundLikeness> {
+    let decision = match row.try_get::<Option<&str>, _>("decision")? {
+        None => None,
+        Some("same") => Some(Decision::Same),
+        Some("other") => Some(Decision::Other),
+        Some(word) => return Err(strange("the decision", word)),
+    };
+    let decided = match (decision, row.try_get("decided_by")?, maybe_time(row, "decided_at")?) {
+        (Some(decision), Some(by), Some(at)) => Some(Decided { decision, by, at }),
+        _ => None,
+    };
+    Ok(FoundLikeness {
+        member: MemberId(row.try_get("member")?),
+        known: row.try_get::<Vec<Uuid>, _>("known")?.into_iter().map(MemberId).collect(),
+        agreeing: row.try_get("agreeing")?,
+        found_at: time(row, "found_at")?,
+        decision: decided,
+    })
+}
+
+/// Oldest first. Somebody who was looked at and then did not join is not among them.
+pub(crate) async fn likenesses(
+    pool: &PgPool,
+    undecided_only: bool,
+    after: Option<(Timestamp, MemberId)>,
+    limit: i64,
+) -> Result<Vec<FoundLikeness>> {
+    let rows = sqlx::query(
+        "SELECT l.* FROM safeguards.likeness l JOIN people.member USING (member)
+         WHERE (NOT $1 OR l.decision IS NULL) AND ($2::timestamptz IS NULL OR (l.found_at, l.member) > ($2, $3))
+         ORDER BY l.found_at, l.member LIMIT $4",
+    )
+    .bind(undecided_only)
+    .bind(after.map(|(at, _)| at.to_sqlx()))
+    .bind(after.map(|(_, member)| member.0))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.iter().map(read_likeness).collect()
+}
+
+pub(crate) async fn likeness(pool: &PgPool, member: MemberId) -> Result<Option<FoundLikeness>> {
+    let row =
+        sqlx::query("SELECT * FROM safeguards.likeness WHERE member = $1").bind(member.0).fetch_optional(pool).await?;
+    row.as_ref().map(read_likeness).transpose()
+}
+
+/// The first decision stands.
+pub(crate) async fn decide_likeness(
+    pool: &PgPool,
+    member: MemberId,
+    decision: Decision,
+    by: &str,
+    now: Timestamp,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE safeguards.likeness SET decision = $2, decided_by = $3, decided_at = $4
+         WHERE member = $1 AND decision IS NULL",
+    )
+    .bind(member.0)
+    .bind(decision.as_str())
+    .bind(by)
+    .bind(now.to_sqlx())
+    .execute(pool)
     .await?;
     Ok(())
 }

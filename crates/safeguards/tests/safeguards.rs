@@ -7,10 +7,10 @@ use hunch_ledger::{Batcher, Door};
 use hunch_log::{ShardTx, Tail};
 use hunch_people::{NewMember, People};
 use hunch_safeguards::{
-    BreakTerm, Change, ChangeRefusal, Changed, Charges, Denial, DenialCode, ExclusionTerm, HouseLimits, Safeguards,
-    StakePermit, StandingHandler, StandingRequest, restore, still_holds,
+    BreakTerm, Change, ChangeRefusal, Changed, Charges, Denial, DenialCode, ExclusionTerm, HouseLimits, LimitRefusal,
+    Protection, ReturnRefusal, Safeguards, StakePermit, StandingHandler, StandingRequest, restore, still_holds,
 };
-use hunch_vault::Person;
+use hunch_vault::{IdentityKey, Person};
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
 use std::sync::Arc;
@@ -48,7 +48,13 @@ impl Bench {
         let db = TestDb::new().await;
         let clock = ManualClock::at("2026-11-23T17:00:00Z".parse().unwrap());
         let clocks = Clocks::manual(clock.clone());
-        let people = People::new(db.db().clone(), clocks.clone(), SeededEntropy::shared(1), 8);
+        let people = People::new(
+            db.db().clone(),
+            clocks.clone(),
+            SeededEntropy::shared(1),
+            8,
+            IdentityKey::new(b"a key of tests"),
+        );
         let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let mut builder = Batcher::builder(db.app().clone(), clocks, Tail::new(8));
         let door = builder.register(StandingHandler { house: HOUSE });
@@ -226,26 +232,96 @@ async fn a_permit_is_for_one_order() {
 }
 
 #[tokio::test]
-async fn an_exclusion_cannot_be_shortened() {
+async fn an_exclusion_cannot_be_shortened_and_does_not_end_by_itself() {
     let bench = Bench::start().await;
     let member = bench.member(date(1990, 1, 1)).await;
     bench.at(member, NEW_YORK).await;
+    let not_now = |refusal| Err(ChangeRefusal::Return(refusal));
+    assert_eq!(bench.change(member, Change::AskToReturn).await, not_now(ReturnRefusal::NotExcluded));
     let first = bench.change(member, Change::Exclude(ExclusionTerm::FiveYears)).await.unwrap();
     let again = bench.change(member, Change::Exclude(ExclusionTerm::SixMonths)).await.unwrap();
-    assert_eq!(first.protected_until, again.protected_until);
+    assert_eq!(first.protection, again.protection);
+    let Some(Protection::Excluded { until }) = first.protection else { panic!("excluded") };
     assert_eq!(bench.change(member, Change::Limits { day: None, week: None }).await, Err(ChangeRefusal::Excluded));
     bench.hours(24 * 365 * 4);
     bench.at(member, NEW_YORK).await;
     assert_eq!(bench.ask(member, "sports").await, Some(DenialCode::Excluded));
-    bench.hours(24 * 367);
+    assert_eq!(bench.change(member, Change::AskToReturn).await, not_now(ReturnRefusal::TermRuns(until)));
+
+    // The term is over, and over for long: nothing ends.
+    for hours in [24 * 367, 24 * 365 * 3] {
+        bench.hours(hours);
+        bench.at(member, NEW_YORK).await;
+        assert_eq!(bench.ask(member, "sports").await, Some(DenialCode::Excluded), "it goes on until the member asks");
+        assert_eq!(bench.prompt(member).await, Some(DenialCode::Excluded));
+        assert_eq!(bench.change(member, Change::ConfirmRaise).await, Err(ChangeRefusal::Excluded));
+    }
+    let asked = bench.change(member, Change::AskToReturn).await.unwrap();
+    assert_eq!(asked.protection, Some(Protection::Returning { at: bench.now() + SignedDuration::from_hours(24) }));
+    bench.hours(23);
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.ask(member, "sports").await, Some(DenialCode::Excluded), "24 hours are not over");
+    assert_eq!(bench.change(member, Change::AskToReturn).await.unwrap(), asked, "asking again does not begin anew");
+    bench.hours(1);
     bench.at(member, NEW_YORK).await;
     assert_eq!(bench.ask(member, "sports").await, None);
+
     bench.change(member, Change::Exclude(ExclusionTerm::Life)).await.unwrap();
     bench.hours(24 * 365 * 90);
     assert_eq!(bench.ask(member, "sports").await, Some(DenialCode::Excluded));
-    let kept: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM safeguards.protection").fetch_one(bench.db.auditor()).await.unwrap();
-    assert_eq!(kept, 2);
+    assert_eq!(bench.change(member, Change::AskToReturn).await, not_now(ReturnRefusal::ForLife));
+    let kept: (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT count(*) FROM safeguards.protection), (SELECT count(*) FROM safeguards.return_request)",
+    )
+    .fetch_one(bench.db.auditor())
+    .await
+    .unwrap();
+    assert_eq!(kept, (2, 1));
+}
+
+#[tokio::test]
+async fn the_database_repeats_the_rules_of_limits_and_returns() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.change(member, Change::Exclude(ExclusionTerm::SixMonths)).await.unwrap();
+    for (statement, constraint) in [
+        ("UPDATE safeguards.standing SET day_points = 50, week_points = 20", "standing_limits_agree"),
+        ("UPDATE safeguards.standing SET return_asked_at = excluded_until - interval '1 second'", "standing_return"),
+        (
+            "INSERT INTO safeguards.return_request (member, term_ended, asked_at, counts_from)
+             SELECT member, excluded_until, excluded_until, excluded_until + interval '23 hours' FROM safeguards.standing",
+            "return_request_waits",
+        ),
+    ] {
+        let error = sqlx::query(statement).execute(bench.db.app()).await.unwrap_err();
+        assert_eq!(error.as_database_error().and_then(|e| e.constraint()), Some(constraint), "{error}");
+    }
+    for table in ["return_request", "protection"] {
+        let forget = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM safeguards.{table}")));
+        let error = forget.execute(bench.db.app()).await.unwrap_err();
+        assert_eq!(error.as_database_error().and_then(|e| e.code()).as_deref(), Some("42501"), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_raise_that_waited_is_not_confirmed_while_excluded_nor_after_the_return() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    let limit = |day| Change::Limits { day: Some(Points(day)), week: None };
+    bench.change(member, limit(100)).await.unwrap();
+    assert!(bench.change(member, limit(200)).await.unwrap().raise.is_some());
+    bench.change(member, Change::Exclude(ExclusionTerm::SixMonths)).await.unwrap();
+    bench.hours(24 * 10);
+    assert_eq!(bench.change(member, Change::ConfirmRaise).await, Err(ChangeRefusal::Excluded));
+    bench.hours(24 * 200);
+    bench.change(member, Change::AskToReturn).await.unwrap();
+    bench.hours(24);
+    assert_eq!(
+        bench.change(member, Change::ConfirmRaise).await,
+        Err(ChangeRefusal::Limit(LimitRefusal::NothingToConfirm)),
+        "the exclusion took the raise back"
+    );
+    assert_eq!(bench.gate.overview(member).await.unwrap().limits.day, Points(100));
 }
 
 #[tokio::test]
@@ -254,23 +330,28 @@ async fn lowering_counts_now_and_raising_waits_and_is_confirmed() {
     let member = bench.member(date(1990, 1, 1)).await;
     bench.at(member, NEW_YORK).await;
     let limit = |day| Change::Limits { day: Some(Points(day)), week: None };
-    assert_eq!(bench.change(member, limit(100)).await.unwrap().raise_after, None);
+    let refused = |refusal| Err(ChangeRefusal::Limit(refusal));
+    assert_eq!(bench.change(member, limit(100)).await.unwrap().raise, None);
     assert_eq!(bench.stake(member, 1, 101).await, LIMIT);
-    let until = bench.change(member, limit(200)).await.unwrap().raise_after.unwrap();
-    assert_eq!(bench.change(member, Change::ConfirmRaise).await, Err(ChangeRefusal::TooEarly(until)));
+    let raise = bench.change(member, limit(200)).await.unwrap().raise.unwrap();
+    assert_eq!((raise.day, raise.week), (Points(200), HOUSE.week));
+    assert_eq!(raise.after, bench.now() + SignedDuration::from_hours(72), "72 hours since it was set");
+    assert_eq!(bench.gate.overview(member).await.unwrap().raise, Some(raise), "what waits is to be seen");
+    let until = raise.after;
+    assert_eq!(bench.change(member, Change::ConfirmRaise).await, refused(LimitRefusal::TooEarly(until)));
     assert_eq!(bench.stake(member, 2, 101).await, LIMIT);
     bench.clock.set(until);
     bench.at(member, NEW_YORK).await;
     assert_eq!(bench.stake(member, 3, 101).await, LIMIT, "not before it is confirmed");
     bench.change(member, Change::ConfirmRaise).await.unwrap();
     assert_eq!(bench.stake(member, 4, 101).await, Ok(()));
-    assert_eq!(bench.change(member, Change::ConfirmRaise).await, Err(ChangeRefusal::NothingToConfirm));
+    assert_eq!(bench.change(member, Change::ConfirmRaise).await, refused(LimitRefusal::NothingToConfirm));
     bench.change(member, limit(400)).await.unwrap();
     bench.change(member, limit(50)).await.unwrap();
     bench.hours(24 * 30);
     assert_eq!(
         bench.change(member, Change::ConfirmRaise).await,
-        Err(ChangeRefusal::NothingToConfirm),
+        refused(LimitRefusal::NothingToConfirm),
         "lowering drops a waiting raise"
     );
 }

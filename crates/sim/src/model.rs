@@ -34,6 +34,9 @@ impl Receipt {
 pub struct Promise {
     pub day: Points,
     pub week: Points,
+    /// When each limit last changed by the member's own wish.
+    pub day_set: Option<Timestamp>,
+    pub week_set: Option<Timestamp>,
     /// A raise that was asked for, and when.
     pub raise: Option<(Points, Points, Timestamp)>,
     pub protected_until: Option<Timestamp>,
@@ -54,6 +57,8 @@ impl Model {
         let promise = Promise {
             day: HOUSE.day,
             week: HOUSE.week,
+            day_set: None,
+            week_set: None,
             raise: None,
             protected_until: None,
             prompts: true,
@@ -86,19 +91,40 @@ impl Promise {
 
     /// Lower counts at once; anything higher waits. Both wishes are for this day and this week.
     pub fn wish(&mut self, day: Points, week: Points, now: Timestamp) {
+        let day = day.min(week);
+        let (lower_day, lower_week) = (self.day.min(day), self.week.min(week));
+        let lowers = (lower_day, lower_week) != (self.day, self.week);
+        self.change(lower_day, lower_week, now);
         let raise = day > self.day || week > self.week;
-        self.day = self.day.min(day);
-        self.week = self.week.min(week);
-        self.raise = raise.then_some((day, week, now));
+        self.raise = match self.raise {
+            // The same wish again waits no longer than the first.
+            Some((d, w, asked)) if raise && !lowers && (d, w) == (day, week) => Some((d, w, asked)),
+            _ => raise.then_some((day, week, now)),
+        };
     }
 
-    /// A raise was confirmed: was it late enough? Never within 24 hours, never within the week it was asked in.
+    fn change(&mut self, day: Points, week: Points, now: Timestamp) {
+        if day != self.day {
+            (self.day, self.day_set) = (day, Some(now));
+        }
+        if week != self.week {
+            (self.week, self.week_set) = (week, Some(now));
+        }
+    }
+
+    /// A raise was confirmed: was it late enough? Never within 24 hours, nor 72 hours after the limit was set, nor in the
+    /// day or week in which it was asked for.
     pub fn confirm(&mut self, now: Timestamp) -> Result<(), String> {
         let Some((day, week, asked)) = self.raise.take() else { return Err("nothing waited".to_owned()) };
-        if now.duration_since(asked) < SignedDuration::from_hours(24) || monday(asked) == monday(now) {
+        let soon =
+            |set: Option<Timestamp>| set.is_some_and(|at| now.duration_since(at) < SignedDuration::from_hours(72));
+        let early = now.duration_since(asked) < SignedDuration::from_hours(24)
+            || day > self.day && (soon(self.day_set) || local(asked).date() == local(now).date())
+            || week > self.week && (soon(self.week_set) || monday(asked) == monday(now));
+        if early {
             return Err(format!("a raise of {asked} counted at {now}"));
         }
-        (self.day, self.week) = (day, week);
+        self.change(day, week, now);
         Ok(())
     }
 }

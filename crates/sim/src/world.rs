@@ -22,7 +22,7 @@ use hunch_people::{NewMember, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_town::{PushService, Pushed};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
-use hunch_vault::Person;
+use hunch_vault::{IdentityKey, Person};
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
@@ -160,6 +160,7 @@ impl World {
                 endpoint: phone.endpoint,
                 p256dh: decode(&phone.p256dh),
                 auth: decode(&phone.auth),
+                session: None,
             };
             subscribe(self.db.app(), &self.entropy, RULES, &new, now).await?;
             self.devices.push(device);
@@ -273,7 +274,8 @@ impl Parts {
             payouts: builder.register(PayoutHandler { wall: wall.clone() }),
             corrections: builder.register(CorrectionHandler { wall: wall.clone() }),
         };
-        let people = People::new(db.db().clone(), clocks.clone(), entropy.clone(), SHARDS);
+        let people =
+            People::new(db.db().clone(), clocks.clone(), entropy.clone(), SHARDS, IdentityKey::new(b"a key of tests"));
         let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let markets = Arc::new(Markets::new(pool.clone(), client, clocks.clone(), tail.clone()));
         let trading = Arc::new(Trading::new(

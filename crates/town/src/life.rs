@@ -440,9 +440,11 @@ async fn two_strangers(
     config: &TownConfig,
     operator: &Operator,
 ) -> Result<[(MemberLogin, Phone); 2], LifeError> {
+    // Strangers at each opening: nobody is a member twice.
+    let opening = config.entropy.uuid().simple().to_string();
     let people = (0..2).map(|n| {
         json!({
-            "full_name": format!("Visitor {n}"), "email": "", "phone": "", "birth_date": "1980-06-15", "home_zone": ZONE
+            "full_name": format!("Visitor {n} {opening}"), "email": "", "phone": "", "birth_date": "1980-06-15", "home_zone": ZONE
         })
     });
     let logins = operator.add_members(people.collect(), true).await?;

@@ -63,6 +63,16 @@ const TAMPERING: &[(&str, &str)] = &[
     ("S1o", "UPDATE safeguards.charge SET version = version + 1"),
     ("S3", "UPDATE safeguards.standing SET break_until = break_until - interval '1 day' WHERE break_until IS NOT NULL"),
     (
+        "S3",
+        "INSERT INTO safeguards.standing (member, excluded_until, return_asked_at) VALUES (gen_random_uuid(), '2020-07-01T00:00:00Z', '2020-07-02T00:00:00Z')",
+    ),
+    // Excluded years ago, never asked to return, and stakes.
+    (
+        "S4",
+        "INSERT INTO safeguards.protection (member, kind, term, started_at, ends_at)
+         SELECT member, 'exclusion', 'six_months', '2020-01-01T00:00:00Z', '2020-07-01T00:00:00Z' FROM trading.orders LIMIT 1",
+    ),
+    (
         "S4",
         "UPDATE safeguards.protection SET started_at = started_at - interval '1 day', member = (SELECT member FROM trading.orders LIMIT 1)",
     ),

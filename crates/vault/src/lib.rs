@@ -5,19 +5,29 @@
 //!   what the process prints. Types that hold it print nothing of it.
 //! - The vault answers questions (is this member at least 18 on that day?); it hands out no birth date.
 //! - It has a role and a pool of its own; the application's role cannot see into it.
+//! - Whether somebody who is entered is known already is told by keyed digests, and by which facts agree, never by facts.
 
 mod age;
+mod identity;
+mod store;
+
+pub use identity::{Agreement, IdentityKey};
 
 use age::is_at_least;
+use identity::Identity;
 
 use hunch_kernel::MemberId;
 use jiff::civil::Date;
 use jiff::{Timestamp, tz::TimeZone};
-use jiff_sqlx::ToSqlx;
-use sqlx::{PgPool, Row};
+use sqlx::{PgPool, Postgres, Row, Transaction};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use uuid::Uuid;
+
+/// How many people's digests are made in one statement.
+const RENEWED_AT_ONCE: i64 = 1_000;
 
 /// A person as entered. Prints nothing of what it holds.
 #[derive(Clone, PartialEq, Eq)]
@@ -42,6 +52,8 @@ pub enum VaultError {
     Contact,
     #[error("the birth date is not possible")]
     BirthDate,
+    #[error("people were entered under another identity key; start the programme anew, and only one at a time")]
+    OtherKey,
     // Deliberately without the database's words: they may quote what was entered.
     #[error("the vault cannot be reached")]
     Storage,
@@ -59,12 +71,85 @@ impl From<sqlx::Error> for VaultError {
 #[derive(Clone)]
 pub struct Vault {
     pool: PgPool,
+    key: IdentityKey,
+    /// One at a time asks for its turn at the database, so that turns do not use up the pool.
+    turns: Arc<Mutex<()>>,
+}
+
+/// Nobody else is looked up or entered while this is held, in any process. Ends when it is dropped.
+pub struct Turn {
+    _here: OwnedMutexGuard<()>,
+    _everywhere: Transaction<'static, Postgres>,
+}
+
+/// A person of the vault who may be the one that was asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub member: MemberId,
+    pub agreement: Agreement,
 }
 
 impl Vault {
     /// `pool` must be the vault's own, see `hunch_db::Database::vault`.
-    pub fn new(pool: PgPool) -> Vault {
-        Vault { pool }
+    pub fn new(pool: PgPool, key: IdentityKey) -> Vault {
+        Vault { pool, key, turns: Arc::default() }
+    }
+
+    /// Waits until nobody else looks people up to enter them.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn turn(&self) -> Result<Turn, VaultError> {
+        let here = self.turns.clone().lock_owned().await;
+        let mut everywhere = hunch_db::begin(&self.pool).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('vault.identity', 0))")
+            .execute(&mut *everywhere)
+            .await?;
+        Ok(Turn { _here: here, _everywhere: everywhere })
+    }
+
+    /// For each of these: who of the vault shares name and birth date, e-mail address or phone number, and of those
+    /// before it in the list who does. Never itself.
+    ///
+    /// # Errors
+    /// `OtherKey` when somebody could not be known again; `Storage`.
+    pub async fn recognise(&self, people: &[(MemberId, Person)]) -> Result<Vec<Vec<Known>>, VaultError> {
+        let wanted: Vec<(MemberId, Identity)> = people.iter().map(|(m, p)| (*m, self.key.identity(p))).collect();
+        if store::has_other_keys(&self.pool, self.key.id()).await? {
+            return Err(VaultError::OtherKey);
+        }
+        let stored = store::alike(&self.pool, self.key.id(), &wanted).await?;
+        let known = |place: usize| {
+            let (member, identity) = &wanted[place];
+            let others = stored.iter().chain(&wanted[..place]).filter(|(other, _)| other != member);
+            let agreeing =
+                others.map(|(other, theirs)| Known { member: *other, agreement: identity.agreement(theirs) });
+            let mut known: Vec<Known> =
+                agreeing.filter(|k| k.agreement.contact() || (k.agreement.name && k.agreement.birth_date)).collect();
+            known.dedup_by_key(|k| k.member);
+            known
+        };
+        Ok((0..wanted.len()).map(known).collect())
+    }
+
+    /// Makes the digests of whoever has none, or some of another key. Gives how many. Safe to repeat and to stop.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn renew_identities(&self) -> Result<u64, VaultError> {
+        let _turn = self.turn().await?;
+        let mut renewed = 0;
+        loop {
+            let people = store::without_identity(&self.pool, self.key.id(), RENEWED_AT_ONCE).await?;
+            if people.is_empty() {
+                return Ok(renewed);
+            }
+            let identities: Vec<(MemberId, Identity)> =
+                people.iter().map(|(member, person)| (*member, self.key.identity(person))).collect();
+            let mut conn = self.pool.acquire().await?;
+            store::write_identities(&mut conn, self.key.id(), &identities).await?;
+            renewed += people.len() as u64;
+        }
     }
 
     /// Enters people, all or none. Safe to repeat: a member entered before is left as it is.
@@ -84,21 +169,14 @@ impl Vault {
                 return Err(VaultError::BirthDate);
             }
         }
-        let column = |f: fn(&Person) -> &str| people.iter().map(|(_, p)| f(p).to_owned()).collect::<Vec<String>>();
-        sqlx::query(
-            "INSERT INTO vault.person (member, full_name, email, phone, birth_date, entered_at)
-             SELECT member, full_name, email, phone, birth_date::date, $6
-             FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[]) AS t(member, full_name, email, phone, birth_date)
-             ON CONFLICT ON CONSTRAINT person_once DO NOTHING",
-        )
-        .bind(people.iter().map(|(m, _)| m.0).collect::<Vec<Uuid>>())
-        .bind(column(|p| &p.full_name))
-        .bind(column(|p| &p.email))
-        .bind(column(|p| &p.phone))
-        .bind(people.iter().map(|(_, p)| p.birth_date.to_string()).collect::<Vec<String>>())
-        .bind(now.to_sqlx())
-        .execute(&self.pool)
-        .await?;
+        let mut tx = hunch_db::begin(&self.pool).await?;
+        let mut new = store::insert_people(&mut tx, people, now).await?;
+        // Whoever stands twice in the list was entered as the first says.
+        let entered = people.iter().filter(|(member, _)| new.remove(member));
+        let identities: Vec<(MemberId, Identity)> =
+            entered.map(|(member, person)| (*member, self.key.identity(person))).collect();
+        store::write_identities(&mut tx, self.key.id(), &identities).await?;
+        tx.commit().await?;
         Ok(())
     }
 

@@ -148,7 +148,7 @@ async fn build_template(cluster: &SharedCluster, connection: &mut PgConnection, 
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await?;
     let config = DatabaseConfig::on_socket(cluster.socket_folder(), cluster.port(), &building);
     let database = Database::connect(&config).await?;
-    migrate(database.owner(), 8).await?;
+    migrate(database.owner(), 8, false).await?;
     database.close().await;
     // A connection that has just been closed may take a moment to leave; only then can it be renamed.
     let sql = format!(

@@ -6,7 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hunch_engage::{OpenedPrompt, Recommendation};
 use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId};
-use hunch_messaging::NewSubscription;
+use hunch_messaging::{NewSubscription, SessionOf, end_with_session};
+use hunch_people::session_sha256;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -61,6 +62,7 @@ impl Subscribe {
             p256dh: decode("p256dh", &self.p256dh)?,
             auth: decode("auth", &self.auth)?,
             endpoint: self.endpoint,
+            session: None,
         })
     }
 }
@@ -70,7 +72,7 @@ pub struct Subscribed {
     pub subscription: Uuid,
 }
 
-/// Subscribes this phone. The same phone again replaces its subscription.
+/// Subscribes this phone, for as long as this session lasts. The same phone again replaces its subscription.
 #[utoipa::path(post, path = "/v1/me/push-subscriptions", tag = "notices", request_body = Subscribe,
     security(("member" = [])), responses(
     (status = 201, body = Subscribed),
@@ -81,9 +83,18 @@ pub async fn subscribe(
     session: MemberSession,
     Json(body): Json<Subscribe>,
 ) -> Result<(StatusCode, axum::Json<Subscribed>), Problem> {
-    let new = body.read(session.member)?;
+    let ended = || Problem::new(ProblemKind::Unauthenticated, "the session has ended; sign in again");
+    let ends_at = app.people.session_ends(&session.token).await?.ok_or_else(ended)?;
+    let sha256 = session_sha256(&session.token);
+    let tie = SessionOf { sha256: sha256.clone(), ends_at };
+    let new = NewSubscription { session: Some(tie), ..body.read(session.member)? };
     let now = app.clocks.business.now();
     let id = hunch_messaging::subscribe(&app.pool, &app.entropy, app.push.rules, &new, now).await?;
+    // A sign-out at the same moment may have looked for subscriptions before this one was there.
+    if app.people.session_ends(&session.token).await?.is_none() {
+        end_with_session(&app.pool, session.member, &sha256).await?;
+        return Err(ended());
+    }
     Ok((StatusCode::CREATED, axum::Json(Subscribed { subscription: id.0 })))
 }
 

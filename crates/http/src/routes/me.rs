@@ -5,6 +5,7 @@ use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
 use fast_qr::qr::QRBuilder;
 use hunch_ledger::{MemberBalance, StatementCursor, StatementLine};
 use hunch_loyalty::issue_code;
+use hunch_people::Member;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub struct Me {
     pub home_zone: String,
     #[schema(value_type = String, format = DateTime)]
     pub joined_at: jiff::Timestamp,
+    /// In a sandbox with a place of its own: where this member is without the phone having to say it, as the page shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Demo: you are in town")]
+    pub place_note: Option<&'static str>,
 }
 
 /// Who is signed in.
@@ -36,7 +41,9 @@ pub async fn me(State(app): State<Arc<App>>, session: MemberSession) -> Result<a
     let found = app.people.member(session.member).await?;
     let member = found.ok_or_else(|| Problem::bare(ProblemKind::NotFound))?;
     let name = app.people.vault().own_name(member.id).await.map_err(hunch_people::PeopleError::from)?;
-    Ok(axum::Json(Me { member_token: member.id.0, name, home_zone: member.home_zone, joined_at: member.joined_at }))
+    let place_note = app.safeguards.is_in_town(member.id).await?.then_some("Demo: you are in town");
+    let Member { id, home_zone, joined_at, .. } = member;
+    Ok(axum::Json(Me { member_token: id.0, name, home_zone, joined_at, place_note }))
 }
 
 /// Points. Only `available_points` can be spent.

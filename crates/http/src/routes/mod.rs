@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod inbox;
+pub mod likeness;
 pub mod markets;
 pub mod me;
 pub(crate) mod opening;
@@ -12,6 +13,7 @@ pub mod pos;
 pub mod protect;
 pub mod sign_in;
 pub mod stakes;
+pub mod standing;
 pub mod stream;
 pub mod trading_ops;
 pub mod unclear;

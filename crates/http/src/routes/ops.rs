@@ -153,7 +153,8 @@ pub struct MemberAdded {
     pub sign_in_code: String,
 }
 
-/// Takes members in, all or none.
+/// Takes members in, all or none. Somebody who is a member already is refused; somebody who may be one is taken in, earns
+/// points and does not stake until a person has decided (`/v1/ops/likenesses`).
 #[utoipa::path(post, path = "/v1/ops/members", tag = "ops", request_body = AddMembers,
     security(("operator" = [])), responses(
     (status = 201, body = MembersAdded),
@@ -172,7 +173,7 @@ pub async fn post_members(
         person: Person { full_name: m.full_name, email: m.email, phone: m.phone, birth_date: m.birth_date },
         home_zone: m.home_zone,
     });
-    let ids = app.people.join(people.collect()).await?;
+    let ids = app.safeguards.take_in(people.collect()).await?;
     let codes = app.people.new_codes(&ids, body.reusable_codes).await?;
     let members = ids.iter().zip(codes).map(|(id, code)| MemberAdded { member_token: id.0, sign_in_code: code });
     Ok((StatusCode::CREATED, axum::Json(MembersAdded { members: members.collect() })))

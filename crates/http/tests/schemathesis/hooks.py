@@ -29,7 +29,7 @@ EXCHANGE_URL = os.environ["HUNCH_EXCHANGE_URL"]
 # A member may ask twenty times a second, so many take turns.
 MEMBERS = 40
 # These routes change what a member may do: members of their own take them, so that the others can go on staking.
-PROTECTING = {"/v1/me/exclusion", "/v1/me/break", "/v1/me/limits", "/v1/me/limits/confirm", "/v1/me/prompts"}
+PROTECTING = {"/v1/me/exclusion", "/v1/me/exclusion/return", "/v1/me/break", "/v1/me/limits", "/v1/me/limits/confirm", "/v1/me/prompts"}
 
 
 # --- Credentials ------------------------------------------------------------------------------------------------------
@@ -113,11 +113,17 @@ TERMINAL = ask("POST", "/v1/ops/terminals", OPERATOR, {"merchant": MERCHANT["mer
 session = ask("POST", "/v1/pos/sessions", None, TERMINAL)
 TILL = Till(session["session"], base64.b64decode(session["key"]))
 
-PERSON = {
-    "full_name": "Liam Bell", "email": "liam@example.com", "phone": "555-0100", "birth_date": "1980-01-01",
-    "home_zone": "America/New_York",
-}
-people = ask("POST", "/v1/ops/members", OPERATOR, {"members": 2 * MEMBERS * [PERSON], "reusable_codes": True})["members"]
+def a_person():
+    """Somebody new each time: who is a member already does not join again."""
+    name = uuid.uuid4().hex
+    return {
+        "full_name": f"Liam {name}", "email": f"{name}@example.com", "phone": "", "birth_date": "1980-01-01",
+        "home_zone": "America/New_York",
+    }
+
+
+newcomers = [a_person() for _ in range(2 * MEMBERS)]
+people = ask("POST", "/v1/ops/members", OPERATOR, {"members": newcomers, "reusable_codes": True})["members"]
 PURCHASE = {
     "amount_cents": 100_000, "currency": "USD", "purchased_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60)),
 }
@@ -247,7 +253,7 @@ EXISTING = {
     "/v1/pos/purchases/batch": lambda: {"purchases": [a_purchase()]},
     "/v1/pos/returns": lambda: {"purchase": next(SOLD)},
     "/v1/ops/merchants": lambda: {"zone": "America/New_York"},
-    "/v1/ops/members": lambda: {"members": [PERSON]},
+    "/v1/ops/members": lambda: {"members": [a_person()]},
     "/v1/ops/terminals": lambda: {"merchant": MERCHANT["merchant"]},
     "/v1/ops/offers": lambda: {
         "merchant": MERCHANT["merchant"], "valid_from": "2000-01-01T00:00:00Z", "valid_to": "9999-01-01T00:00:00Z"

@@ -19,13 +19,15 @@ use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandle
 use hunch_markets::Markets;
 use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
-use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
+use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler, TownPlace};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
+use hunch_vault::IdentityKey;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -46,6 +48,7 @@ pub struct Service {
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
     engage: Arc<Engage<Safeguards, Arc<dyn Surroundings>>>,
+    joined: AtomicUsize,
     _running: RunningBatcher,
 }
 
@@ -64,7 +67,18 @@ pub struct Answer {
 
 impl Service {
     pub async fn start() -> Service {
+        Service::on(TestDb::new().await, None).await
+    }
+
+    /// A sandbox whose visitors are in New York.
+    pub async fn sandbox() -> Service {
         let db = TestDb::new().await;
+        sqlx::query("UPDATE people.programme SET sandbox = true").execute(db.owner()).await.unwrap();
+        let town = TownPlace { latitude: 40.7484, longitude: -73.9857, accuracy_metres: 25.0 };
+        Service::on(db, Some(town)).await
+    }
+
+    async fn on(db: TestDb, town: Option<TownPlace>) -> Service {
         let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
         let clocks = Clocks::manual(clock.clone());
         let entropy = SeededEntropy::shared(1);
@@ -74,8 +88,12 @@ impl Service {
         let (door, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
         let house = HouseLimits { day: Points(1_000), week: Points(3_000) };
         let standing = builder.register(StandingHandler { house });
-        let people = People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8);
-        let safeguards = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), house);
+        let people =
+            People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8, IdentityKey::new(b"a key of tests"));
+        let mut safeguards = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), house);
+        if let Some(town) = town {
+            safeguards = safeguards.with_town(town).unwrap();
+        }
         let wall = clocks.wall.clone();
         let doors = Doors {
             stakes: builder.register(StakeHandler { house, wall: wall.clone() }),
@@ -133,7 +151,17 @@ impl Service {
             metrics: Arc::new(String::new),
         };
         let _running = run_batcher(&batcher);
-        Service { db, clock, router: router(Arc::new(app)), sim, markets, trading, engage, _running }
+        Service {
+            db,
+            clock,
+            router: router(Arc::new(app)),
+            sim,
+            markets,
+            trading,
+            engage,
+            joined: AtomicUsize::new(0),
+            _running,
+        }
     }
 
     /// Lets the programme act on everything in the log.
@@ -161,7 +189,20 @@ impl Service {
 
     /// Someone who joined and signed in through the public API: session token and member token.
     pub async fn member(&self) -> (String, String) {
-        let person = json!({"full_name": "Ann Example", "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
+        // Each is a person of their own.
+        let n = self.joined.fetch_add(1, Ordering::Relaxed);
+        let person = json!({"full_name": format!("Ann Example {n}"), "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
+        self.sign_in(person).await
+    }
+
+    /// A second session of someone who joined by [`Service::member`], first of all.
+    pub async fn sign_in_again(&self, member: &str) -> String {
+        let person = json!({"member_token": member, "full_name": "Ann Example 0", "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
+        self.sign_in(person).await.0
+    }
+
+    /// Takes somebody in, or finds them, and signs them in.
+    pub async fn sign_in(&self, person: Value) -> (String, String) {
         let added = self.operator("/v1/ops/members", json!({"members": [person]})).await;
         assert_eq!(added.status, 201, "{}", added.body);
         let code = json!({"code": added.body["members"][0]["sign_in_code"]}).to_string();

@@ -22,6 +22,11 @@ use closing::{Opened, close};
 use last_line::{Data, LastLine, in_words};
 use teller::tell;
 
+/// The town's square.
+const TOWN_PLACE: &str = "40.7484,-73.9857";
+const DAY_POINTS: u32 = 5_000;
+const WEEK_POINTS: u32 = 20_000;
+
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
     /// End by itself after this long, such as 90s or 5m; else Ctrl-C ends it.
@@ -83,6 +88,17 @@ fn for_a_town(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Settings> 
         settings.set("exchange.sync_seconds", "2".to_owned(), Source::CommandLine)?;
     }
     settings.set("clock.speed", args.speed.to_string(), Source::CommandLine)?;
+    settings.set("sandbox.create", "true".to_owned(), Source::CommandLine)?;
+    for (key, value) in [
+        ("sandbox.place", TOWN_PLACE.to_owned()),
+        // A thousand members who stake all the time, and visitors who want to try it.
+        ("limits.house_day_points", DAY_POINTS.to_string()),
+        ("limits.house_week_points", WEEK_POINTS.to_string()),
+    ] {
+        if settings.source(key) == Source::Default {
+            settings.set(key, value, Source::CommandLine)?;
+        }
+    }
     Ok(settings)
 }
 
@@ -105,6 +121,10 @@ fn set_the_stage(args: &DemoArgs, served: &Served) -> CancellationToken {
 async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -> anyhow::Result<Summary> {
     let base_url = format!("http://{}", served.address);
     eprintln!("Hunch answers at {base_url}");
+    let (day, week) = (settings.text("limits.house_day_points"), settings.text("limits.house_week_points"));
+    eprintln!(
+        "In this town a member may stake {day} points a day and {week} a week at most (limits.house_day_points, limits.house_week_points)."
+    );
     eprintln!("The town shops as in {} ({} baskets of {} customers).", log.source, log.baskets.len(), log.customers);
     let mut town = Town::open(TownConfig {
         base_url: base_url.clone(),
@@ -119,7 +139,7 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
     })
     .await?;
     eprintln!("Watch the town at {base_url}/live#{}", served.operator_token);
-    eprintln!("Be a member at {base_url}/app#at=40.7484,-73.9857 with one of these codes:");
+    eprintln!("Be a member at {base_url}/app with one of these codes; with them you are in town, wherever you are:");
     for (name, code) in town.visitors().take(5) {
         eprintln!("  {code}  {name}");
     }

@@ -16,6 +16,8 @@ use crate::settings::{Settings, Source};
 
 const KEY_ID: &str = "drill";
 const READY_SECONDS_MAX: u64 = 60;
+/// What a member of the drill may stake in a day and in a week.
+const STAKE_POINTS_MAX: u32 = 1_000_000;
 
 pub struct Victim {
     pub base: String,
@@ -31,7 +33,7 @@ pub struct Victim {
 }
 
 /// The settings that a victim does not take from whoever drills.
-const OWN_SETTINGS: [&str; 11] = [
+const OWN_SETTINGS: [&str; 14] = [
     "database.url",
     "database.folder",
     "server.listen",
@@ -43,6 +45,9 @@ const OWN_SETTINGS: [&str; 11] = [
     "exchange.sync_seconds",
     "exchange.poll_seconds",
     "push.allow_loopback_http",
+    "sandbox.create",
+    "limits.house_day_points",
+    "limits.house_week_points",
 ];
 
 impl Victim {
@@ -95,10 +100,17 @@ impl Victim {
             ("exchange.sync_seconds", "2".to_owned()),
             ("exchange.poll_seconds", "2".to_owned()),
             ("push.allow_loopback_http", "true".to_owned()),
+            ("sandbox.create", "true".to_owned()),
+            // A dozen phones stake all the time.
+            ("limits.house_day_points", STAKE_POINTS_MAX.to_string()),
+            ("limits.house_week_points", STAKE_POINTS_MAX.to_string()),
             ("programme.zone", zone.iana_name().context("a zone without a name")?.to_owned()),
         ] {
             own.set(key, value, Source::CommandLine)?;
         }
+        eprintln!(
+            "The drill's members may stake {STAKE_POINTS_MAX} points a day and a week: limits.house_day_points, limits.house_week_points."
+        );
         let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
         let base = format!("http://127.0.0.1:{port}");
         Ok(Victim { base, folder, settings: own, exchange, environment: Vec::new(), process: None, port, http })

@@ -3,7 +3,8 @@
 use hunch_engage::OpenedPrompt;
 use hunch_kernel::{Clock, shard_of};
 use hunch_messaging::inbox;
-use hunch_safeguards::{BreakTerm, Change, ChangeRefusal, ExclusionTerm, StandingRequest};
+use hunch_safeguards::{BreakTerm, Change, ChangeRefusal, ExclusionTerm, LimitRefusal, Protection, StandingRequest};
+use jiff::Timestamp;
 
 use super::stakes::Wish;
 use super::tills::Basket;
@@ -36,12 +37,21 @@ pub async fn protect(world: &World, model: &mut Model, member: u8, change: Chang
     let mut lived = Lived::new("changed", Touched::member(member, AFTER_PROTECTION));
     match (answer, change) {
         (Ok(changed), Change::Exclude(_) | Change::Break(_)) => {
-            let until = changed.protected_until.unwrap_or(now);
+            let until = match changed.protection {
+                Some(Protection::Break { until }) => until,
+                // Nobody in these histories asks to return, so an exclusion goes on after its term.
+                Some(_) => Timestamp::MAX,
+                None => now,
+            };
             promise.protected_until = promise.protected_until.max(Some(until));
+            if matches!(change, Change::Exclude(_)) {
+                promise.raise = None;
+            }
             if until <= now {
                 lived.wrong.push(format!("S3: a protection of {member} ended at once"));
             }
         }
+        (Ok(_), Change::AskToReturn) => {}
         (Ok(_), Change::Prompts(on)) => promise.prompts = on,
         (Ok(_), Change::Limits { day, week }) => {
             promise.wish(
@@ -55,7 +65,7 @@ pub async fn protect(world: &World, model: &mut Model, member: u8, change: Chang
                 lived.wrong.push(format!("S3: {member}: {what}"));
             }
         }
-        (Err(ChangeRefusal::NothingToConfirm), _) if promise.raise.is_some() => {
+        (Err(ChangeRefusal::Limit(LimitRefusal::NothingToConfirm)), _) if promise.raise.is_some() => {
             lived.wrong.push(format!("S3: the raise of {member} was forgotten"));
         }
         (Err(refusal), _) => lived.words = refusal.to_string(),

@@ -22,7 +22,7 @@ use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{
     CorrectionHandler, Doors, Order, OutcomeHandler, PayoutHandler, QuoteRefusal, StakeHandler, StakeRefusal, Trading,
 };
-use hunch_vault::Person;
+use hunch_vault::{IdentityKey, Person};
 use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use jumping_clock::JumpingClock;
@@ -138,7 +138,13 @@ impl Bench {
             corrections: builder.register(CorrectionHandler { wall }),
         };
         let _running = run_batcher(&builder.build());
-        let people = People::new(db.db().clone(), clocks.clone(), SeededEntropy::shared(1), 8);
+        let people = People::new(
+            db.db().clone(),
+            clocks.clone(),
+            SeededEntropy::shared(1),
+            8,
+            IdentityKey::new(b"a key of tests"),
+        );
         let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let markets = Arc::new(Markets::new(db.app().clone(), exchange, clocks.clone(), tail));
         let trading = Arc::new(Trading::new(
