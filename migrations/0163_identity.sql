@@ -1,7 +1,8 @@
 -- Whether somebody who joins is known already: an exclusion follows the person, not the account. Keyed digests of what
 -- was entered, brought into one form; the key lies with the programme's other secrets and never in the database.
+-- No foreign key: the digests of somebody who is forgotten may have to stay, so that an exclusion does.
 CREATE TABLE vault.identity (
-    member         uuid  NOT NULL REFERENCES vault.person,
+    member         uuid  NOT NULL,
     key_id         bytea NOT NULL,              -- which key made these digests; rows of another key are made anew at the start
     name           bytea NOT NULL,
     birth_date     bytea NOT NULL,

@@ -77,12 +77,12 @@ impl Limits {
     /// The usage after a stake of `points`, if the limits bear it.
     ///
     /// # Errors
-    /// `DayLimit` or `WeekLimit`, the first that does not.
+    /// `WeekLimit` before `DayLimit`: nobody is sent to tomorrow whose week is used up.
     pub fn bear(&self, usage: Usage, points: Points) -> Result<Usage, Denial> {
         let after = |used: Points| used.checked_add(points);
         match (after(usage.day).filter(|d| *d <= self.day), after(usage.week).filter(|w| *w <= self.week)) {
-            (None, _) => Err(Denial(DenialCode::DayLimit)),
             (_, None) => Err(Denial(DenialCode::WeekLimit)),
+            (None, _) => Err(Denial(DenialCode::DayLimit)),
             (Some(day), Some(week)) => Ok(Usage { day, week }),
         }
     }
