@@ -1,9 +1,12 @@
 //! Whether what was said was answered: what a decision earned, known minutes or days later.
 //!
-//! A market is answered by a stake on it that filled, an offer by a purchase at its shop, each until a fixed time after the
-//! decision. An answer earns [`ANSWERED`], no answer by then [`UNANSWERED`]. *Nothing* earns [`QUIET`] by definition, what it
-//! is worth not to be disturbed, and is never waited for. What the gate withheld was never said: no answer
-//! is expected and none is learned. Losing or winning the stake changes nothing here.
+//! A market is answered by a first look at it (the member opens the notice), an offer by a visit to its shop (a later
+//! purchase there), each until a fixed time after the decision. An answer earns [`ANSWERED`], no answer by then
+//! [`UNANSWERED`]. *Nothing* earns [`QUIET`] by definition, what it is worth not to be disturbed, and is never waited for.
+//! What the gate withheld was never said: no answer is expected and none is learned.
+//!
+//! Whether somebody stakes, how much, and what comes of it earns nothing: a model that is rewarded for stakes learns to
+//! find the people who stake much.
 //!
 //! Invariants
 //! - Time is the log's own: the latest business time of the messages heard. So the same log gives the same answers,
@@ -28,10 +31,10 @@ const WAITING_MAX: usize = 4;
 /// What would be an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answers {
-    /// A filled stake on this market.
-    Stake(String),
-    /// A purchase at this shop.
-    Purchase(Uuid),
+    /// The member opens the notice of this decision.
+    Look,
+    /// A later purchase at this shop.
+    Visit(Uuid),
 }
 
 /// A decision that waits for its answer.
@@ -132,11 +135,9 @@ impl Question {
 
     fn is_answered_by(&self, message: &Message) -> bool {
         match (&self.answers, message) {
-            (Answers::Stake(market), Message::StakeResolved(m)) => {
-                m.captured_points > 0 && m.market == *market && m.at <= self.until
-            }
+            (Answers::Look, Message::NoticeOpened(m)) => m.cause == self.cause && m.at <= self.until,
             // The purchase after which it was said is no answer to it.
-            (Answers::Purchase(merchant), Message::PurchaseRecorded(m)) => {
+            (Answers::Visit(merchant), Message::PurchaseRecorded(m)) => {
                 m.merchant == *merchant && m.purchase != self.cause && m.purchased_at <= self.until
             }
             _ => false,
@@ -152,6 +153,7 @@ fn when(message: &Message) -> Option<Timestamp> {
         Message::PurchaseReturned(m) => Some(m.returned_at),
         Message::MemberJoined(m) => Some(m.at),
         Message::StandingChanged(m) => Some(m.at),
+        Message::NoticeOpened(m) => Some(m.at),
         Message::MarketChanged(m) => Some(m.at),
         Message::StakeHeld(m) => Some(m.at),
         Message::StakeResolved(m) => Some(m.at),
@@ -163,7 +165,7 @@ fn when(message: &Message) -> Option<Timestamp> {
 mod tests {
     use super::*;
     use crate::features::tests::{at, bought};
-    use hunch_messages::{PositionPaid, PurchaseRecorded, StakeResolved};
+    use hunch_messages::{NoticeOpened, PositionPaid, PurchaseRecorded, StakeResolved};
 
     const ME: Uuid = Uuid::from_u128(1);
 
@@ -199,14 +201,20 @@ mod tests {
         answers.iter().map(|answer| (answer.question.seq, answer.reward)).collect()
     }
 
+    fn opened(cause: u128, when: &str) -> Message {
+        let (notice, cause) = (Uuid::nil(), Uuid::from_u128(cause));
+        Message::NoticeOpened(NoticeOpened { v: 1, member: ME, notice, cause, at: at(when) })
+    }
+
     #[test]
-    fn a_stake_answers_its_market_within_the_time_and_losing_it_says_nothing() {
+    fn a_look_answers_within_the_time_and_a_stake_answers_nothing() {
         let mut waiting = Waiting::default();
-        waiting.ask(question(1, Answers::Stake("A".to_owned()), "2026-11-23T12:00:00Z"));
-        waiting.ask(question(2, Answers::Stake("B".to_owned()), "2026-11-23T12:00:00Z"));
-        assert_eq!(earned(&waiting.hear(&staked("C", 10, "2026-11-23T11:00:00Z"))), []);
-        assert_eq!(earned(&waiting.hear(&staked("A", 0, "2026-11-23T11:00:00Z"))), [], "killed");
-        assert_eq!(earned(&waiting.hear(&staked("A", 10, "2026-11-23T11:30:00Z"))), [(1, ANSWERED)]);
+        waiting.ask(question(1, Answers::Look, "2026-11-23T12:00:00Z"));
+        waiting.ask(question(2, Answers::Look, "2026-11-23T12:00:00Z"));
+        assert_eq!(earned(&waiting.hear(&staked("A", 10, "2026-11-23T11:00:00Z"))), [], "staking is no answer");
+        assert_eq!(earned(&waiting.hear(&opened(7, "2026-11-23T11:00:00Z"))), [], "another notice");
+        assert_eq!(earned(&waiting.hear(&opened(1, "2026-11-23T11:30:00Z"))), [(1, ANSWERED)]);
+        assert_eq!(earned(&waiting.hear(&opened(1, "2026-11-23T11:30:00Z"))), [], "once");
         let paid = Message::PositionPaid(PositionPaid {
             v: 1,
             position: Uuid::nil(),
@@ -222,14 +230,14 @@ mod tests {
             at: at("2026-11-23T12:00:00Z"),
         });
         assert_eq!(earned(&waiting.hear(&paid)), [], "the last moment still counts");
-        assert_eq!(earned(&waiting.hear(&staked("B", 10, "2026-11-23T12:00:01Z"))), [(2, UNANSWERED)]);
+        assert_eq!(earned(&waiting.hear(&opened(2, "2026-11-23T12:00:01Z"))), [(2, UNANSWERED)]);
         assert_eq!(waiting, Waiting::resume(Some(at("2026-11-23T12:00:01Z"))), "nothing is kept");
     }
 
     #[test]
     fn an_offer_is_answered_at_its_shop_and_not_by_the_purchase_that_caused_it() {
         let mut waiting = Waiting::default();
-        waiting.ask(question(7, Answers::Purchase(Uuid::from_u128(5)), "2026-11-23T12:00:00Z"));
+        waiting.ask(question(7, Answers::Visit(Uuid::from_u128(5)), "2026-11-23T12:00:00Z"));
         assert_eq!(earned(&waiting.hear(&bought_at(5, 7, "2026-11-23T10:00:00Z"))), []);
         assert_eq!(earned(&waiting.hear(&bought_at(6, 8, "2026-11-23T10:00:00Z"))), []);
         assert_eq!(earned(&waiting.hear(&bought_at(5, 9, "2026-11-23T11:00:00Z"))), [(7, ANSWERED)]);
@@ -241,10 +249,10 @@ mod tests {
         let mut waiting = Waiting::default();
         for seq in 1..=4 {
             assert_eq!(earned(&waiting.hear(&bought_at(1, 50, "2026-11-23T10:00:00Z"))), []);
-            waiting.ask(question(seq, Answers::Stake(seq.to_string()), "2026-11-23T12:00:00Z"));
+            waiting.ask(question(seq, Answers::Look, "2026-11-23T12:00:00Z"));
         }
         assert_eq!(earned(&waiting.hear(&bought_at(1, 50, "2026-11-23T10:00:00Z"))), [(1, UNANSWERED)]);
-        waiting.ask(question(5, Answers::Stake("5".to_owned()), "2026-11-23T11:00:00Z"));
+        waiting.ask(question(5, Answers::Look, "2026-11-23T11:00:00Z"));
         assert_eq!(waiting.since(), Some(2));
         let ended = waiting.hear(&staked("none of these", 10, "2026-11-23T18:00:00Z"));
         assert_eq!(earned(&ended), [(5, 0), (2, 0), (3, 0), (4, 0)], "by the time they were overdue");

@@ -3,7 +3,9 @@
 //! Invariants
 //! - Pure: features, candidates, learner and seed give the same choice and propensity on every machine. All numbers here
 //!   are whole; floating point stays inside the learner, which gives shares in millionths.
-//! - Hard rules come first: what they exclude has no chance at all, whatever it scores.
+//! - Hard rules come first: what they or the gate exclude has no chance at all, whatever it scores. The gate is asked before
+//!   anything is drawn, so a member who may not be prompted to stake has the offers of shops to draw from.
+//! - Nothing here counts stakes: how often or how much somebody staked makes no choice likelier.
 //! - Everything they leave keeps a chance above a floor, so another policy can be judged on our decisions.
 //! - *Nothing* is always a candidate. The propensity is the share that the choice was drawn with.
 //!
@@ -11,28 +13,23 @@
 //! (nothing, market, offer), weighed by the best score of each kind, then one of that kind. So fifty markets do not
 //! drown *nothing*. Weights double with every `DOUBLING` points of score, straight lines between the powers of two.
 
-use hunch_kernel::{MarketTicker, MerchantId, Points, Price, derived_uuid};
+use hunch_kernel::{MarketTicker, MemberId, MerchantId, Points, Price, derived_uuid};
+use hunch_messaging::PromptSitting;
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{Context, SHA256};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::features::Features;
 use crate::learn::Learner;
-use crate::told::{Choice, Seen, Told, fits, is_usual, liked, open};
+use crate::told::{Choice, Seen, Told, fits, is_usual, open};
 
 /// The rule's version: raised with every change of weights or rules.
-pub const POLICY_VERSION: i16 = 1;
+pub const POLICY_VERSION: i16 = 2;
 /// The version of what surrounds a learner: raised with every change of what it is told or how its shares are drawn.
-pub const LEARNED_VERSION: i16 = 2;
+pub const LEARNED_VERSION: i16 = 3;
 /// A market must leave at least this long to be acted on.
 pub const ACT_MINUTES_MIN: i64 = 10;
-/// Prompts to stake in any 24 hours, hence also on any calendar day.
-pub const PROMPTS_DAY_MAX: u32 = 3;
-/// Prompts to stake in any seven days.
-pub const PROMPTS_WEEK_MAX: u32 = 12;
-const PROMPT_GAP: SignedDuration = SignedDuration::from_mins(30);
-/// After a loss or a refused stake nobody is prompted for this long.
-const COOL_OFF: SignedDuration = SignedDuration::from_hours(4);
 
 const MILLION: u64 = 1_000_000;
 /// Points of score that double a weight.
@@ -79,6 +76,45 @@ pub struct Situation {
     /// Where the member has just bought, if anywhere.
     pub merchant: Option<MerchantId>,
     pub merchant_category: Option<String>,
+    /// Prompts to stake that the member had, in the last 24 hours and seven days.
+    pub prompts_24h: u32,
+    pub prompts_7d: u32,
+}
+
+/// What the gate lets be said, asked before anything is drawn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// By category of market, with why not. A category that was not asked about is denied.
+    pub prompts: BTreeMap<String, Result<(), &'static str>>,
+    pub offers: Result<(), &'static str>,
+}
+
+impl Allowed {
+    /// Asks about everything that could be chosen.
+    pub fn by(sitting: &impl PromptSitting, member: MemberId, cause: Uuid, candidates: &[Candidate]) -> Allowed {
+        let mut prompts = BTreeMap::new();
+        for candidate in candidates {
+            if let Candidate::Market(market) = candidate
+                && !prompts.contains_key(&market.category)
+            {
+                let answer = sitting.allows_prompt(member, cause, &market.category).map_err(|refusal| refusal.code);
+                prompts.insert(market.category.clone(), answer);
+            }
+        }
+        let offers = sitting.offer(member, None).map(drop).map_err(|refusal| refusal.code);
+        Allowed { prompts, offers }
+    }
+
+    /// The same without any market.
+    #[must_use]
+    pub fn without_prompts(mut self, why: &'static str) -> Allowed {
+        self.prompts.values_mut().for_each(|answer| *answer = Err(why));
+        self
+    }
+
+    fn prompt(&self, category: &str) -> Result<(), &'static str> {
+        self.prompts.get(category).copied().unwrap_or(Err("unavailable"))
+    }
 }
 
 /// What was chosen, and with what chance.
@@ -106,24 +142,24 @@ pub fn seed_of(member: Uuid, cause: Uuid) -> u64 {
     derived_uuid(&[b"engage", &POLICY_VERSION.to_be_bytes(), member.as_bytes(), cause.as_bytes()]).as_u64_pair().0
 }
 
-/// Chooses. Candidates that the hard rules exclude are never chosen. Without a learner the rule decides.
+/// Chooses. Candidates that the hard rules exclude or the gate denies are never chosen. Without a learner the rule decides.
 pub fn decide(
     features: &Features,
     situation: &Situation,
     candidates: &[Candidate],
+    allowed: &Allowed,
     learner: Option<&Learner>,
     seed: u64,
 ) -> Decision {
-    let blocked = prompt_block(features);
-    let possible = possible(features, situation, candidates, blocked);
+    let Possible { choices: possible, denied } = possible(features, situation, candidates, allowed);
     let told_of = |scored: &Scored| Choice::of(&candidates[scored.index], features, situation);
-    let told = Told { seen: Seen::of(features), choices: possible.iter().map(told_of).collect() };
+    let told = Told { seen: Seen::of(features, situation), choices: possible.iter().map(told_of).collect() };
     let learned = learner.and_then(|learner| draw_learned(learner, &told, seed));
     let policy = if learned.is_some() { LEARNED_VERSION } else { POLICY_VERSION };
-    let drawn = learned.unwrap_or_else(|| draw_by_rule(score_nothing(features), &possible, seed));
+    let drawn = learned.unwrap_or_else(|| draw_by_rule(score_nothing(situation), &possible, seed));
     let reason = match drawn.at {
-        None if possible.is_empty() => blocked.unwrap_or("nothing_to_say"),
-        None => blocked.unwrap_or("nothing_better"),
+        None if possible.is_empty() => denied.unwrap_or("nothing_to_say"),
+        None => denied.unwrap_or("nothing_better"),
         Some(_) if drawn.best => "best",
         Some(_) => "explored",
     };
@@ -140,27 +176,32 @@ pub fn decide(
     }
 }
 
-/// What the hard rules leave, markets first.
-fn possible(
-    features: &Features,
-    situation: &Situation,
-    candidates: &[Candidate],
-    blocked: Option<&'static str>,
-) -> Vec<Scored> {
+/// What hard rules and gate leave, markets first.
+struct Possible {
+    choices: Vec<Scored>,
+    /// Why there is no market among them though there could be, or else no offer: a code of the gate.
+    denied: Option<&'static str>,
+}
+
+fn possible(features: &Features, situation: &Situation, candidates: &[Candidate], allowed: &Allowed) -> Possible {
     let (mut markets, mut offers) = (Vec::new(), Vec::new());
+    let (mut no_market, mut no_offer) = (None, None);
     for (index, candidate) in candidates.iter().enumerate() {
         match candidate {
-            Candidate::Market(m) if blocked.is_none() && can_act(m.ends_at, situation.now) => {
-                markets.push(Scored { index, kind: Kind::Market, score: score_market(features, situation, m) });
-            }
-            Candidate::Offer(o) if can_act(o.ends_at, situation.now) => {
-                offers.push(Scored { index, kind: Kind::Offer, score: score_offer(features, situation, o) });
-            }
-            _ => {}
+            Candidate::Market(m) if can_act(m.ends_at, situation.now) => match allowed.prompt(&m.category) {
+                Ok(()) => markets.push(Scored { index, kind: Kind::Market, score: score_market(situation, m) }),
+                Err(code) => no_market = no_market.or(Some(code)),
+            },
+            Candidate::Offer(o) if can_act(o.ends_at, situation.now) => match allowed.offers {
+                Ok(()) => offers.push(Scored { index, kind: Kind::Offer, score: score_offer(features, situation, o) }),
+                Err(code) => no_offer = no_offer.or(Some(code)),
+            },
+            Candidate::Market(_) | Candidate::Offer(_) => {}
         }
     }
+    let denied = no_market.filter(|_| markets.is_empty()).or(no_offer.filter(|_| markets.is_empty()));
     markets.append(&mut offers);
-    markets
+    Possible { choices: markets, denied }
 }
 
 /// What a draw gave.
@@ -215,37 +256,18 @@ struct Scored {
     score: i64,
 }
 
-/// Why this member is not prompted to stake at all now. The gate has the last word; these rules are ours.
-pub fn prompt_block(features: &Features) -> Option<&'static str> {
-    let recent = |since: Option<SignedDuration>, span: SignedDuration| since.is_some_and(|since| since < span);
-    if recent(features.since_loss, COOL_OFF) {
-        Some("after_loss")
-    } else if recent(features.since_rejection, COOL_OFF) {
-        Some("after_rejection")
-    } else if features.prompts_24h >= PROMPTS_DAY_MAX {
-        Some("prompt_cap_day")
-    } else if features.prompts_7d >= PROMPTS_WEEK_MAX {
-        Some("prompt_cap_week")
-    } else if recent(features.since_prompt, PROMPT_GAP) {
-        Some("prompt_gap")
-    } else {
-        None
-    }
-}
-
 fn can_act(ends_at: Timestamp, now: Timestamp) -> bool {
     ends_at.duration_since(now) >= SignedDuration::from_mins(ACT_MINUTES_MIN)
 }
 
 /// The more we have said this week, the better is silence.
-fn score_nothing(features: &Features) -> i64 {
-    i64::from(features.prompts_24h) * 90 + i64::from(features.prompts_7d) * 15
+fn score_nothing(situation: &Situation) -> i64 {
+    i64::from(situation.prompts_24h) * 90 + i64::from(situation.prompts_7d) * 15
 }
 
-fn score_market(features: &Features, situation: &Situation, market: &MarketCandidate) -> i64 {
-    let liked = i64::from(liked(features, market));
+fn score_market(situation: &Situation, market: &MarketCandidate) -> i64 {
     let hours = market.ends_at.duration_since(situation.now).as_hours();
-    100 + liked * 30 + (12 - hours).clamp(0, 12) * 8 + open(market.yes_price) + fits(situation, &market.category)
+    100 + (12 - hours).clamp(0, 12) * 8 + open(market.yes_price) + fits(situation, &market.category)
 }
 
 fn score_offer(features: &Features, situation: &Situation, offer: &OfferCandidate) -> i64 {
@@ -318,7 +340,6 @@ fn hash(candidates: &[Candidate], possible: &[Scored]) -> [u8; 16] {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
 
     fn now() -> Timestamp {
         "2026-11-23T15:00:00Z".parse().unwrap()
@@ -329,14 +350,26 @@ mod tests {
             now: now(),
             merchant: Some(MerchantId(Uuid::from_u128(1))),
             merchant_category: Some("cafe".to_owned()),
+            prompts_24h: 0,
+            prompts_7d: 0,
         }
+    }
+
+    const CATEGORIES: [&str; 4] = ["sports", "events", "weather", "local"];
+
+    fn everything() -> Allowed {
+        Allowed { prompts: CATEGORIES.map(|category| (category.to_owned(), Ok(()))).into(), offers: Ok(()) }
+    }
+
+    fn decided(features: &Features, candidates: &[Candidate], seed: u64) -> Decision {
+        decide(features, &situation(), candidates, &everything(), None, seed)
     }
 
     fn market(n: usize, minutes: i64) -> Candidate {
         Candidate::Market(MarketCandidate {
             ticker: MarketTicker(format!("M-{n}")),
             title: "Will it rain?".to_owned(),
-            category: ["sports", "events", "weather", "local"][n % 4].to_owned(),
+            category: CATEGORIES[n % 4].to_owned(),
             yes_price: Price::from_micros((n as i64 * 37_000) % 1_000_000).ok(),
             ends_at: now() + SignedDuration::from_mins(minutes),
         })
@@ -356,32 +389,48 @@ mod tests {
 
     #[test]
     fn without_candidates_there_is_nothing_to_say() {
-        let d = decide(&Features::default(), &situation(), &[], None, 1);
+        let d = decided(&Features::default(), &[], 1);
         assert_eq!((d.chosen, d.propensity_ppm, d.reason, d.eligible), (None, 1_000_000, "nothing_to_say", 1));
     }
 
+    /// The gate is asked before the draw: who may not be prompted draws from the offers, and nothing else.
     #[test]
     fn hard_rules_come_first() {
-        let hour = Some(SignedDuration::from_hours(1));
-        let minute = Some(SignedDuration::from_mins(1));
-        for (features, code) in [
-            (Features { since_loss: hour, ..Features::default() }, "after_loss"),
-            (Features { since_rejection: hour, ..Features::default() }, "after_rejection"),
-            (Features { prompts_24h: 3, ..Features::default() }, "prompt_cap_day"),
-            (Features { prompts_7d: 12, ..Features::default() }, "prompt_cap_week"),
-            (Features { since_prompt: minute, ..Features::default() }, "prompt_gap"),
-        ] {
-            assert_eq!(prompt_block(&features), Some(code));
-            for seed in 0..500 {
-                let d = decide(&features, &situation(), &[market(1, 60), market(2, 60)], None, seed);
-                assert_eq!((d.chosen, d.reason), (None, code));
-            }
-        }
+        let everything_open = [market(1, 60), market(2, 60), offer(5, 60)];
+        let denied = everything().without_prompts("after_loss");
+        let neither = Allowed { offers: Err("offers_off"), ..denied.clone() };
+        let (mut offers, mut silent) = (0, 0);
         for seed in 0..500 {
-            assert_eq!(
-                decide(&Features::default(), &situation(), &[market(1, 9), offer(5, 9)], None, seed).chosen,
-                None
-            );
+            let d = decide(&Features::default(), &situation(), &everything_open, &denied, None, seed);
+            match d.chosen {
+                Some(2) => offers += 1,
+                None => {
+                    silent += 1;
+                    assert_eq!(d.reason, "after_loss");
+                }
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(d.told.choices.len(), 1, "a model is not even told of what is denied");
+            let d = decide(&Features::default(), &situation(), &everything_open, &neither, None, seed);
+            assert_eq!((d.chosen, d.reason, d.propensity_ppm), (None, "after_loss", 1_000_000));
+            assert_eq!(decided(&Features::default(), &[market(1, 9), offer(5, 9)], seed).chosen, None);
+        }
+        assert!(offers > 50 && silent > 50, "{offers} {silent}");
+        let shops_only = Allowed { prompts: BTreeMap::new(), offers: Err("offers_off") };
+        let d = decide(&Features::default(), &situation(), &[offer(5, 60)], &shops_only, None, 1);
+        assert_eq!((d.chosen, d.reason), (None, "offers_off"));
+        let d = decide(&Features::default(), &situation(), &[market(1, 60)], &shops_only, None, 1);
+        assert_eq!((d.chosen, d.reason), (None, "unavailable"), "a category that nobody asked about is denied");
+    }
+
+    #[test]
+    fn one_category_may_be_denied_and_another_not() {
+        let mut allowed = everything();
+        allowed.prompts.insert("events".to_owned(), Err("place_not_allowed"));
+        for seed in 0..200 {
+            let d = decide(&Features::default(), &situation(), &[market(1, 60), market(2, 60)], &allowed, None, seed);
+            assert_ne!(d.chosen, Some(0), "market 1 is an event");
+            assert!(d.reason != "place_not_allowed");
         }
     }
 
@@ -392,13 +441,7 @@ mod tests {
         let runs = 200_000u64;
         let mut seen: BTreeMap<Option<usize>, (u64, u32)> = BTreeMap::new();
         for seed in 0..runs {
-            let d = decide(
-                &Features::default(),
-                &situation(),
-                &candidates,
-                None,
-                seed_of(Uuid::nil(), Uuid::from_u128(seed.into())),
-            );
+            let d = decided(&Features::default(), &candidates, seed_of(Uuid::nil(), Uuid::from_u128(seed.into())));
             let entry = seen.entry(d.chosen).or_insert((0, d.propensity_ppm));
             assert_eq!(entry.1, d.propensity_ppm, "one candidate, one propensity");
             entry.0 += 1;
@@ -415,26 +458,31 @@ mod tests {
 
     #[test]
     fn the_more_was_said_the_better_is_silence() {
-        let silent = |features: Features| {
-            let quiet = |seed: &u64| decide(&features, &situation(), &[market(2, 90)], None, *seed).chosen.is_none();
+        let silent = |prompts_24h, prompts_7d| {
+            let situation = Situation { prompts_24h, prompts_7d, ..situation() };
+            let quiet = |seed: &u64| {
+                let d = decide(&Features::default(), &situation, &[market(2, 90)], &everything(), None, *seed);
+                d.chosen.is_none()
+            };
             (0..2_000u64).filter(quiet).count()
         };
-        let (fresh, told) = (Features::default(), Features { prompts_24h: 2, prompts_7d: 9, ..Features::default() });
-        assert!(silent(fresh) * 2 < silent(told));
+        assert!(silent(0, 0) * 2 < silent(2, 9));
     }
 
     proptest! {
         /// The same question has the same answer; what cannot be acted on is never chosen.
         #[test]
-        fn replay_is_exact(seed in any::<u64>(), minutes in prop::collection::vec(-60i64..600, 0..50), offers in 0u128..5, prompts in 0u32..4) {
+        fn replay_is_exact(seed in any::<u64>(), minutes in prop::collection::vec(-60i64..600, 0..50), offers in 0u128..5, prompts in 0u32..4, denied in any::<bool>()) {
             let mut candidates: Vec<Candidate> = minutes.iter().enumerate().map(|(n, m)| market(n, *m)).collect();
             candidates.extend((0..offers).map(|n| offer(n, 30)));
-            let features = Features { prompts_24h: prompts, ..Features::default() };
-            let first = decide(&features, &situation(), &candidates, None, seed);
-            prop_assert_eq!(&first, &decide(&features, &situation(), &candidates, None, seed));
+            let situation = Situation { prompts_24h: prompts, ..situation() };
+            let allowed = if denied { everything().without_prompts("excluded") } else { everything() };
+            let again = || decide(&Features::default(), &situation, &candidates, &allowed, None, seed);
+            let first = again();
+            prop_assert_eq!(&first, &again());
             prop_assert!(first.propensity_ppm >= 1);
             match first.chosen.map(|index| &candidates[index]) {
-                Some(Candidate::Market(m)) => prop_assert!(can_act(m.ends_at, now()) && prompts < PROMPTS_DAY_MAX),
+                Some(Candidate::Market(m)) => prop_assert!(can_act(m.ends_at, now()) && !denied),
                 Some(Candidate::Offer(o)) => prop_assert!(can_act(o.ends_at, now())),
                 None => {}
             }
@@ -450,9 +498,9 @@ mod tests {
 
     /// A recorded decision: whoever changes the policy raises its version and this line.
     #[test]
-    fn version_one_is_frozen() {
+    fn version_two_is_frozen() {
         let candidates: Vec<Candidate> = (0..50).map(|n| market(n, 60)).collect();
-        let d = decide(&Features::default(), &situation(), &candidates, None, 42);
+        let d = decided(&Features::default(), &candidates, 42);
         let line = format!("{:?} {} {} {}", d.chosen, d.propensity_ppm, d.reason, hex::encode(d.candidates_hash));
         assert_eq!(line, "Some(47) 16231 explored 952ebd57f60f93fc7c7397a10a1c0a7d");
     }

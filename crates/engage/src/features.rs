@@ -1,16 +1,16 @@
 //! What we know of a member for choosing what to say: a fold of the log, in memory.
 //!
 //! Invariants
-//! - F1: the same messages in the same order give the same facts; nothing else goes in, save our own prompts.
+//! - F1: the same messages in the same order give the same facts; nothing else goes in.
 //! - F2: a number here equals independent SQL over the rows the messages describe (M1).
-//! - F3: memory of one member is bounded: days and prompts older than a month are forgotten.
+//! - F3: memory of one member is bounded: days older than a month are forgotten.
 //!
 //! Days are UTC days of the time at the till, so a late receipt counts where it belongs. Harm signs are
-//! not here and must never be.
+//! not here and must never be: losses, refusals and prompts stand in rows of `hunch-safeguards`, which judges by them.
 
 use hunch_kernel::seeded_bug;
 use hunch_messages::Message;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -27,16 +27,10 @@ pub struct Facts {
     days: Vec<Day>,
     /// Purchases ever, less returned ones, by merchant category.
     categories: BTreeMap<String, u32>,
-    /// Stakes that filled, by market category.
-    staked: BTreeMap<String, u32>,
-    /// Points of the last filled stakes, oldest first.
+    /// Points of the last filled stakes, oldest first: for the slip, which presets no more than the usual one.
     stakes: Vec<i64>,
     last_purchase_us: Option<i64>,
     previous_purchase_us: Option<i64>,
-    last_loss_us: Option<i64>,
-    last_rejection_us: Option<i64>,
-    /// Prompts to stake that we decided to make, oldest first.
-    prompts_us: Vec<i64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +39,6 @@ struct Day {
     purchases: u32,
     amount_cents: i64,
     points: i64,
-    stakes: u32,
-    staked_points: i64,
 }
 
 /// A member's facts as seen at one instant.
@@ -60,17 +52,8 @@ pub struct Features {
     /// Whole days between the last two purchases; None before the second.
     pub days_since_last: Option<i32>,
     pub usual_category: Option<String>,
-    pub stakes_7d: u32,
-    pub stakes_30d: u32,
-    pub staked_points_30d: i64,
-    /// Median of the last stakes, in points.
+    /// Median of the last stakes, in points. For the slip alone: it decides nothing and no model is told.
     pub usual_stake: Option<i64>,
-    pub staked_by_category: BTreeMap<String, u32>,
-    pub prompts_24h: u32,
-    pub prompts_7d: u32,
-    pub since_prompt: Option<SignedDuration>,
-    pub since_loss: Option<SignedDuration>,
-    pub since_rejection: Option<SignedDuration>,
 }
 
 /// All members of one shard, and how far the log was folded.
@@ -90,11 +73,6 @@ impl Book {
         if let Some(member) = message.member() {
             self.members.entry(member).or_default().fold(message);
         }
-    }
-
-    /// Adds a prompt that was decided.
-    pub fn prompted(&mut self, member: Uuid, at: Timestamp) {
-        self.members.entry(member).or_default().prompted(at);
     }
 
     pub fn features(&self, member: Uuid, now: Timestamp) -> Features {
@@ -132,29 +110,21 @@ impl Facts {
                 }
             }
             Message::StakeResolved(m) if m.captured_points > 0 => {
-                let day = self.day(m.at);
-                day.stakes += 1;
-                day.staked_points += m.captured_points;
-                *self.staked.entry(m.category.clone()).or_default() += 1;
                 self.stakes.push(m.captured_points);
                 if self.stakes.len() > STAKES_KEPT {
                     self.stakes.remove(0);
                 }
             }
-            Message::StakeResolved(m) => {
-                self.last_rejection_us = self.last_rejection_us.max(Some(m.at.as_microsecond()))
-            }
-            Message::PositionPaid(m) if m.paid_points < m.cost_points => {
-                self.last_loss_us = self.last_loss_us.max(Some(m.at.as_microsecond()));
-            }
-            _ => {}
+            // Losses, refusals and prompts are the gate's: see `hunch-safeguards`.
+            Message::StakeResolved(_)
+            | Message::Posted(_)
+            | Message::MemberJoined(_)
+            | Message::StandingChanged(_)
+            | Message::MarketChanged(_)
+            | Message::StakeHeld(_)
+            | Message::PositionPaid(_)
+            | Message::NoticeOpened(_) => {}
         }
-    }
-
-    fn prompted(&mut self, at: Timestamp) {
-        let at = at.as_microsecond();
-        self.prompts_us.push(at);
-        self.prompts_us.retain(|prompt| at - prompt < SignedDuration::from_hours(24 * 8).as_micros() as i64);
     }
 
     /// The bucket of this instant's day. Days too old to count share a bucket that is thrown away.
@@ -177,11 +147,6 @@ impl Facts {
     fn at(&self, now: Timestamp) -> Features {
         let today = day_of(now);
         let within = |days: i32| self.days.iter().filter(move |d| d.day > today - days && d.day <= today);
-        let since = |us: Option<i64>| us.map(|us| SignedDuration::from_micros(now.as_microsecond() - us));
-        let prompts = |hours: i64| {
-            let from = now.as_microsecond() - SignedDuration::from_hours(hours).as_micros() as i64;
-            self.prompts_us.iter().filter(|prompt| **prompt > from).count() as u32
-        };
         let gap = self.last_purchase_us.zip(self.previous_purchase_us).map(|(last, before)| last - before);
         Features {
             purchases_7d: within(7).map(|d| d.purchases).sum(),
@@ -191,16 +156,7 @@ impl Facts {
             points_30d: within(30).map(|d| d.points).sum(),
             days_since_last: gap.map(|us| (us / 86_400_000_000) as i32),
             usual_category: self.usual_category(),
-            stakes_7d: within(7).map(|d| d.stakes).sum(),
-            stakes_30d: within(30).map(|d| d.stakes).sum(),
-            staked_points_30d: within(30).map(|d| d.staked_points).sum(),
             usual_stake: self.usual_stake(),
-            staked_by_category: self.staked.clone(),
-            prompts_24h: prompts(24),
-            prompts_7d: prompts(24 * 7),
-            since_prompt: since(self.prompts_us.last().copied()),
-            since_loss: since(self.last_loss_us),
-            since_rejection: since(self.last_rejection_us),
         }
     }
 
@@ -224,7 +180,8 @@ fn day_of(at: Timestamp) -> i32 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use hunch_messages::{PositionPaid, PurchaseRecorded, PurchaseReturned, StakeResolved};
+    use hunch_messages::{PurchaseRecorded, PurchaseReturned, StakeResolved};
+    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     pub fn at(text: &str) -> Timestamp {
@@ -308,28 +265,24 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn stakes_losses_and_rejections_are_told_apart() {
+    fn the_usual_stake_is_the_median_of_what_filled() {
         let t = at("2026-11-23T12:00:00Z");
-        let lost = Message::PositionPaid(PositionPaid {
-            v: 1,
-            position: Uuid::nil(),
-            order: Uuid::nil(),
-            member: ME,
-            market: "M".to_owned(),
-            category: "sports".to_owned(),
-            side: "yes".to_owned(),
-            result: "no".to_owned(),
-            outcome: "lost".to_owned(),
-            cost_points: 20,
-            paid_points: 0,
-            at: t,
-        });
-        let book = book(&[staked(20, t), staked(50, t), staked(30, t), staked(0, t), lost]);
-        let f = book.features(ME, t + SignedDuration::from_hours(1));
-        assert_eq!((f.stakes_30d, f.staked_points_30d, f.usual_stake), (3, 100, Some(30)));
-        assert_eq!(f.staked_by_category["sports"], 3);
-        assert_eq!(f.since_loss, Some(SignedDuration::from_hours(1)));
-        assert_eq!(f.since_rejection, Some(SignedDuration::from_hours(1)));
+        let book = book(&[staked(20, t), staked(50, t), staked(30, t), staked(0, t)]);
+        assert_eq!(book.features(ME, t).usual_stake, Some(30));
+        assert_eq!(Book::default().features(ME, t).usual_stake, None);
+    }
+
+    /// As it was written before losses, refusals and prompts became rows of the gate.
+    #[test]
+    fn an_older_checkpoint_is_read() {
+        let day = r#"{"day":20780,"purchases":1,"amount_cents":300,"points":30,"stakes":2,"staked_points":40}"#;
+        let old = format!(
+            r#"{{"seq":7,"members":{{"{ME}":{{"days":[{day}],"categories":{{"cafe":1}},"staked":{{"sports":2}},"stakes":[20,20],
+                "last_purchase_us":null,"previous_purchase_us":null,"last_loss_us":5,"last_rejection_us":null,"prompts_us":[5]}}}}}}"#
+        );
+        let book: Book = serde_json::from_str(&old).unwrap();
+        let f = book.features(ME, at("2026-11-23T12:00:00Z"));
+        assert_eq!((book.seq, f.purchases_30d, f.usual_stake), (7, 1, Some(20)));
     }
 
     #[test]

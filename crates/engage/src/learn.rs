@@ -99,7 +99,10 @@ impl Learner {
     }
 
     pub(crate) fn learn(&mut self, numbers: &[i32], reward: i32) {
-        // What was kept of a decision has as many numbers as it was made from; anything else teaches nothing.
+        // A decision from when other numbers were told, and another thing was an answer, teaches nothing.
+        if numbers.is_empty() {
+            return;
+        }
         if let Err(error) = self.chooser.learn(numbers, reward) {
             tracing::warn!(%error, "an answer taught nothing");
         }

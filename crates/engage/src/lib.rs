@@ -2,9 +2,10 @@
 //!
 //! Invariants
 //! - Each purchase is decided once, in the transaction that moves the consumer's position (E1).
-//! - A market reaches a notice or a card only after the gate's permit of that moment (S4).
+//! - A market or an offer reaches a notice or a card only with the gate's permit of that moment (S4), which it uses up.
+//!   The gate is asked before anything is drawn: whoever may not be prompted to stake draws from the offers of shops.
 //! - A decision replays exactly from its model, the log and its seed; its propensity is what the choice really had.
-//! - No harm sign is told to a model. Harm wins over engagement, in the gate, before anything is said.
+//! - No harm sign and no count of stakes is told to a model, and no stake is a reward. Harm wins over engagement, in the gate, before anything is said.
 
 pub mod answers;
 mod consume;
@@ -21,7 +22,7 @@ mod today;
 pub mod told;
 
 pub use consume::{Engage, StepReport};
-pub use decide::{Candidate, Decision, MarketCandidate, OfferCandidate, Situation, decide};
+pub use decide::{Allowed, Candidate, Decision, MarketCandidate, OfferCandidate, Situation, decide};
 pub use export::export;
 pub use features::Features;
 pub use learn::{Learner, Model, ModelError};
@@ -41,6 +42,10 @@ pub enum EngageError {
     UnknownShard(hunch_kernel::Shard),
     #[error("another process has taken this shard over")]
     Fenced,
+    #[error("a prompt was overtaken: {0}")]
+    Overtaken(hunch_safeguards::Denial),
+    #[error("a notice's permit was given for someone or something else")]
+    ForeignPermit,
     #[error("the log could not be read")]
     Log(#[from] hunch_log::LogError),
     #[error("merchants and offers could not be read")]
@@ -63,7 +68,11 @@ impl From<AdvanceError> for EngageError {
 }
 
 impl From<MessagingError> for EngageError {
-    fn from(MessagingError::Storage(error): MessagingError) -> EngageError {
-        EngageError::Storage(error)
+    fn from(error: MessagingError) -> EngageError {
+        match error {
+            MessagingError::Overtaken(denial) => EngageError::Overtaken(denial),
+            MessagingError::Foreign => EngageError::ForeignPermit,
+            MessagingError::Storage(error) => EngageError::Storage(error),
+        }
     }
 }

@@ -14,16 +14,17 @@ use crate::told::Told;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
-pub(crate) async fn insert_decisions(conn: &mut PgConnection, recorded: &[Recorded]) -> Result<()> {
+/// Returns how many were new.
+pub(crate) async fn insert_decisions(conn: &mut PgConnection, recorded: &[Recorded]) -> Result<u64> {
     if recorded.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    sqlx::query(
+    let new = sqlx::query(
         "INSERT INTO engage.decision (member, cause, channel, shard, seq, action, reference, propensity_ppm, policy, seed,
-             candidates_hash, candidates, reason, withheld, at, model, began, learned_seq, told, answer_until, answer_at)
+             candidates_hash, candidates, reason, at, model, began, learned_seq, told, answer_until, answer_at)
          SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::bigint[], $6::text[], $7::text[],
-             $8::int[], $9::smallint[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], $14::text[],
-             $15::timestamptz[], $16::text[], $17::bool[], $18::bigint[], $19::bytea[], $20::timestamptz[], $21::uuid[])
+             $8::int[], $9::smallint[], $10::bigint[], $11::bytea[], $12::smallint[], $13::text[], $14::timestamptz[],
+             $15::text[], $16::bool[], $17::bigint[], $18::bytea[], $19::timestamptz[], $20::uuid[])
          ON CONFLICT ON CONSTRAINT decision_once DO NOTHING",
     )
     .bind(recorded.iter().map(|r| r.member.0).collect::<Vec<_>>())
@@ -39,7 +40,6 @@ pub(crate) async fn insert_decisions(conn: &mut PgConnection, recorded: &[Record
     .bind(recorded.iter().map(|r| r.decision.candidates_hash.to_vec()).collect::<Vec<_>>())
     .bind(recorded.iter().map(|r| r.decision.eligible.min(32_767) as i16).collect::<Vec<_>>())
     .bind(recorded.iter().map(|r| r.decision.reason).collect::<Vec<_>>())
-    .bind(recorded.iter().map(|r| r.withheld.clone()).collect::<Vec<_>>())
     .bind(recorded.iter().map(|r| r.at.to_sqlx()).collect::<Vec<_>>())
     .bind(recorded.iter().map(|r| r.by.as_ref().map(|by| by.model.clone())).collect::<Vec<_>>())
     .bind(recorded.iter().map(|r| r.by.as_ref().is_some_and(|by| by.began)).collect::<Vec<_>>())
@@ -49,13 +49,31 @@ pub(crate) async fn insert_decisions(conn: &mut PgConnection, recorded: &[Record
     .bind(recorded.iter().map(|r| r.asked.as_ref().and_then(shop_of)).collect::<Vec<_>>())
     .execute(conn)
     .await?;
-    Ok(())
+    Ok(new.rows_affected())
+}
+
+/// What was decided because of `cause`, if anything was: the choice, what it is about, and why.
+pub(crate) struct Decided {
+    pub action: String,
+    pub reference: Option<String>,
+    pub reason: String,
+}
+
+pub(crate) async fn decided(pool: &PgPool, member: Uuid, cause: Uuid) -> Result<Option<Decided>> {
+    let row = sqlx::query("SELECT action, reference, reason FROM engage.decision WHERE member = $1 AND cause = $2")
+        .bind(member)
+        .bind(cause)
+        .fetch_optional(pool)
+        .await?;
+    let decided =
+        |row: PgRow| Ok(Decided { action: row.try_get(0)?, reference: row.try_get(1)?, reason: row.try_get(2)? });
+    row.map(decided).transpose()
 }
 
 fn shop_of(asked: &Question) -> Option<Uuid> {
     match asked.answers {
-        Answers::Purchase(merchant) => Some(merchant),
-        Answers::Stake(_) => None,
+        Answers::Visit(merchant) => Some(merchant),
+        Answers::Look => None,
     }
 }
 
@@ -88,7 +106,7 @@ pub(crate) async fn insert_answers(conn: &mut PgConnection, heard: &[Heard]) -> 
 /// Decisions from `seq` on that wait for an answer, oldest first.
 pub(crate) async fn unanswered(pool: &PgPool, shard: Shard, seq: i64) -> Result<Vec<Question>> {
     let rows = sqlx::query(
-        "SELECT seq, member, cause, reference, answer_at, answer_until, told FROM engage.decision d
+        "SELECT seq, member, cause, answer_at, answer_until, told FROM engage.decision d
          WHERE shard = $1 AND seq >= $2 AND answer_until IS NOT NULL
            AND NOT EXISTS (SELECT FROM engage.answer a WHERE a.member = d.member AND a.cause = d.cause)
          ORDER BY seq",
@@ -98,12 +116,12 @@ pub(crate) async fn unanswered(pool: &PgPool, shard: Shard, seq: i64) -> Result<
     .fetch_all(pool)
     .await?;
     let question = |row: &PgRow| -> Result<Question> {
-        let answers = match row.try_get::<Option<Uuid>, _>(4)? {
-            Some(merchant) => Answers::Purchase(merchant),
-            None => Answers::Stake(row.try_get(3)?),
+        let answers = match row.try_get::<Option<Uuid>, _>(3)? {
+            Some(merchant) => Answers::Visit(merchant),
+            None => Answers::Look,
         };
-        let until = row.try_get::<jiff_sqlx::Timestamp, _>(5)?.to_jiff();
-        let numbers = numbers_of(row.try_get(6)?);
+        let until = row.try_get::<jiff_sqlx::Timestamp, _>(4)?.to_jiff();
+        let numbers = numbers_of(row.try_get(5)?);
         Ok(Question { seq: row.try_get(0)?, member: row.try_get(1)?, cause: row.try_get(2)?, answers, until, numbers })
     };
     rows.iter().map(question).collect()
@@ -131,23 +149,10 @@ pub(crate) async fn lessons_after(pool: &PgPool, shard: Shard, seq: i64) -> Resu
     rows.iter().map(lesson).collect()
 }
 
-/// What a model was told of the choice that was made.
+/// What a model was told of the choice that was made. Nothing of what an older version kept: it is not read any more.
 fn numbers_of(told: &[u8]) -> Vec<i32> {
     let read = Told::read(told).and_then(|(told, at)| Some(told.choices.get(at?)?.numbers(told.seen).to_vec()));
     read.unwrap_or_default()
-}
-
-/// Prompts that were made after a checkpoint, oldest first.
-pub(crate) async fn prompts_after(pool: &PgPool, shard: Shard, seq: i64) -> Result<Vec<(Uuid, Timestamp)>> {
-    let rows = sqlx::query(
-        "SELECT member, at FROM engage.decision
-         WHERE shard = $1 AND seq > $2 AND action = 'market' AND withheld IS NULL ORDER BY seq",
-    )
-    .bind(shard.0)
-    .bind(seq)
-    .fetch_all(pool)
-    .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff()))).collect()
 }
 
 /// How many purchases were decided on since `since` (business time).

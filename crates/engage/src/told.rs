@@ -3,17 +3,17 @@
 //!
 //! Invariants
 //! - No sign of harm can be told. A model sees [`Seen`], [`Choice`] and nothing else, and neither has a place for a loss, a
-//!   refused stake, points staked or a limit; those stay with the hard rules and the gate, which come first.
+//!   refused stake, a limit, or how often or how much somebody staked; those stay with the gate, which comes first.
 //! - Reading what was kept gives what was told, byte for byte.
 
 use hunch_kernel::Price;
 use jiff::Timestamp;
 
-use crate::decide::{Candidate, MarketCandidate, OfferCandidate, Situation};
+use crate::decide::{Candidate, OfferCandidate, Situation};
 use crate::features::Features;
 
 /// Numbers a model gets of one choice, each in thousandths.
-pub const WIDTH: usize = 20;
+pub const WIDTH: usize = 19;
 /// What they are, in order. A model made for other numbers is not used.
 pub const NAMES: [&str; WIDTH] = [
     "market",
@@ -22,7 +22,6 @@ pub const NAMES: [&str; WIDTH] = [
     "events",
     "weather",
     "local",
-    "liked",
     "ends soon",
     "open question",
     "fits the shop",
@@ -37,7 +36,8 @@ pub const NAMES: [&str; WIDTH] = [
     "offer prompts of a week",
     "offer days away",
 ];
-const FORMAT: u8 = 1;
+/// Of what is kept. The first told how often a member staked, and what it earned was a stake: nothing reads it any more.
+const FORMAT: u8 = 2;
 const HEAD: usize = 6;
 const CHOICE: usize = 8;
 
@@ -57,8 +57,6 @@ pub struct Seen {
 pub enum Choice {
     Market {
         category: Category,
-        /// Stakes of this member in such markets that filled, up to 5.
-        liked: u8,
         /// Until trading ends, up to 12.
         hours: u8,
         /// 100 at even odds, 0 at certainty.
@@ -89,12 +87,12 @@ pub struct Told {
 }
 
 impl Seen {
-    pub fn of(features: &Features) -> Seen {
+    pub fn of(features: &Features, situation: &Situation) -> Seen {
         Seen {
             purchases_30d: small(features.purchases_30d.into(), 31),
             days_away: small(features.days_since_last.unwrap_or(0).into(), 14),
-            prompts_24h: small(features.prompts_24h.into(), 15),
-            prompts_7d: small(features.prompts_7d.into(), 31),
+            prompts_24h: small(situation.prompts_24h.into(), 15),
+            prompts_7d: small(situation.prompts_7d.into(), 31),
         }
     }
 }
@@ -104,7 +102,6 @@ impl Choice {
         match candidate {
             Candidate::Market(market) => Choice::Market {
                 category: Category::named(&market.category),
-                liked: liked(features, market),
                 hours: hours(market.ends_at, situation.now),
                 open: small(open(market.yes_price), 100),
                 fits: fits(situation, &market.category) > 0,
@@ -133,18 +130,18 @@ impl Choice {
             (part(seen.purchases_30d, 31), part(seen.prompts_24h, 3), part(seen.prompts_7d, 12));
         let mut n = [0; WIDTH];
         match self {
-            Choice::Market { category, liked, hours, open, fits } => {
+            Choice::Market { category, hours, open, fits } => {
                 n[0] = 1_000;
                 if category != Category::Other {
                     n[2 + category as usize] = 1_000;
                 }
-                (n[6], n[7], n[8], n[9]) = (part(liked, 5), 1_000 - part(hours, 12), part(open, 100), is(fits));
-                (n[13], n[14], n[15]) = (purchases, day, week);
+                (n[6], n[7], n[8]) = (1_000 - part(hours, 12), part(open, 100), is(fits));
+                (n[12], n[13], n[14]) = (purchases, day, week);
             }
             Choice::Offer { same_shop, usual, bonus } => {
                 n[1] = 1_000;
-                (n[10], n[11], n[12]) = (is(same_shop), is(usual), part(bonus, 100));
-                (n[16], n[17], n[18], n[19]) = (purchases, day, week, part(seen.days_away, 14));
+                (n[9], n[10], n[11]) = (is(same_shop), is(usual), part(bonus, 100));
+                (n[15], n[16], n[17], n[18]) = (purchases, day, week, part(seen.days_away, 14));
             }
         }
         n
@@ -177,8 +174,8 @@ impl Told {
         bytes.reserve(self.choices.len() * CHOICE);
         for choice in &self.choices {
             bytes.extend(match *choice {
-                Choice::Market { category, liked, hours, open, fits } => {
-                    [1, category as u8, liked, hours, open, u8::from(fits), 0, 0]
+                Choice::Market { category, hours, open, fits } => {
+                    [1, category as u8, hours, open, u8::from(fits), 0, 0, 0]
                 }
                 Choice::Offer { same_shop, usual, bonus } => {
                     [2, u8::from(same_shop), u8::from(usual), bonus, 0, 0, 0, 0]
@@ -207,18 +204,14 @@ impl Told {
 fn choice(bytes: &[u8]) -> Option<Choice> {
     let yes = |byte: u8| (byte < 2).then_some(byte == 1);
     match *bytes {
-        [1, category, liked, hours, open, fits, 0, 0] => {
-            Some(Choice::Market { category: Category::from_byte(category)?, liked, hours, open, fits: yes(fits)? })
+        [1, category, hours, open, fits, 0, 0, 0] => {
+            Some(Choice::Market { category: Category::from_byte(category)?, hours, open, fits: yes(fits)? })
         }
         [2, same_shop, usual, bonus, 0, 0, 0, 0] => {
             Some(Choice::Offer { same_shop: yes(same_shop)?, usual: yes(usual)?, bonus })
         }
         _ => None,
     }
-}
-
-pub(crate) fn liked(features: &Features, market: &MarketCandidate) -> u8 {
-    small(features.staked_by_category.get(&market.category).copied().unwrap_or(0).into(), 5)
 }
 
 pub(crate) fn is_usual(features: &Features, offer: &OfferCandidate) -> bool {
@@ -255,36 +248,210 @@ fn small(value: i64, most: u8) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::{Allowed, MarketCandidate, decide};
+    use crate::features::Book;
+    use crate::features::tests::bought;
+    use crate::learn::Learner;
+    use hunch_kernel::{MarketTicker, MerchantId, Points};
+    use hunch_messages::{Message, PositionPaid, StakeHeld, StakeResolved, StandingChanged};
+    use jiff::SignedDuration;
     use proptest::prelude::*;
+    use uuid::Uuid;
 
-    /// Whoever gives a model more to see changes this test, and answers there why it is no sign of harm.
+    const ME: Uuid = Uuid::from_u128(1);
+
+    fn shop() -> MerchantId {
+        MerchantId(Uuid::from_u128(3))
+    }
+
+    fn candidates(now: Timestamp) -> Vec<Candidate> {
+        let market = |category: &str| {
+            Candidate::Market(MarketCandidate {
+                ticker: MarketTicker(category.to_owned()),
+                title: "Will it rain?".to_owned(),
+                category: category.to_owned(),
+                yes_price: Price::from_micros(450_000).ok(),
+                ends_at: now + SignedDuration::from_hours(3),
+            })
+        };
+        let offer = Candidate::Offer(OfferCandidate {
+            offer: Uuid::from_u128(7),
+            merchant: shop(),
+            merchant_name: "Rosa's".to_owned(),
+            merchant_category: "cafe".to_owned(),
+            title: "Warm rolls".to_owned(),
+            bonus: Points(20),
+            ends_at: now + SignedDuration::from_hours(3),
+        });
+        ["sports", "events", "weather", "local"].into_iter().map(market).chain([offer]).collect()
+    }
+
+    /// All that a model gets of a member, in a question about everything.
+    fn input(features: &Features, now: Timestamp) -> (Vec<u8>, Vec<[i32; WIDTH]>, Option<Vec<u32>>) {
+        let candidates = candidates(now);
+        let situation = Situation {
+            now,
+            merchant: Some(shop()),
+            merchant_category: Some("cafe".to_owned()),
+            prompts_24h: 1,
+            prompts_7d: 2,
+        };
+        let prompts = ["sports", "events", "weather", "local"].map(|category| (category.to_owned(), Ok(())));
+        let allowed = Allowed { prompts: prompts.into(), offers: Ok(()) };
+        let learner = Learner::untaught().unwrap();
+        let told = decide(features, &situation, &candidates, &allowed, Some(&learner), 1).told;
+        assert_eq!(told.choices.len(), candidates.len());
+        let numbers = told.choices.iter().map(|choice| choice.numbers(told.seen)).collect();
+        (told.to_bytes(None), numbers, learner.shares(&told))
+    }
+
+    /// Messages of someone who stakes, wins, loses, is refused, and limits himself. Whoever adds a message says here
+    /// whether a model may know of it.
+    fn is_shopping(message: &Message) -> bool {
+        match message {
+            Message::PurchaseRecorded(_) | Message::PurchaseReturned(_) => true,
+            Message::Posted(_)
+            | Message::MemberJoined(_)
+            | Message::StandingChanged(_)
+            | Message::MarketChanged(_)
+            | Message::StakeHeld(_)
+            | Message::StakeResolved(_)
+            | Message::PositionPaid(_)
+            | Message::NoticeOpened(_) => false,
+        }
+    }
+
+    fn harm(at: Timestamp) -> Vec<Message> {
+        let (order, market, side) = (Uuid::nil(), "M".to_owned(), "yes".to_owned());
+        let mut messages = vec![Message::StandingChanged(StandingChanged {
+            v: 1,
+            member: ME,
+            standing_version: 9,
+            cause: "limits".to_owned(),
+            at,
+        })];
+        for category in ["sports", "events", "weather", "local"] {
+            let category = category.to_owned();
+            for (captured_points, paid_points) in [(5_000, 0), (400, 900), (70, 70), (0, 0)] {
+                messages.push(Message::StakeHeld(StakeHeld {
+                    v: 1,
+                    order,
+                    member: ME,
+                    market: market.clone(),
+                    category: category.clone(),
+                    side: side.clone(),
+                    hold_points: captured_points + 10,
+                    count_hundredths: 100,
+                    worst_price_micros: 500_000,
+                    at,
+                }));
+                messages.push(Message::StakeResolved(StakeResolved {
+                    v: 1,
+                    order,
+                    member: ME,
+                    market: market.clone(),
+                    category: category.clone(),
+                    side: side.clone(),
+                    outcome: "filled".to_owned(),
+                    filled_hundredths: captured_points,
+                    captured_points,
+                    released_points: 10,
+                    reason: None,
+                    at,
+                }));
+                messages.push(Message::PositionPaid(PositionPaid {
+                    v: 1,
+                    position: order,
+                    order,
+                    member: ME,
+                    market: market.clone(),
+                    category: category.clone(),
+                    side: side.clone(),
+                    result: "no".to_owned(),
+                    outcome: "lost".to_owned(),
+                    cost_points: captured_points,
+                    paid_points,
+                    at,
+                }));
+            }
+        }
+        messages
+    }
+
+    /// Two members who shop alike are one member to a model, whatever one of them staked, lost, was refused or limited: the
+    /// whole input is compared, byte for byte.
     #[test]
     fn a_model_sees_shopping_and_what_was_said_and_no_sign_of_harm() {
+        let now: Timestamp = "2026-11-23T18:00:00Z".parse().unwrap();
+        let shopping: Vec<Message> =
+            (1..4).map(|days| bought(700, "cafe", now - SignedDuration::from_hours(30 * days))).collect();
+        let (mut calm, mut harmed) = (Book::default(), Book::default());
+        let mut seq = 0;
+        for message in &shopping {
+            seq += 1;
+            assert!(is_shopping(message));
+            calm.fold(seq, message);
+            harmed.fold(seq, message);
+        }
+        for message in harm(now - SignedDuration::from_mins(5)) {
+            seq += 1;
+            assert!(!is_shopping(&message));
+            harmed.fold(seq, &message);
+        }
+        let (calm, harmed) = (calm.features(ME, now), harmed.features(ME, now));
+        assert_eq!(input(&calm, now), input(&harmed, now));
+
+        // Field by field. Whoever adds one says here whether it is shopping; what is not must leave the input as it is.
+        let Features {
+            purchases_7d,
+            purchases_30d,
+            amount_cents_7d,
+            amount_cents_30d,
+            points_30d,
+            days_since_last,
+            usual_category,
+            usual_stake: _,
+        } = calm.clone();
+        let forbidden = Features {
+            purchases_7d,
+            purchases_30d,
+            amount_cents_7d,
+            amount_cents_30d,
+            points_30d,
+            days_since_last,
+            usual_category,
+            usual_stake: Some(5_000),
+        };
+        assert_ne!(calm, forbidden, "the forbidden is set");
+        assert_eq!(input(&calm, now), input(&forbidden, now));
+        // The comparison can fail: shopping changes the input.
+        let shops_more = Features { purchases_30d: 30, ..calm.clone() };
+        assert_ne!(input(&calm, now), input(&shops_more, now));
+
+        // What a model is told has these fields and no others.
         let Seen { purchases_30d: _, days_away: _, prompts_24h: _, prompts_7d: _ } = Seen::default();
         match (Choice::Offer { same_shop: false, usual: false, bonus: 0 }) {
-            Choice::Market { category: _, liked: _, hours: _, open: _, fits: _ } => {}
+            Choice::Market { category: _, hours: _, open: _, fits: _ } => {}
             Choice::Offer { same_shop: _, usual: _, bonus: _ } => {}
         }
-        // Members who differ in losses, refusals and stakes alone are one member to a model.
-        let hour = Some(jiff::SignedDuration::from_hours(1));
-        let harmed = Features {
-            since_loss: hour,
-            since_rejection: hour,
-            stakes_7d: 90,
-            stakes_30d: 300,
-            staked_points_30d: 100_000,
-            usual_stake: Some(5_000),
-            ..Features::default()
-        };
-        assert_eq!(Seen::of(&harmed), Seen::of(&Features::default()));
+        for word in ["stake", "liked", "loss", "lost", "refus", "limit", "won"] {
+            assert!(!NAMES.iter().any(|name| name.contains(word)), "{word}");
+        }
+    }
+
+    /// What was kept before models stopped being told of stakes is not read, so nothing learns from it.
+    #[test]
+    fn what_told_of_stakes_is_not_read() {
+        let market = [1, 0, 5, 3, 90, 1, 0, 0];
+        let first: Vec<u8> = [1, 0, 9, 2, 1, 2].into_iter().chain(market).collect();
+        assert_eq!(Told::read(&first), None);
     }
 
     fn any_choice() -> impl Strategy<Value = Choice> {
         let category = (0u8..5).prop_map(|byte| Category::from_byte(byte).unwrap());
         prop_oneof![
-            (category, 0u8..=5, 0u8..=12, 0u8..=100, any::<bool>()).prop_map(|(category, liked, hours, open, fits)| {
-                Choice::Market { category, liked, hours, open, fits }
-            }),
+            (category, 0u8..=12, 0u8..=100, any::<bool>())
+                .prop_map(|(category, hours, open, fits)| { Choice::Market { category, hours, open, fits } }),
             (any::<bool>(), any::<bool>(), 0u8..=100).prop_map(|(same_shop, usual, bonus)| Choice::Offer {
                 same_shop,
                 usual,

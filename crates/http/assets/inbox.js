@@ -6,7 +6,7 @@ let mine;
 let cursor = null;
 
 const PUSH = {
-  sent: "sent", waiting: "on its way", no_subscription: "notifications are off", nothing_better: "shown here only",
+  sent: "sent", prompt_withheld: "sent", waiting: "on its way", no_subscription: "notifications are off", nothing_better: "shown here only",
   expired: "not delivered in time", gone: "the phone was gone", refused: "not accepted by the phone", not_decided: "",
 };
 
@@ -20,7 +20,7 @@ function device() {
 }
 
 async function open(notice, li) {
-  const found = await mine(`/v1/notices/${notice}?device=${device()}`);
+  const found = await mine(`/v1/notices/${notice}?device=${device()}&opened=true`);
   if (found.market) return openSlip(found.market.ticker, found.market.usual_stake_points);
   const more = document.createElement("span");
   more.className = "quiet";
@@ -64,8 +64,7 @@ async function subscribe() {
   const bytes = Uint8Array.from(atob(key.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
   const worker = await navigator.serviceWorker.ready;
   const made = await worker.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes });
-  const { endpoint, keys } = made.toJSON();
-  const body = JSON.stringify({ device: device(), endpoint, p256dh: keys.p256dh, auth: keys.auth });
+  const body = JSON.stringify({ device: device(), ...made.toJSON() });
   await mine("/v1/me/push-subscriptions", { method: "POST", headers: { "content-type": "application/json" }, body });
   show(byId("notify"), false);
 }
@@ -103,6 +102,6 @@ export async function openFromLink() {
   const notice = new URLSearchParams(location.search).get("notice");
   if (!notice) return;
   history.replaceState(null, "", location.pathname);
-  const found = await mine(`/v1/notices/${encodeURIComponent(notice)}?device=${device()}`);
+  const found = await mine(`/v1/notices/${encodeURIComponent(notice)}?device=${device()}&opened=true`);
   if (found.market) await openSlip(found.market.ticker, found.market.usual_stake_points);
 }

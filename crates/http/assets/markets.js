@@ -4,6 +4,8 @@ import { byId, item, number, show, signed } from "./api.js";
 const PLACE_MILLISECONDS = 15 * 60 * 1000;
 const QUOTE_AFTER_MILLISECONDS = 350;
 const USUAL = [10, 25, 50, 100];
+const STAKE_POINTS_MIN = 10;
+const PRESET_POINTS_MAX = 50;
 
 let mine;
 let kind = "";
@@ -108,13 +110,19 @@ function drawSlip() {
   byId("slip-sides").replaceChildren(sideButton("yes"), sideButton("no"));
 }
 
+/** What the slip begins with: never more than the member's usual stake; nothing where that is less than can be staked. */
+function preset(usual) {
+  if (!usual) return String(STAKE_POINTS_MIN);
+  return usual < STAKE_POINTS_MIN ? "" : String(Math.min(usual, PRESET_POINTS_MAX));
+}
+
 export async function openSlip(ticker, usual) {
   slipTrouble(null);
   const market = await mine(`/v1/markets/${encodeURIComponent(ticker)}`);
   slip = { market, side: "yes", quote: null, timer: null };
   byId("slip-title").textContent = market.title;
   byId("slip-rules").textContent = market.rules || "";
-  byId("slip-points").value = String(Math.min(usual || 10, 50));
+  byId("slip-points").value = preset(usual);
   byId("slip-usual").replaceChildren(...USUAL.map((points) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -132,6 +140,10 @@ function quoteSoon() {
   clearTimeout(slip.timer);
   slip.quote = null;
   byId("slip-confirm").disabled = true;
+  if (byId("slip-points").value === "") {
+    byId("slip-quote").textContent = "How many points?";
+    return;
+  }
   byId("slip-quote").textContent = "…";
   slip.timer = setTimeout(() => quote().catch(slipTrouble), QUOTE_AFTER_MILLISECONDS);
 }

@@ -18,6 +18,7 @@ export async function showMe() {
   show(byId("raise-now"), Boolean(p.raise) && new Date(p.raise.confirm_from) <= new Date());
   show(byId("return"), Boolean(p.protection) && p.protection.state === "term_over");
   byId("prompts").checked = p.prompts_on;
+  byId("offers").checked = p.offers_on;
 }
 
 export function begin(request, trouble) {
@@ -48,5 +49,6 @@ export function begin(request, trouble) {
     if (!confirm(`Rest from staking: ${name}. Nobody can end it early.${after} Begin?`)) return;
     await mine(`/v1/me/${kind}`, json("POST", { term }));
   }));
+  byId("offers").addEventListener("change", safely(() => mine("/v1/me/offers", json("PUT", { offers_on: byId("offers").checked }))));
   byId("prompts").addEventListener("change", safely(() => mine("/v1/me/prompts", json("PUT", { prompts_on: byId("prompts").checked }))));
 }

@@ -27,7 +27,8 @@ async function prompt(notice) {
 self.addEventListener("push", (event) => {
   const push = event.data?.json() ?? {};
   event.waitUntil((async () => {
-    const more = await prompt(push.notice);
+    // A push without more is a receipt: there is nothing to ask for.
+    const more = push.more ? await prompt(push.notice) : null;
     await self.registration.showNotification(push.text || "Hunch", {
       body: more || "", tag: push.notice, icon: "/assets/icon.svg", data: { notice: push.notice },
     });

@@ -368,8 +368,14 @@ impl From<hunch_safeguards::Denial> for Problem {
             C::PlaceNotAllowed => ProblemKind::PlaceNotAllowed,
             C::DayLimit => ProblemKind::DayLimit,
             C::WeekLimit => ProblemKind::WeekLimit,
-            // Opting out of prompts forbids no stake.
-            C::OptedOut => ProblemKind::Forbidden,
+            // Whatever keeps prompts and offers back forbids no stake.
+            C::OptedOut
+            | C::AfterLoss
+            | C::AfterRejection
+            | C::PromptCapDay
+            | C::PromptCapWeek
+            | C::PromptGap
+            | C::OffersOff => ProblemKind::Forbidden,
             C::StandingChanged => ProblemKind::StandingChanged,
             C::PermitExpired => ProblemKind::PermitExpired,
             C::Unavailable => ProblemKind::Unavailable,

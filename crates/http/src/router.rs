@@ -65,6 +65,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(protect::ask_to_return))
         .routes(routes!(protect::post_break))
         .routes(routes!(protect::put_prompts))
+        .routes(routes!(protect::put_offers))
         .routes(routes!(ops::post_merchant))
         .routes(routes!(ops::post_members))
         .routes(routes!(likeness::list))

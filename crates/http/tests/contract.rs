@@ -56,6 +56,7 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("post", "/v1/me/exclusion/return", "member"),
     ("post", "/v1/me/break", "member"),
     ("put", "/v1/me/prompts", "member"),
+    ("put", "/v1/me/offers", "member"),
     ("get", "/v1/me/limits", "member"),
     ("get", "/v1/me/recommendation", "member"),
     ("get", "/v1/markets", "member"),

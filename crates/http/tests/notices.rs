@@ -27,7 +27,7 @@ async fn a_purchase_is_in_the_inbox_and_says_what_became_of_its_push() {
     assert_eq!(call(&service, support::OPERATOR, "GET", &why, None).await.body["code"], "not_decided");
     service.engage().await;
     let code = call(&service, support::OPERATOR, "GET", &why, None).await.body["code"].as_str().unwrap().to_owned();
-    assert!(["no_subscription", "nothing_better"].contains(&code.as_str()), "{code}");
+    assert_eq!(code, "no_subscription", "every purchase that earns is to be pushed");
     let inbox = call(&service, &token, "GET", "/v1/me/inbox", None).await;
     let notice = &inbox.body["notices"][0];
     assert!(notice["text"].as_str().unwrap().starts_with("You earned 50 points at Rosa's Bakery"), "{}", inbox.body);
@@ -39,6 +39,47 @@ async fn a_purchase_is_in_the_inbox_and_says_what_became_of_its_push() {
     let (other, _) = service.member().await;
     let foreign = call(&service, &other, "GET", &path, None).await;
     assert_eq!((foreign.status, foreign.body["type"].as_str()), (404, Some("/problems/unknown-notice")));
+}
+
+/// What Chromium and Firefox give for `JSON.stringify(subscription)`, with keys of RFC 8291's own example.
+const OF_A_BROWSER: &str = r#"{"endpoint":"https://updates.push.services.mozilla.com/wpush/v2/gAAAAABnExample","expirationTime":null,"keys":{"auth":"BTBZMqHH6r4Tts7J_aSIgg","p256dh":"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"}}"#;
+
+async fn subscribed(service: &Service, token: &str, body: &str) -> Answer {
+    let request = Request::post("/v1/me/push-subscriptions").header("authorization", format!("Bearer {token}"));
+    let request = request.header("content-type", "application/json").body(Body::from(body.to_owned()));
+    service.ask(request.unwrap()).await
+}
+
+#[tokio::test]
+async fn a_browsers_own_json_is_a_subscription() {
+    let service = Service::start().await;
+    let (token, _) = service.member().await;
+    let first = subscribed(&service, &token, OF_A_BROWSER).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let again = subscribed(&service, &token, OF_A_BROWSER).await;
+    assert_eq!((again.status, &again.body), (201, &first.body), "the same phone");
+    // Chromium gives a time where there is one; the page adds the phone's own id.
+    let browser: Value = serde_json::from_str(OF_A_BROWSER).unwrap();
+    let mut named = browser.clone();
+    named["expirationTime"] = json!(1_795_000_000_000_i64);
+    named["device"] = json!("00000000-0000-0000-0000-000000000007");
+    let named = subscribed(&service, &token, &named.to_string()).await;
+    assert_eq!(named.status, 201, "{}", named.body);
+    assert_ne!(named.body, first.body, "a phone with a name of its own takes the address over");
+    let (key, auth) = (&browser["keys"]["p256dh"], &browser["keys"]["auth"]);
+    let flat = json!({"device": "00000000-0000-0000-0000-000000000007", "endpoint": browser["endpoint"], "p256dh": key, "auth": auth});
+    assert_eq!(subscribed(&service, &token, &flat.to_string()).await.body, named.body, "as before");
+    let kept: Vec<(String, Vec<u8>)> = sqlx::query_as("SELECT endpoint, auth FROM messaging.subscription")
+        .fetch_all(service.db.auditor())
+        .await
+        .unwrap();
+    assert_eq!((kept.len(), kept[0].0.as_str()), (1, browser["endpoint"].as_str().unwrap()));
+    assert_eq!(kept[0].1.len(), 16);
+    let mut keyless = browser;
+    keyless["keys"] = Value::Null;
+    let refused = subscribed(&service, &token, &keyless.to_string()).await;
+    assert_eq!((refused.status, refused.body["type"].as_str()), (422, Some("/problems/push-subscription")));
+    assert_eq!(refused.body["detail"], "keys.p256dh and keys.auth are missing");
 }
 
 #[tokio::test]
@@ -110,6 +151,9 @@ async fn members_protect_themselves_and_nobody_can_undo_it() {
     let none = call(&service, &token, "PUT", "/v1/me/limits", Some(json!({"day_points": 0}))).await;
     assert_eq!(none.body["says"].as_str().unwrap(), "Your limit is 0 points a day, so you cannot stake.");
     assert_eq!(call(&service, &token, "PUT", "/v1/me/prompts", Some(json!({"prompts_on": false}))).await.status, 200);
+    assert_eq!(call(&service, &token, "PUT", "/v1/me/offers", Some(json!({"offers_on": false}))).await.status, 200);
+    let limits = call(&service, &token, "GET", "/v1/me/limits", None).await;
+    assert_eq!((&limits.body["prompts_on"], &limits.body["offers_on"]), (&json!(false), &json!(false)));
     let pause = call(&service, &token, "POST", "/v1/me/break", Some(json!({"term": "24_hours"}))).await;
     assert_eq!(
         (&pause.body["protection"]["kind"], &pause.body["protection"]["state"]),

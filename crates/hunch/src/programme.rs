@@ -11,7 +11,7 @@ use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions};
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
-use hunch_messaging::{Sender, SenderLimits};
+use hunch_messaging::{OpenedHandler, Sender, SenderLimits};
 use hunch_people::{IdentityKey, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
@@ -78,6 +78,7 @@ impl Programme {
         let tail = Tail::new(shards);
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let (purchases, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
+        let opened = builder.register(OpenedHandler);
         let house = house_limits(settings)?;
         let standing = builder.register(StandingHandler { house });
         let wall = clocks.wall.clone();
@@ -115,7 +116,8 @@ impl Programme {
             doors,
         ));
         let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
-        let engage = Arc::new(Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
+        let engage = Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone(), opened);
+        let engage = Arc::new(engage);
         let models = ModelFolder::of(settings);
         // Before the first decision, so that what was learned by it is found again.
         match models.deciding() {

@@ -22,6 +22,8 @@ pub enum Message {
     // people and safeguards
     MemberJoined(MemberJoined),
     StandingChanged(StandingChanged),
+    // messaging
+    NoticeOpened(NoticeOpened),
     // markets
     MarketChanged(MarketChanged),
     // trading
@@ -90,6 +92,17 @@ pub struct StandingChanged {
     pub member: Uuid,
     pub standing_version: i64,
     pub cause: String,
+    pub at: Timestamp,
+}
+
+/// A member looked for the first time at what a notice leads to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NoticeOpened {
+    pub v: u8,
+    pub member: Uuid,
+    pub notice: Uuid,
+    /// What the notice tells of: purchase, order or position.
+    pub cause: Uuid,
     pub at: Timestamp,
 }
 
@@ -166,6 +179,7 @@ impl Message {
             Message::PurchaseReturned(m) => Some(m.member),
             Message::MemberJoined(m) => Some(m.member),
             Message::StandingChanged(m) => Some(m.member),
+            Message::NoticeOpened(m) => Some(m.member),
             Message::MarketChanged(_) => None,
             Message::StakeHeld(m) => Some(m.member),
             Message::StakeResolved(m) => Some(m.member),
@@ -181,6 +195,7 @@ impl Message {
             Message::PurchaseReturned(_) => "PurchaseReturned",
             Message::MemberJoined(_) => "MemberJoined",
             Message::StandingChanged(_) => "StandingChanged",
+            Message::NoticeOpened(_) => "NoticeOpened",
             Message::MarketChanged(_) => "MarketChanged",
             Message::StakeHeld(_) => "StakeHeld",
             Message::StakeResolved(_) => "StakeResolved",

@@ -1,37 +1,51 @@
-//! The question the sender asks before every prompt. `safeguards` answers it; nothing else may.
+//! The question that is asked before anything but a receipt is said. `safeguards` answers it; nothing else may.
 
 use async_trait::async_trait;
 use hunch_kernel::{DeviceId, MemberId};
-use hunch_safeguards::{Denial, PromptPermit, Safeguards, Sitting};
+use hunch_safeguards::{Denial, DenialCode, OfferPermit, PromptPermit, PromptsHad, Safeguards, Sitting};
+use uuid::Uuid;
 
-/// Why a prompt may not be made: a stable code and a plain sentence.
+/// Why something may not be said: a stable code and a plain sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withheld {
-    pub code: String,
+    pub code: &'static str,
     pub sentence: String,
+}
+
+impl From<Denial> for Withheld {
+    fn from(denial: Denial) -> Withheld {
+        Withheld { code: denial.0.as_str(), sentence: denial.to_string() }
+    }
+}
+
+/// Whether a notice's reason is the gate's: then something was kept back.
+pub fn is_denial(code: &str) -> bool {
+    DenialCode::of(code).is_some()
 }
 
 /// THE gate, as messaging sees it: someone who asks `safeguards`.
 ///
-/// A permit is a type that only `safeguards` can make, so whatever stands here cannot let a prompt out by itself. Whoever
+/// Permits are types that only `safeguards` can make, so whatever stands here cannot let anything out by itself. Whoever
 /// cannot be judged is withheld: a failing database is a refusal.
 ///
-/// ```compile_fail,E0451
-/// # use hunch_kernel::{DeviceId, MemberId};
-/// # use hunch_messaging::Withheld;
-/// # use hunch_safeguards::PromptPermit;
-/// struct Generous;
+/// A gate of one's own has no permits to give (the fields of [`PromptPermit`] say how that is held); it can only pass on
+/// what `safeguards` gave:
+/// ```
+/// # use hunch_kernel::MemberId;
+/// # use hunch_messaging::PromptGate;
+/// # use hunch_safeguards::{OfferPermit, PromptPermit, Safeguards, Sitting};
+/// struct Passing(Safeguards);
 /// #[async_trait::async_trait]
-/// impl hunch_messaging::PromptGate for Generous {
-///     type Sitting = hunch_safeguards::Sitting;
-///     async fn sit(&self, _: &[MemberId]) -> hunch_safeguards::Sitting {
-///         unimplemented!()
+/// impl PromptGate for Passing {
+///     type Sitting = Sitting;
+///     async fn sit(&self, members: &[MemberId]) -> Sitting {
+///         self.0.sit(members).await
 ///     }
-///     async fn permit(&self, member: MemberId, device: Option<DeviceId>, _: &str) -> Result<PromptPermit, Withheld> {
-///         Ok(PromptPermit { member, device, standing_version: 1, given_at: jiff::Timestamp::MIN })
+///     async fn prompt_still_holds(&self, permit: &PromptPermit) -> bool {
+///         self.0.prompt_still_holds(permit).await.is_ok()
 ///     }
-///     async fn still_holds(&self, _: &PromptPermit) -> bool {
-///         true
+///     async fn offer_still_holds(&self, permit: &OfferPermit) -> bool {
+///         self.0.offer_still_holds(permit).await.is_ok()
 ///     }
 /// }
 /// ```
@@ -42,24 +56,44 @@ pub trait PromptGate: Send + Sync + 'static {
     /// Reads what is needed to judge these people now.
     async fn sit(&self, members: &[MemberId]) -> Self::Sitting;
 
-    /// May this member be prompted about this category now? `device` is None where no device is known yet.
-    async fn permit(
+    /// Whether nothing has changed since the permit was given. Asked just before the socket.
+    async fn prompt_still_holds(&self, permit: &PromptPermit) -> bool;
+
+    /// As [`PromptGate::prompt_still_holds`], of an offer.
+    async fn offer_still_holds(&self, permit: &OfferPermit) -> bool;
+}
+
+/// The gate's judgement of several people, from one reading. Whoever was not read is withheld.
+pub trait PromptSitting: Send + Sync {
+    /// Would [`PromptSitting::prompt`] give a permit?
+    ///
+    /// # Errors
+    /// Why not.
+    fn allows_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<(), Withheld>;
+
+    /// May this member be prompted to stake in this category, because of `cause`? `device` is None where none is known.
+    ///
+    /// # Errors
+    /// Why not.
+    fn prompt(
         &self,
         member: MemberId,
         device: Option<DeviceId>,
+        cause: Uuid,
         category: &str,
-    ) -> Result<PromptPermit, Withheld> {
-        self.sit(&[member]).await.permit(member, device, category)
-    }
+    ) -> Result<PromptPermit, Withheld>;
 
-    /// Whether nothing has changed since the permit was given. Asked just before the socket.
-    async fn still_holds(&self, permit: &PromptPermit) -> bool;
-}
+    /// May this member be told of an offer of a shop?
+    ///
+    /// # Errors
+    /// Why not.
+    fn offer(&self, member: MemberId, device: Option<DeviceId>) -> Result<OfferPermit, Withheld>;
 
-/// The gate's judgement of several people, from one reading.
-pub trait PromptSitting: Send + Sync {
-    /// As [`PromptGate::permit`], at the moment of the reading. Whoever was not asked about is withheld.
-    fn permit(&self, member: MemberId, device: Option<DeviceId>, category: &str) -> Result<PromptPermit, Withheld>;
+    /// Notes a prompt that will be given: the next question counts it.
+    fn prompted(&mut self, member: MemberId, cause: Uuid);
+
+    /// How many prompts this member had.
+    fn prompts_had(&self, member: MemberId) -> PromptsHad;
 }
 
 /// `safeguards` is the gate of a real programme.
@@ -71,14 +105,39 @@ impl PromptGate for Safeguards {
         Safeguards::sit(self, members).await
     }
 
-    async fn still_holds(&self, permit: &PromptPermit) -> bool {
-        self.prompt_still_holds(permit).await.is_ok()
+    async fn prompt_still_holds(&self, permit: &PromptPermit) -> bool {
+        Safeguards::prompt_still_holds(self, permit).await.is_ok()
+    }
+
+    async fn offer_still_holds(&self, permit: &OfferPermit) -> bool {
+        Safeguards::offer_still_holds(self, permit).await.is_ok()
     }
 }
 
 impl PromptSitting for Sitting {
-    fn permit(&self, member: MemberId, device: Option<DeviceId>, category: &str) -> Result<PromptPermit, Withheld> {
-        let said = |denial: Denial| Withheld { code: denial.0.as_str().to_owned(), sentence: denial.to_string() };
-        self.prompt(member, device, category).map_err(said)
+    fn allows_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<(), Withheld> {
+        Ok(Sitting::allows_prompt(self, member, cause, category)?)
+    }
+
+    fn prompt(
+        &self,
+        member: MemberId,
+        device: Option<DeviceId>,
+        cause: Uuid,
+        category: &str,
+    ) -> Result<PromptPermit, Withheld> {
+        Ok(Sitting::prompt(self, member, device, cause, category)?)
+    }
+
+    fn offer(&self, member: MemberId, device: Option<DeviceId>) -> Result<OfferPermit, Withheld> {
+        Ok(Sitting::offer(self, member, device)?)
+    }
+
+    fn prompted(&mut self, member: MemberId, cause: Uuid) {
+        Sitting::prompted(self, member, cause);
+    }
+
+    fn prompts_had(&self, member: MemberId) -> PromptsHad {
+        Sitting::prompts_had(self, member)
     }
 }

@@ -1,6 +1,7 @@
 //! Notices: one per member and cause, for ever.
 
 use hunch_kernel::{MemberId, NoticeId, WallTime, derived_uuid};
+use hunch_safeguards::{OfferPermit, PromptPermit, Surface, give_prompts};
 use jiff::Timestamp;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -39,37 +40,36 @@ pub fn notice_id(member: MemberId, cause: Cause) -> NoticeId {
     NoticeId(derived_uuid(&[b"notice", member.0.as_bytes(), cause.kind().as_bytes(), cause.id().as_bytes()]))
 }
 
-/// What was decided to say besides the receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was decided to say besides the receipt. A suggestion is added to a receipt; it needs the permit of its kind, which
+/// writing the notice uses up.
+///
+/// ```compile_fail,E0063
+/// # use hunch_messaging::Wanted;
+/// fn market(ticker: String, title: String, until: jiff::Timestamp) -> Wanted {
+///     Wanted::Market { ticker, title, until }
+/// }
+/// ```
+/// With a permit it is right:
+/// ```
+/// # use hunch_messaging::Wanted;
+/// fn market(ticker: String, title: String, until: jiff::Timestamp, permit: hunch_safeguards::PromptPermit) -> Wanted {
+///     Wanted::Market { ticker, title, until, permit }
+/// }
+/// ```
+#[derive(Debug)]
 pub enum Wanted {
-    /// Inbox only. `reason` is a stable code, such as `nothing_better`.
-    Nothing {
-        reason: String,
-    },
-    /// A push with the receipt. `withheld` is set when a prompt was chosen and not allowed.
-    Receipt {
-        withheld: Option<WithheldPrompt>,
-    },
-    Offer {
-        offer: Uuid,
-        title: String,
-    },
-    /// Only for members whom the gate has just permitted; the sender asks again.
-    Market {
-        ticker: String,
-        category: String,
-        title: String,
-    },
-}
-
-/// A prompt that the gate refused when it was decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WithheldPrompt {
-    pub reason: String,
+    /// Inbox only. `reason` is a stable code, such as `shown_in_app`.
+    Nothing { reason: String },
+    /// A push with the receipt. `alone` is a stable code that says why nothing stands beside it, if that is to be known.
+    Receipt { alone: Option<String> },
+    /// A push with the receipt and an offer of a shop, which ends at `until` (business time).
+    Offer { permit: OfferPermit, offer: Uuid, title: String, until: Timestamp },
+    /// A push with the receipt and a market, which ends at `until` (business time). The sender asks the gate again.
+    Market { permit: PromptPermit, ticker: String, title: String, until: Timestamp },
 }
 
 /// A notice to be written with its decision.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct NewNotice {
     pub member: MemberId,
     pub cause: Cause,
@@ -80,6 +80,24 @@ pub struct NewNotice {
     pub expires_at: Timestamp,
     /// When the cause reached us: where latency figures begin.
     pub caused_wall: WallTime,
+}
+
+impl NewNotice {
+    /// Whether its permit was given for this member and cause.
+    fn is_permitted(&self) -> bool {
+        match &self.wanted {
+            Wanted::Nothing { .. } | Wanted::Receipt { .. } => true,
+            Wanted::Offer { permit, .. } => permit.member() == self.member,
+            Wanted::Market { permit, .. } => permit.member() == self.member && permit.cause() == self.cause.id(),
+        }
+    }
+
+    fn into_prompt(self) -> Option<PromptPermit> {
+        match self.wanted {
+            Wanted::Market { permit, .. } => Some(permit),
+            Wanted::Nothing { .. } | Wanted::Receipt { .. } | Wanted::Offer { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +122,14 @@ pub struct Notice {
     pub prompt_title: Option<String>,
     pub category: Option<String>,
     pub reason: Option<String>,
+    /// Business time at which the suggestion ends; None: with the notice.
+    pub prompt_until: Option<Timestamp>,
     pub expires_at: Timestamp,
     pub made_at: Timestamp,
+    /// When a device first asked for it.
     pub fetched_at: Option<Timestamp>,
+    /// When the member first opened it.
+    pub opened_at: Option<Timestamp>,
 }
 
 /// A line of the inbox. It carries no prompt: whoever opens it asks for the notice, and is judged then.
@@ -123,21 +146,28 @@ pub struct InboxEntry {
     pub push: PushTruth,
 }
 
-/// Writes notices and one delivery for each subscription of their members, in the caller's transaction.
-/// A cause that already has its notice is left as it is. Returns how many were new.
+/// Writes notices and one delivery for each subscription of their members, in the caller's transaction, and uses up the
+/// permits: prompts count from then on. A cause that already has its notice is left as it is. Returns how many were new.
 ///
 /// # Errors
-/// When the database fails.
+/// Any error rules out the transaction's commit. `Overtaken` when what a permit was given by has changed meanwhile:
+/// decide anew. `Foreign` for a permit of someone or something else.
 pub async fn write_notices(
     conn: &mut PgConnection,
-    notices: &[NewNotice],
+    notices: Vec<NewNotice>,
     now: Timestamp,
     wall: WallTime,
 ) -> Result<u64, MessagingError> {
     if notices.is_empty() {
         return Ok(0);
     }
-    Ok(store::insert_notices(conn, notices, now, wall).await?)
+    if !notices.iter().all(NewNotice::is_permitted) {
+        return Err(MessagingError::Foreign);
+    }
+    let written = store::insert_notices(conn, &notices, now, wall).await?;
+    let permits = notices.into_iter().filter_map(NewNotice::into_prompt).collect();
+    give_prompts(conn, permits, Surface::Push, now).await?;
+    Ok(written)
 }
 
 /// The notice, if it is this member's.
@@ -169,32 +199,37 @@ pub async fn mark_fetched(pool: &PgPool, id: NoticeId, now: Timestamp) -> Result
     Ok(store::mark_fetched(pool, id, now).await?)
 }
 
-/// Takes every open prompt about a market back from a member whose standing changed. Those still
-/// queued go out as receipts; those handed over are followed by a receipt with the same topic.
-/// Returns how many notices changed.
+/// A suggestion that a member can still look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenPrompt {
+    pub notice: NoticeId,
+    /// Purchase, order or position.
+    pub cause: Uuid,
+    /// Of the market; None for an offer of a shop.
+    pub category: Option<String>,
+}
+
+/// A member's open suggestions: what must be judged again when the standing changes.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn withdraw_prompts(
+pub async fn open_prompts(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<Vec<OpenPrompt>, MessagingError> {
+    Ok(store::open_prompts(pool, member, now).await?)
+}
+
+/// Takes a suggestion back from a member whose standing changed. What is still queued goes out as a receipt; what was
+/// handed over is followed by a receipt with the same topic. False if it was taken back before.
+///
+/// # Errors
+/// When the database fails.
+pub async fn withdraw_prompt(
     conn: &mut PgConnection,
-    member: MemberId,
+    notice: NoticeId,
     reason: &str,
     now: Timestamp,
     wall: WallTime,
-) -> Result<u64, MessagingError> {
-    Ok(store::withdraw_prompts(conn, member, reason, now, wall).await?)
-}
-
-/// The market categories of a member's open prompts: what must be judged again when the standing changes.
-///
-/// # Errors
-/// When the database fails.
-pub async fn open_prompt_categories(
-    pool: &PgPool,
-    member: MemberId,
-    now: Timestamp,
-) -> Result<Vec<String>, MessagingError> {
-    Ok(store::open_prompt_categories(pool, member, now).await?)
+) -> Result<bool, MessagingError> {
+    Ok(store::withdraw_prompt(conn, notice, reason, now, wall).await?)
 }
 
 /// Takes a prompt back that its device asked for and was not allowed to have.

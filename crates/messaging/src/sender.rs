@@ -1,7 +1,7 @@
 //! Hands due notices over to push services.
 //!
 //! A step claims deliveries (marked and leased, committed), never more than may be on their way at once, asks
-//! the gate about each prompt, sends, and writes outcomes as they come. Whoever dies in between is followed by
+//! the gate about whatever is more than a receipt, sends, and writes outcomes as they come. Whoever dies in between is followed by
 //! another step after the lease; the repeat has the same topic and replaces the first. A host that keeps us
 //! waiting holds up its own deliveries only: they are put off, and what is open there outlasts the step.
 
@@ -9,18 +9,17 @@ use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use hunch_kernel::{Clocks, DeviceId, MemberId, NoticeId, SharedEntropy, SubscriptionId, WallTime, lock};
-use hunch_safeguards::PromptPermit;
 use jiff::{SignedDuration, Timestamp};
-use serde::Serialize;
 use sqlx::PgPool;
 use std::collections::VecDeque;
 use std::time::Duration;
+use uuid::Uuid;
 
 use crate::push::{
-    Delivery, Endpoint, Outgoing, Passage, PushTransport, RETRY_DEFAULT, Room, Urgency, UserAgentKeys, back_off, seal,
-    topic, ttl_seconds,
+    Delivery, Endpoint, Grant, Letter, Outgoing, Passage, PushTransport, RETRY_DEFAULT, Room, UserAgentKeys, back_off,
+    ttl_seconds,
 };
-use crate::{MessagingError, PromptGate, store};
+use crate::{MessagingError, PromptGate, PromptSitting, Withheld, store};
 
 /// Outcomes stored in one transaction at most.
 const STORE_TOGETHER: usize = 64;
@@ -52,7 +51,7 @@ pub struct SendReport {
     pub retried: usize,
     pub refused: usize,
     pub expired: usize,
-    /// Prompts that the gate turned into receipts.
+    /// Prompts and offers that the gate turned into receipts.
     pub withheld: usize,
 }
 
@@ -62,7 +61,7 @@ enum Wait {
     Later,
 }
 
-/// Hands notices over. `G` is the gate; only permits it made let a prompt out.
+/// Hands notices over. `G` is the gate; only permits it made let more than a receipt out.
 #[derive(Clone)]
 pub struct Sender<G: PromptGate> {
     pub pool: PgPool,
@@ -73,23 +72,13 @@ pub struct Sender<G: PromptGate> {
     pub limits: SenderLimits,
 }
 
-/// What a delivery carries besides the receipt.
+/// What a delivery is to carry besides the receipt, if the gate grants it then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Content {
     Receipt,
     Offer,
-    /// About a market: needs a permit.
+    /// About a market.
     Prompt,
-}
-
-impl Content {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Content::Receipt => "receipt",
-            Content::Offer => "offer",
-            Content::Prompt => "prompt",
-        }
-    }
 }
 
 /// A delivery this step holds.
@@ -101,6 +90,8 @@ pub(crate) struct Claimed {
     pub attempt: i32,
     pub body: String,
     pub content: Content,
+    /// What the notice tells of.
+    pub cause: Uuid,
     pub category: Option<String>,
     pub expires_at: Timestamp,
     /// When the cause reached us.
@@ -137,30 +128,16 @@ impl Outcome {
 /// A delivery with what came of it.
 pub(crate) struct Resolved {
     pub claimed: Claimed,
-    /// What was handed over: less than what was wanted when the gate said no.
-    pub content: Content,
+    /// What was handed over: less than what was wanted when the gate said no. Receipt, offer or prompt.
+    pub content: &'static str,
     pub outcome: Outcome,
     pub status: Option<u16>,
     pub standing: Option<i64>,
-    pub withheld: Option<String>,
+    pub withheld: Option<&'static str>,
     /// Business time just before the socket.
     pub at: Timestamp,
     pub due_wall: WallTime,
     pub ended_wall: WallTime,
-}
-
-/// The push's plaintext: the receipt and the notice's name. `more` asks the service worker to fetch.
-#[derive(Serialize)]
-struct Payload<'a> {
-    v: u8,
-    notice: String,
-    text: &'a str,
-    more: bool,
-}
-
-pub(crate) fn payload(notice: NoticeId, body: &str, content: Content) -> Vec<u8> {
-    let more = content != Content::Receipt;
-    serde_json::to_vec(&Payload { v: 1, notice: notice.to_string(), text: body, more }).unwrap_or_default()
 }
 
 /// Sends on their way.
@@ -195,7 +172,8 @@ impl<G: PromptGate + Clone> Sender<G> {
             }
             match tokio::time::timeout(LOOK_AGAIN, work.underway.by_ref().ready_chunks(STORE_TOGETHER).next()).await {
                 Ok(Some(done)) => {
-                    store::resolve(&self.pool, &done, self.clocks.business.now(), self.clocks.wall.now()).await?;
+                    let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
+                    store::resolve(&self.pool, &done, now, wall).await?.iter().for_each(tell_refusal);
                     report.count(&done);
                     quiet = Duration::ZERO;
                 }
@@ -221,7 +199,10 @@ impl<G: PromptGate + Clone> Sender<G> {
         let free = self.limits.concurrent_max.max(1).saturating_sub(work.underway.len() + work.waiting.len());
         let claimed = match more.min(free) {
             0 => Vec::new(),
-            limit => store::claim(&self.pool, limit as i64, wall, wall + lease).await?,
+            limit => {
+                let now = self.clocks.business.now();
+                store::claim(&self.pool, limit as i64, now, wall, wall + lease).await?
+            }
         };
         let taken = claimed.len();
         report.claimed += taken;
@@ -256,31 +237,13 @@ impl<G: PromptGate + Clone> Sender<G> {
 
     /// Asks the gate, seals, sends. Never fails: every end is an outcome.
     async fn hand_over(self, claimed: Claimed, passage: Option<Passage>) -> Resolved {
-        let mut content = claimed.content;
-        let (mut permit, mut withheld) = (None, None);
-        if content == Content::Prompt {
-            let category = claimed.category.as_deref().unwrap_or_default();
-            match self.gate.permit(claimed.member, Some(claimed.device), category).await {
-                Ok(given) => permit = Some(given),
-                Err(refusal) => {
-                    content = Content::Receipt;
-                    withheld = Some(refusal.code);
-                }
-            }
-        }
-        let prepared = self.prepare(&claimed, content);
-        // The last look, with nothing left to do but the socket.
-        let prepared = match (&permit, prepared) {
-            (Some(given), Ok(_)) if !self.gate.still_holds(given).await => {
-                content = Content::Receipt;
-                permit = None;
-                withheld = Some("standing_changed".to_owned());
-                self.prepare(&claimed, content)
-            }
-            (_, prepared) => prepared,
-        };
+        let (prepared, withheld) = self.prepare(&claimed).await;
         let at = self.clocks.business.now();
-        let standing = permit.as_ref().map(PromptPermit::standing_version);
+        let (content, standing) = match &prepared {
+            Ok(outgoing) => (outgoing.grant().content(), outgoing.grant().standing_version()),
+            // Nothing is handed over.
+            Err(_) => (Grant::Receipt.content(), None),
+        };
         let sent = prepared.is_ok();
         let (outcome, status, wait) = match prepared {
             Ok(outgoing) => self.transmit(outgoing, &claimed).await,
@@ -294,15 +257,48 @@ impl<G: PromptGate + Clone> Sender<G> {
         Resolved { claimed, content, outcome, status, standing, withheld, at, due_wall, ended_wall }
     }
 
-    fn prepare(&self, claimed: &Claimed, content: Content) -> Result<Outgoing, Outcome> {
-        let ttl = ttl_seconds(self.clocks.business.now(), claimed.expires_at).ok_or(Outcome::Expired)?;
+    /// A sealed message with what the gate grants now, and why it granted less than was wanted.
+    async fn prepare(&self, claimed: &Claimed) -> (Result<Outgoing, Outcome>, Option<&'static str>) {
+        let letter = match self.letter(claimed) {
+            Ok(letter) => letter,
+            Err(outcome) => return (Err(outcome), None),
+        };
+        let (grant, withheld) = match self.ask(claimed).await {
+            Ok(grant) => (grant, None),
+            Err(refusal) => (Grant::Receipt, Some(refusal.code)),
+        };
+        match Outgoing::seal(letter, grant) {
+            Err(_) => (Err(Outcome::Refused), withheld),
+            Ok(outgoing) if outgoing.still_granted(&self.gate).await => (Ok(outgoing), withheld),
+            Ok(_) => {
+                let receipt = self
+                    .letter(claimed)
+                    .and_then(|letter| Outgoing::seal(letter, Grant::Receipt).map_err(|_| Outcome::Refused));
+                (receipt, Some("standing_changed"))
+            }
+        }
+    }
+
+    /// What may be said besides the receipt, at this moment.
+    async fn ask(&self, claimed: &Claimed) -> Result<Grant, Withheld> {
+        let (member, device) = (claimed.member, Some(claimed.device));
+        Ok(match claimed.content {
+            Content::Receipt => Grant::Receipt,
+            Content::Offer => Grant::Offer(self.gate.sit(&[member]).await.offer(member, device)?),
+            Content::Prompt => {
+                let category = claimed.category.as_deref().unwrap_or_default();
+                Grant::Prompt(self.gate.sit(&[member]).await.prompt(member, device, claimed.cause, category)?)
+            }
+        })
+    }
+
+    fn letter<'a>(&self, claimed: &'a Claimed) -> Result<Letter<'a>, Outcome> {
+        let ttl_seconds = ttl_seconds(self.clocks.business.now(), claimed.expires_at).ok_or(Outcome::Expired)?;
         let (endpoint, p256dh, auth) = claimed.target.as_ref().ok_or(Outcome::Gone)?;
         // Judged when it was stored; judged again because the rules may be stricter now.
         let endpoint = Endpoint::parse(endpoint, self.transport.rules()).map_err(|_| Outcome::Refused)?;
         let keys = UserAgentKeys::new(p256dh, auth).map_err(|_| Outcome::Refused)?;
-        let body = seal(&keys, &payload(claimed.notice, &claimed.body, content)).map_err(|_| Outcome::Refused)?;
-        let urgency = if content == Content::Offer { Urgency::Normal } else { Urgency::High };
-        Ok(Outgoing { endpoint, body, ttl_seconds: ttl, urgency, topic: topic(claimed.notice) })
+        Ok(Letter { endpoint, keys, ttl_seconds, notice: claimed.notice, text: &claimed.body })
     }
 
     async fn transmit(&self, outgoing: Outgoing, claimed: &Claimed) -> (Outcome, Option<u16>, Duration) {
@@ -323,6 +319,18 @@ impl<G: PromptGate + Clone> Sender<G> {
             }
         }
     }
+}
+
+/// Once for a subscription and a status: what is wrong stays wrong until somebody looks. The path of the address is a secret
+/// of the member's, the host is not.
+fn tell_refusal(refused: &store::NewlyRefused) {
+    let host = url::Url::parse(&refused.endpoint).ok().and_then(|url| Some(url.host_str()?.to_owned()));
+    tracing::warn!(
+        subscription = %refused.subscription,
+        host = host.as_deref().unwrap_or("unknown"),
+        status = refused.status.unwrap_or_default(),
+        "a push service refuses what is sent to a subscription; 401 and 403 mean that the signing key or push.subject is not what it expects"
+    );
 }
 
 impl SendReport {
@@ -346,27 +354,5 @@ impl SendReport {
         let withheld = done.iter().filter(|resolved| resolved.withheld.is_some()).count();
         self.withheld += withheld;
         metrics::counter!("hunch_push_prompts_withheld_total").increment(withheld as u64);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::copy::betting_word;
-    use uuid::Uuid;
-
-    /// What travels to a protected person, byte by byte: receipt and notice, and nothing to fetch.
-    #[test]
-    fn a_receipt_push_has_no_word_of_betting() {
-        let notice = NoticeId(Uuid::from_u128(0xfeed));
-        let bytes = payload(notice, "You earned 1 point at Rosa's Bakery.", Content::Receipt);
-        assert_eq!(
-            String::from_utf8(bytes.clone()).unwrap(),
-            r#"{"v":1,"notice":"00000000-0000-0000-0000-00000000feed","text":"You earned 1 point at Rosa's Bakery.","more":false}"#
-        );
-        assert_eq!(betting_word(&bytes), None);
-        // A prompt's push says no more than that there is something to fetch.
-        let prompt = payload(notice, "You earned 1 point at Rosa's Bakery.", Content::Prompt);
-        assert_eq!(betting_word(&prompt), None);
     }
 }

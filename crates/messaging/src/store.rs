@@ -6,13 +6,15 @@
 use hunch_db::WallToSqlx;
 use hunch_db::columns::{maybe_time, time, wall_time};
 use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId, WallTime};
+use hunch_safeguards::DENIALS;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
-use crate::notice::{InboxEntry, NewNotice, Notice, PromptState, Wanted, notice_id};
+use crate::notice::{InboxEntry, NewNotice, Notice, OpenPrompt, PromptState, Wanted, notice_id};
+use crate::opened::OpenedRequest;
 use crate::push::{Endpoint, UserAgentKeys};
 use crate::sender::{Claimed, Content, Outcome, Resolved};
 use crate::subscription::{NewSubscription, SUBSCRIPTIONS_MAX};
@@ -33,22 +35,26 @@ struct NoticeColumns<'a> {
     title: Vec<Option<&'a str>>,
     category: Vec<Option<&'a str>>,
     reason: Vec<Option<&'a str>>,
+    until: Vec<Option<jiff_sqlx::Timestamp>>,
     expires: Vec<jiff_sqlx::Timestamp>,
     caused: Vec<jiff_sqlx::Timestamp>,
 }
 
 impl<'a> NoticeColumns<'a> {
     fn push(&mut self, new: &'a NewNotice) {
-        let (wanted, state, reference, title, category, reason) = match &new.wanted {
-            Wanted::Nothing { reason } => ("nothing", "none", None, None, None, Some(reason.as_str())),
-            Wanted::Receipt { withheld } => {
-                ("receipt", "none", None, None, None, withheld.as_ref().map(|w| w.reason.as_str()))
+        let (wanted, reason) = match &new.wanted {
+            Wanted::Nothing { reason } => ("nothing", Some(reason.as_str())),
+            Wanted::Receipt { alone } => ("receipt", alone.as_deref()),
+            Wanted::Offer { .. } => ("offer", None),
+            Wanted::Market { .. } => ("market", None),
+        };
+        let (state, reference, title, category, until) = match &new.wanted {
+            Wanted::Nothing { .. } | Wanted::Receipt { .. } => ("none", None, None, None, None),
+            Wanted::Offer { offer, title, until, .. } => {
+                ("open", Some(offer.to_string()), Some(title.as_str()), None, Some(until))
             }
-            Wanted::Offer { offer, title } => {
-                ("offer", "open", Some(offer.to_string()), Some(title.as_str()), None, None)
-            }
-            Wanted::Market { ticker, category, title } => {
-                ("market", "open", Some(ticker.clone()), Some(title.as_str()), Some(category.as_str()), None)
+            Wanted::Market { permit, ticker, title, until } => {
+                ("open", Some(ticker.clone()), Some(title.as_str()), Some(permit.category()), Some(until))
             }
         };
         self.id.push(notice_id(new.member, new.cause).0);
@@ -62,12 +68,13 @@ impl<'a> NoticeColumns<'a> {
         self.title.push(title);
         self.category.push(category);
         self.reason.push(reason);
+        self.until.push(until.map(|until| until.to_sqlx()));
         self.expires.push(new.expires_at.to_sqlx());
         self.caused.push(new.caused_wall.to_sqlx());
     }
 }
 
-/// Notices, their deliveries, and a row for each prompt that the gate refused at the decision.
+/// Notices and their deliveries.
 pub(crate) async fn insert_notices(
     conn: &mut PgConnection,
     notices: &[NewNotice],
@@ -79,20 +86,18 @@ pub(crate) async fn insert_notices(
     let new: i64 = sqlx::query_scalar(
         "WITH made AS (
              INSERT INTO messaging.notice (notice, member, cause_kind, cause, body, wanted, prompt_state, prompt_ref,
-                 prompt_title, category, reason, expires_at, made_wall_at, made_at)
+                 prompt_title, category, reason, expires_at, made_wall_at, prompt_until, made_at)
              SELECT n.*, $13 FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text[],
-                 $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $15::timestamptz[]) AS n
+                 $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::timestamptz[], $15::timestamptz[],
+                 $16::timestamptz[]) AS n
              ON CONFLICT DO NOTHING
-             RETURNING notice, member, wanted, reason
+             RETURNING notice, member, wanted
          ), sent AS (
              INSERT INTO messaging.delivery (notice, subscription, member, device, state, content, due_at)
              SELECT m.notice, s.subscription, s.member, s.device, 'due',
                     CASE m.wanted WHEN 'market' THEN 'prompt' ELSE m.wanted END, $14
              FROM made m JOIN messaging.subscription s USING (member)
              WHERE m.wanted <> 'nothing' AND (s.session_ends_at IS NULL OR s.session_ends_at > $14)
-         ), kept AS (
-             INSERT INTO messaging.withheld (notice, member, reason, stage, at)
-             SELECT notice, member, reason, 'decision', $13 FROM made WHERE wanted = 'receipt' AND reason IS NOT NULL
          )
          SELECT count(*) FROM made",
     )
@@ -111,6 +116,7 @@ pub(crate) async fn insert_notices(
     .bind(now.to_sqlx())
     .bind(wall.to_sqlx())
     .bind(columns.caused)
+    .bind(columns.until)
     .fetch_one(conn)
     .await?;
     Ok(new.unsigned_abs())
@@ -139,9 +145,11 @@ pub(crate) async fn notice(pool: &PgPool, member: MemberId, id: NoticeId) -> Res
         prompt_title: row.try_get("prompt_title")?,
         category: row.try_get("category")?,
         reason: row.try_get("reason")?,
+        prompt_until: maybe_time(&row, "prompt_until")?,
         expires_at: time(&row, "expires_at")?,
         made_at: time(&row, "made_at")?,
         fetched_at: maybe_time(&row, "fetched_at")?,
+        opened_at: maybe_time(&row, "opened_at")?,
     }))
 }
 
@@ -190,7 +198,6 @@ fn facts(row: &PgRow) -> Result<Facts> {
     let wanted: String = row.try_get("wanted")?;
     let reason: Option<String> = row.try_get("reason")?;
     Ok(Facts {
-        withheld: wanted != "nothing" && reason.is_some(),
         wanted,
         reason,
         deliveries: row.try_get("deliveries")?,
@@ -229,46 +236,61 @@ pub(crate) async fn mark_fetched(pool: &PgPool, id: NoticeId, now: Timestamp) ->
     Ok(())
 }
 
-pub(crate) async fn withdraw_prompts(
+/// Marks what was never opened before and leads further than its receipt, with its cause.
+pub(crate) async fn mark_opened(
     conn: &mut PgConnection,
-    member: MemberId,
+    requests: &[OpenedRequest],
+    now: Timestamp,
+) -> Result<Vec<(OpenedRequest, Uuid)>> {
+    let rows = sqlx::query(
+        "UPDATE messaging.notice n SET opened_at = $3 FROM UNNEST($1::uuid[], $2::uuid[]) AS o (notice, member)
+         WHERE n.notice = o.notice AND n.member = o.member AND n.opened_at IS NULL AND n.prompt_ref IS NOT NULL
+         RETURNING n.notice, n.member, n.cause",
+    )
+    .bind(requests.iter().map(|r| r.notice.0).collect::<Vec<_>>())
+    .bind(requests.iter().map(|r| r.member.0).collect::<Vec<_>>())
+    .bind(now.to_sqlx())
+    .fetch_all(conn)
+    .await?;
+    let opened = |row: &PgRow| {
+        let request = OpenedRequest { notice: NoticeId(row.try_get(0)?), member: MemberId(row.try_get(1)?) };
+        Ok((request, row.try_get(2)?))
+    };
+    rows.iter().map(opened).collect()
+}
+
+pub(crate) async fn withdraw_prompt(
+    conn: &mut PgConnection,
+    notice: NoticeId,
     reason: &str,
     now: Timestamp,
     wall: WallTime,
-) -> Result<u64> {
-    let notices: Vec<Uuid> = sqlx::query_scalar(
-        "UPDATE messaging.notice SET prompt_state = 'withheld', reason = $2
-         WHERE member = $1 AND prompt_state = 'open' AND wanted = 'market' AND expires_at > $3 RETURNING notice",
+) -> Result<bool> {
+    let withdrawn = sqlx::query(
+        "WITH back AS (
+             UPDATE messaging.notice SET prompt_state = 'withheld', reason = $2
+             WHERE notice = $1 AND prompt_state = 'open' RETURNING notice, member
+         ) INSERT INTO messaging.withheld (notice, member, reason, stage, at) SELECT notice, member, $2, 'standing', $3 FROM back",
     )
-    .bind(member.0)
-    .bind(reason)
-    .bind(now.to_sqlx())
-    .fetch_all(&mut *conn)
-    .await?;
-    if notices.is_empty() {
-        return Ok(0);
-    }
-    sqlx::query(
-        "INSERT INTO messaging.withheld (notice, member, reason, stage, at)
-         SELECT n, $2, $3, 'standing', $4 FROM UNNEST($1::uuid[]) AS n",
-    )
-    .bind(&notices)
-    .bind(member.0)
+    .bind(notice.0)
     .bind(reason)
     .bind(now.to_sqlx())
     .execute(&mut *conn)
     .await?;
+    if withdrawn.rows_affected() == 0 {
+        return Ok(false);
+    }
     // What is in flight (sending) is seen to by its resolution, which reads the notice again. What was
     // handed over is replaced while the service may still hold it; the sender drops it once it has expired.
     sqlx::query(
         "UPDATE messaging.delivery SET state = 'due', content = 'receipt', due_at = $2
-         WHERE notice = ANY($1) AND content = 'prompt' AND state IN ('due', 'accepted')",
+         WHERE notice = $1 AND content <> 'receipt' AND state IN ('due', 'accepted')",
     )
-    .bind(&notices)
+    .bind(notice.0)
     .bind(wall.to_sqlx())
     .execute(conn)
     .await?;
-    Ok(notices.len() as u64)
+    Ok(true)
 }
 
 pub(crate) async fn replace_subscription(
@@ -372,25 +394,33 @@ pub(crate) async fn subscriptions(pool: &PgPool, member: MemberId) -> Result<Vec
     rows.iter().map(|row| Ok((SubscriptionId(row.try_get(0)?), DeviceId(row.try_get(1)?)))).collect()
 }
 
-/// Marks due deliveries as being sent and returns them, receipts first. What another sender holds is
+/// Marks due deliveries as being sent and returns them, the longest due first. What another sender holds is
 /// skipped; what a dead sender held is taken once its lease is over.
-pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: WallTime, lease_until: WallTime) -> Result<Vec<Claimed>> {
+pub(crate) async fn claim(
+    pool: &PgPool,
+    limit: i64,
+    now: Timestamp,
+    wall: WallTime,
+    lease_until: WallTime,
+) -> Result<Vec<Claimed>> {
     let rows = sqlx::query(
         "WITH due AS (
              SELECT notice, subscription FROM messaging.delivery
              WHERE state IN ('due', 'sending') AND due_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
-             ORDER BY content DESC, due_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
          ), taken AS (
              UPDATE messaging.delivery d SET state = 'sending', leased_until = $3, attempts = attempts + 1
              FROM due WHERE d.notice = due.notice AND d.subscription = due.subscription
              RETURNING d.notice, d.subscription, d.member, d.device, d.content, d.attempts
          )
-         SELECT t.*, n.body, n.category, n.prompt_state, n.expires_at, n.made_wall_at, s.endpoint, s.p256dh, s.auth
+         SELECT t.*, n.cause, n.body, n.category, n.expires_at,
+                n.prompt_state = 'open' AND (n.prompt_until IS NULL OR n.prompt_until > $4) AS open, n.made_wall_at, s.endpoint, s.p256dh, s.auth
          FROM taken t JOIN messaging.notice n USING (notice) LEFT JOIN messaging.subscription s USING (subscription)",
     )
     .bind(wall.to_sqlx())
     .bind(limit)
     .bind(lease_until.to_sqlx())
+    .bind(now.to_sqlx())
     .fetch_all(pool)
     .await?;
     let claimed = |row: &PgRow| {
@@ -398,7 +428,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: WallTime, lease_until
             Some(endpoint) => Some((endpoint, row.try_get("p256dh")?, row.try_get("auth")?)),
             None => None,
         };
-        let open = row.try_get::<&str, _>("prompt_state")? == "open";
+        let open: bool = row.try_get("open")?;
         Ok(Claimed {
             notice: NoticeId(row.try_get("notice")?),
             subscription: SubscriptionId(row.try_get("subscription")?),
@@ -411,6 +441,7 @@ pub(crate) async fn claim(pool: &PgPool, limit: i64, wall: WallTime, lease_until
                 "offer" if open => Content::Offer,
                 _ => Content::Receipt,
             },
+            cause: row.try_get("cause")?,
             category: row.try_get("category")?,
             expires_at: time(row, "expires_at")?,
             caused_wall: wall_time(row, "made_wall_at")?,
@@ -440,8 +471,14 @@ pub(crate) async fn put_off(pool: &PgPool, claimed: &[Claimed], due_wall: WallTi
     Ok(())
 }
 
-/// Writes what came of a batch of sends, in one transaction.
-pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wall: WallTime) -> Result<()> {
+/// Writes what came of a batch of sends, in one transaction. Returns the subscriptions that were refused in a way they were
+/// not before.
+pub(crate) async fn resolve(
+    pool: &PgPool,
+    done: &[Resolved],
+    now: Timestamp,
+    wall: WallTime,
+) -> Result<Vec<NewlyRefused>> {
     let mut tx = hunch_db::begin(pool).await?;
     let mut notices: Vec<Uuid> = done.iter().map(|d| d.claimed.notice.0).collect();
     notices.sort_unstable();
@@ -465,7 +502,43 @@ pub(crate) async fn resolve(pool: &PgPool, done: &[Resolved], now: Timestamp, wa
             .execute(&mut *tx)
             .await?;
     }
-    tx.commit().await
+    let refused = note_refusals(&mut tx, done).await?;
+    tx.commit().await?;
+    Ok(refused)
+}
+
+/// A subscription whose push service refused what was sent, as it had not done before.
+pub(crate) struct NewlyRefused {
+    pub subscription: SubscriptionId,
+    pub endpoint: String,
+    /// HTTP status; none when its address may not be pushed to any more.
+    pub status: Option<i32>,
+}
+
+/// No status at all, in the column.
+const NO_STATUS: i32 = 0;
+
+async fn note_refusals(conn: &mut PgConnection, done: &[Resolved]) -> Result<Vec<NewlyRefused>> {
+    let refused: Vec<&Resolved> = done.iter().filter(|d| d.outcome == Outcome::Refused).collect();
+    if refused.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "UPDATE messaging.subscription s SET refused_status = r.status
+         FROM (SELECT DISTINCT ON (subscription) * FROM UNNEST($1::uuid[], $2::int[]) AS r (subscription, status)) r
+         WHERE s.subscription = r.subscription AND s.refused_status IS DISTINCT FROM r.status
+         RETURNING s.subscription, s.endpoint, s.refused_status",
+    )
+    .bind(refused.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
+    .bind(refused.iter().map(|d| d.status.map_or(NO_STATUS, i32::from)).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    let newly = |row: &PgRow| {
+        let status = row.try_get::<i32, _>(2)?;
+        let (subscription, endpoint) = (SubscriptionId(row.try_get(0)?), row.try_get(1)?);
+        Ok(NewlyRefused { subscription, endpoint, status: (status != NO_STATUS).then_some(status) })
+    };
+    rows.iter().map(newly).collect()
 }
 
 async fn insert_withheld(
@@ -475,7 +548,7 @@ async fn insert_withheld(
     wall: WallTime,
 ) -> Result<()> {
     let notices: Vec<Uuid> = withheld.iter().map(|d| d.claimed.notice.0).collect();
-    let reasons: Vec<&str> = withheld.iter().filter_map(|d| d.withheld.as_deref()).collect();
+    let reasons: Vec<&str> = withheld.iter().filter_map(|d| d.withheld).collect();
     sqlx::query(
         "UPDATE messaging.notice n SET prompt_state = 'withheld', reason = w.reason
          FROM UNNEST($1::uuid[], $2::text[]) AS w (notice, reason)
@@ -496,10 +569,10 @@ async fn insert_withheld(
     .bind(now.to_sqlx())
     .execute(&mut *conn)
     .await?;
-    // The same prompt on the member's other devices: queued ones become receipts, shown ones are replaced.
+    // The same suggestion on the member's other devices: queued ones become receipts, shown ones are replaced.
     sqlx::query(
         "UPDATE messaging.delivery SET state = 'due', content = 'receipt', due_at = least(due_at, $3)
-         WHERE notice = ANY($1) AND content = 'prompt' AND state IN ('due', 'accepted')
+         WHERE notice = ANY($1) AND content <> 'receipt' AND state IN ('due', 'accepted')
            AND (notice, subscription) NOT IN (SELECT * FROM UNNEST($1::uuid[], $2::uuid[]))",
     )
     .bind(&notices)
@@ -510,11 +583,11 @@ async fn insert_withheld(
     Ok(())
 }
 
-/// A prompt that was taken back while it was in flight is due again, as a receipt: it replaces by topic.
+/// A suggestion that was taken back while it was in flight is due again, as a receipt: it replaces by topic.
 async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: WallTime) -> Result<()> {
     sqlx::query(
         "UPDATE messaging.delivery d SET
-             state = CASE WHEN o.content = 'prompt' AND o.state = 'accepted' AND n.prompt_state = 'withheld' THEN 'due'
+             state = CASE WHEN o.content <> 'receipt' AND o.state = 'accepted' AND n.prompt_state = 'withheld' THEN 'due'
                           ELSE o.state END,
              content = CASE WHEN n.prompt_state = 'withheld' THEN 'receipt' ELSE o.content END,
              due_at = o.due_at, leased_until = NULL, last_status = o.status,
@@ -528,7 +601,7 @@ async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: Wa
     .bind(done.iter().map(|d| d.claimed.subscription.0).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.claimed.attempt).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.outcome.delivery_state()).collect::<Vec<_>>())
-    .bind(done.iter().map(|d| d.content.as_str()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.content).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.due_wall.to_sqlx()).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.status.map(i32::from)).collect::<Vec<_>>())
     .bind(wall.to_sqlx())
@@ -550,7 +623,7 @@ async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: WallT
     .bind(done.iter().map(|d| d.claimed.attempt).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.claimed.member.0).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.claimed.device.0).collect::<Vec<_>>())
-    .bind(done.iter().map(|d| d.content.as_str()).collect::<Vec<_>>())
+    .bind(done.iter().map(|d| d.content).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.outcome.as_str()).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.status.map(i32::from)).collect::<Vec<_>>())
     .bind(done.iter().map(|d| d.standing).collect::<Vec<_>>())
@@ -561,15 +634,19 @@ async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: WallT
     Ok(())
 }
 
-pub(crate) async fn open_prompt_categories(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<Vec<String>> {
-    sqlx::query_scalar(
-        "SELECT DISTINCT category FROM messaging.notice
-         WHERE member = $1 AND prompt_state = 'open' AND wanted = 'market' AND expires_at > $2",
+pub(crate) async fn open_prompts(pool: &PgPool, member: MemberId, now: Timestamp) -> Result<Vec<OpenPrompt>> {
+    let rows = sqlx::query(
+        "SELECT notice, cause, category FROM messaging.notice
+         WHERE member = $1 AND prompt_state = 'open' AND coalesce(prompt_until, expires_at) > $2 ORDER BY made_at, notice",
     )
     .bind(member.0)
     .bind(now.to_sqlx())
     .fetch_all(pool)
-    .await
+    .await?;
+    let open = |row: &PgRow| {
+        Ok(OpenPrompt { notice: NoticeId(row.try_get(0)?), cause: row.try_get(1)?, category: row.try_get(2)? })
+    };
+    rows.iter().map(open).collect()
 }
 
 pub(crate) async fn withhold_at_fetch(pool: &PgPool, notice: &Notice, reason: &str, now: Timestamp) -> Result<()> {
@@ -601,10 +678,10 @@ pub(crate) async fn push_counts(pool: &PgPool, since: WallTime) -> Result<PushCo
     let latency: Vec<i64> = row.try_get::<Option<Vec<i64>>, _>("latency")?.unwrap_or_default();
     let at = |index: usize| latency.get(index).copied().unwrap_or(0);
     let reasons = sqlx::query_as(
-        "SELECT w.reason, count(*) FROM messaging.withheld w JOIN messaging.notice n USING (notice)
-         WHERE n.made_wall_at >= $1 GROUP BY 1 ORDER BY 1",
+        "SELECT reason, count(*) FROM messaging.notice WHERE made_wall_at >= $1 AND reason = ANY($2) GROUP BY 1 ORDER BY 1",
     )
     .bind(since.to_sqlx())
+    .bind(DENIALS.iter().map(|(_, word, _)| *word).collect::<Vec<_>>())
     .fetch_all(pool)
     .await?;
     Ok(PushCounts {

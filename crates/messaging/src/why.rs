@@ -4,6 +4,7 @@ use hunch_kernel::WallTime;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::gate::is_denial;
 use crate::{MessagingError, store};
 
 /// The truth about a push, as inbox and operator see it.
@@ -11,13 +12,13 @@ use crate::{MessagingError, store};
 pub enum PushTruth {
     /// The purchase has no decision yet.
     NotDecided,
-    /// The policy found nothing better than saying nothing; the inbox has the receipt. The code says more.
+    /// It stands in the inbox alone. The code says why.
     NothingBetter { reason: String },
     /// The member had no device to push to.
     NoSubscription,
     /// Waiting for its turn, or for a push service.
     Waiting { attempts: i32 },
-    /// Handed over to this many devices. `withheld` says why the prompt stayed out of it.
+    /// Handed over to this many devices. `withheld` says why the gate kept the suggestion out of it.
     Sent { devices: i64, withheld: Option<String> },
     /// Not in time: what it was about had ended, or the push service did not answer until then.
     Expired,
@@ -48,7 +49,6 @@ impl PushTruth {
 pub(crate) struct Facts {
     pub wanted: String,
     pub reason: Option<String>,
-    pub withheld: bool,
     pub deliveries: i64,
     pub accepted: i64,
     pub waiting: i64,
@@ -60,12 +60,11 @@ pub(crate) struct Facts {
 
 pub(crate) fn truth(facts: Facts) -> PushTruth {
     let reason = || facts.reason.clone().unwrap_or_default();
+    let withheld = || facts.reason.clone().filter(|reason| is_denial(reason));
     match facts {
         Facts { ref wanted, .. } if wanted == "nothing" => PushTruth::NothingBetter { reason: reason() },
         Facts { deliveries: 0, .. } => PushTruth::NoSubscription,
-        Facts { accepted: 1.., .. } => {
-            PushTruth::Sent { devices: facts.accepted, withheld: facts.withheld.then(reason) }
-        }
+        Facts { accepted: 1.., .. } => PushTruth::Sent { devices: facts.accepted, withheld: withheld() },
         Facts { waiting: 1.., .. } => PushTruth::Waiting { attempts: facts.attempts.unwrap_or(0) },
         Facts { expired: 1.., .. } => PushTruth::Expired,
         Facts { refused: 1.., .. } => PushTruth::Refused { status: facts.status },
@@ -86,7 +85,7 @@ pub async fn why_no_push(pool: &PgPool, purchase: Uuid) -> Result<PushTruth, Mes
 pub struct PushCounts {
     /// Pushes that services accepted, replacements included.
     pub accepted: i64,
-    /// Prompts withheld, by reason.
+    /// Notices that the gate let no suggestion stand in, or whose suggestion it took back, by reason.
     pub withheld: Vec<(String, i64)>,
     /// Deliveries about purchases that were accepted, and how long after the till's request.
     pub purchases: i64,

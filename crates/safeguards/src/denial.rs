@@ -15,6 +15,12 @@ pub enum DenialCode {
     DayLimit,
     WeekLimit,
     OptedOut,
+    AfterLoss,
+    AfterRejection,
+    PromptCapDay,
+    PromptCapWeek,
+    PromptGap,
+    OffersOff,
     StandingChanged,
     PermitExpired,
     Unavailable,
@@ -57,6 +63,32 @@ pub const DENIALS: &[(DenialCode, &str, &str)] = &[
         "This stake would go over your limit for this week. More is possible from Monday on.",
     ),
     (DenialCode::OptedOut, "opted_out", "You asked not to be prompted to stake."),
+    (
+        DenialCode::AfterLoss,
+        "after_loss",
+        "A stake of yours did not come in a short while ago. We suggest nothing to stake on for four hours.",
+    ),
+    (
+        DenialCode::AfterRejection,
+        "after_rejection",
+        "A stake of yours was not taken a short while ago. We suggest nothing to stake on for four hours.",
+    ),
+    (
+        DenialCode::PromptCapDay,
+        "prompt_cap_day",
+        "You have had enough suggestions to stake for one day. More are possible tomorrow.",
+    ),
+    (
+        DenialCode::PromptCapWeek,
+        "prompt_cap_week",
+        "You have had enough suggestions to stake for one week. More are possible in some days.",
+    ),
+    (
+        DenialCode::PromptGap,
+        "prompt_gap",
+        "You have just had a suggestion to stake. The next one waits for half an hour.",
+    ),
+    (DenialCode::OffersOff, "offers_off", "You asked not to be told of offers."),
     (DenialCode::StandingChanged, "standing_changed", "Your settings changed a moment ago. Try again."),
     (DenialCode::PermitExpired, "permit_expired", "That took too long. Try again."),
     (DenialCode::Unavailable, "unavailable", "We cannot check whether this is allowed just now. Try again later."),
@@ -70,6 +102,11 @@ impl DenialCode {
     fn row(self) -> (&'static str, &'static str) {
         let row = DENIALS.iter().find(|row| row.0 == self);
         row.map_or(("unavailable", "Try again later."), |r| (r.1, r.2))
+    }
+
+    /// The code with this word.
+    pub fn of(word: &str) -> Option<DenialCode> {
+        DENIALS.iter().find(|row| row.1 == word).map(|row| row.0)
     }
 
     /// The stable word.

@@ -9,11 +9,13 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 use std::sync::Arc;
+use uuid::Uuid;
 
 use crate::denial::{Denial, DenialCode};
 use crate::exclusion::Protection;
 use crate::limits::{HouseLimits, Limits, Raise, Usage};
-use crate::permit::{PromptPermit, StakePermit};
+use crate::permit::{OfferPermit, PromptPermit, StakePermit};
+use crate::prompts::History;
 use crate::rules::Rule;
 use crate::sitting::{MILDEST_AGE, Papers, Sitting};
 use crate::store::{self, Account, Charged};
@@ -33,6 +35,7 @@ pub struct Overview {
     /// The break or exclusion that is in force.
     pub protection: Option<Protection>,
     pub prompts_on: bool,
+    pub offers_on: bool,
 }
 
 /// A place that is given, not found: only a sandbox has one.
@@ -119,17 +122,23 @@ impl Safeguards {
 
     /// Reads what is needed to judge these people now. Nobody is let through when it cannot be read.
     pub async fn sit(&self, members: &[MemberId]) -> Sitting {
-        let (now, opened_wall) = (self.clocks.business.now(), self.clocks.wall.now());
-        Sitting { papers: self.papers(members, now).await, house: self.house, now, opened_wall }
+        self.sitting(members, true).await
     }
 
-    async fn papers(&self, members: &[MemberId], now: Timestamp) -> Result<Papers, Denial> {
+    async fn sitting(&self, members: &[MemberId], prompts: bool) -> Sitting {
+        let (now, opened_wall) = (self.clocks.business.now(), self.clocks.wall.now());
+        Sitting { papers: self.papers(members, prompts, now).await, house: self.house, now, opened_wall }
+    }
+
+    async fn papers(&self, members: &[MemberId], prompts: bool, now: Timestamp) -> Result<Papers, Denial> {
         if members.is_empty() {
             return Ok(Papers::default());
         }
         let mut conn = self.database.app().acquire().await?;
         let accounts = store::accounts(&mut conn, members, now, self.town()).await?;
         let rules: Vec<Rule> = store::rules(&mut conn).await?;
+        let histories =
+            if prompts { store::prompts::histories(&mut conn, members, now).await? } else { HashMap::default() };
         drop(conn);
         let day = |account: &Account| {
             let day = now.to_zoned(account.zone.clone()).date();
@@ -139,7 +148,7 @@ impl Safeguards {
         let steps: Vec<i16> = rules.iter().map(|r| r.minimum_age).chain([MILDEST_AGE]).collect();
         let ages = self.people.vault().ages_reached(&asked, &steps).await;
         let ages = ages.map_err(|_| Denial(DenialCode::Unavailable))?;
-        Ok(Papers { accounts, rules, ages })
+        Ok(Papers { accounts, rules, ages, histories })
     }
 
     /// May this member stake in this category now? See [`Sitting::stake`].
@@ -147,7 +156,7 @@ impl Safeguards {
     /// # Errors
     /// Why not.
     pub async fn permit_stake(&self, member: MemberId, category: &str) -> Result<StakePermit, Denial> {
-        self.sit(&[member]).await.stake(member, category)
+        self.sitting(&[member], false).await.stake(member, category)
     }
 
     /// May this member be prompted now? See [`Sitting::prompt`].
@@ -158,9 +167,22 @@ impl Safeguards {
         &self,
         member: MemberId,
         device: Option<DeviceId>,
+        cause: Uuid,
         category: &str,
     ) -> Result<PromptPermit, Denial> {
-        self.sit(&[member]).await.prompt(member, device, category)
+        self.sit(&[member]).await.prompt(member, device, cause, category)
+    }
+
+    /// May this member be told of an offer of a shop now? See [`Sitting::offer`].
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn permit_offer(&self, member: MemberId, device: Option<DeviceId>) -> Result<OfferPermit, Denial> {
+        let (now, opened_wall) = (self.clocks.business.now(), self.clocks.wall.now());
+        let mut conn = self.database.app().acquire().await?;
+        let accounts = store::accounts(&mut conn, &[member], now, self.town()).await?;
+        let papers = Ok(Papers { accounts, ..Papers::default() });
+        Sitting { papers, house: self.house, now, opened_wall }.offer(member, device)
     }
 
     /// What a member may see of their own protections.
@@ -179,19 +201,39 @@ impl Safeguards {
             raise: standing.own.raise,
             protection: standing.protection(now),
             prompts_on: standing.prompts_on,
+            offers_on: standing.offers_on,
         })
     }
 
-    /// Just before the socket: has nothing changed since the permit was given, and is it fresh?
+    /// Just before the socket: has nothing changed since the permit was given, was nothing lost or refused since, and is it
+    /// fresh?
     ///
     /// # Errors
-    /// `StandingChanged` or `PermitExpired`.
+    /// `StandingChanged`, `AfterLoss`, `AfterRejection` or `PermitExpired`.
     pub async fn prompt_still_holds(&self, permit: &PromptPermit) -> Result<(), Denial> {
         if permit.expired(self.clocks.wall.now()) {
             return Err(Denial(DenialCode::PermitExpired));
         }
-        let standing = store::standing(self.database.app(), permit.member).await?;
-        if standing.version == permit.standing_version { Ok(()) } else { Err(Denial(DenialCode::StandingChanged)) }
+        let (version, last_loss, last_rejection) =
+            store::prompts::last_look(self.database.app(), permit.member).await?;
+        if version != permit.standing_version {
+            return Err(Denial(DenialCode::StandingChanged));
+        }
+        // Prompts of before were looked at when the permit was given, and do not change.
+        let since = History { last_loss, last_rejection, prompts: Vec::new() };
+        since.allows(permit.cause, self.clocks.business.now())
+    }
+
+    /// As [`Safeguards::prompt_still_holds`], of an offer.
+    ///
+    /// # Errors
+    /// `StandingChanged` or `PermitExpired`.
+    pub async fn offer_still_holds(&self, permit: &OfferPermit) -> Result<(), Denial> {
+        if permit.expired(self.clocks.wall.now()) {
+            return Err(Denial(DenialCode::PermitExpired));
+        }
+        let (version, ..) = store::prompts::last_look(self.database.app(), permit.member).await?;
+        if version == permit.standing_version { Ok(()) } else { Err(Denial(DenialCode::StandingChanged)) }
     }
 }
 

@@ -3,6 +3,7 @@
 use hunch_kernel::{DeviceId, MemberId, OrderId, WallTime};
 use jiff::SignedDuration;
 use std::sync::OnceLock;
+use uuid::Uuid;
 
 /// How long a permit lives, in wall time.
 pub const PERMIT_SECONDS: i64 = 5;
@@ -19,9 +20,59 @@ pub struct StakePermit {
     pub(crate) used_for: OnceLock<OrderId>,
 }
 
-/// May be prompted to stake once.
+/// May be prompted once to stake in this category, because of this cause. Whoever stores, sends or shows the prompt uses it
+/// up: [`crate::give_prompts`], `messaging`'s notices and its pushes take it by value.
+///
+/// Nobody can make one outside. The same lines compile where the fields can be seen (this crate's tests), so that here
+/// their privacy alone stands in the way:
+#[doc = concat!("```compile_fail,E0451\n", include_str!("permit/forged_prompt.rs"), "```")]
+///
+/// nor copy one, nor write one down:
+/// ```compile_fail,E0599
+/// fn twice(permit: hunch_safeguards::PromptPermit) -> [hunch_safeguards::PromptPermit; 2] {
+///     [permit.clone(), permit]
+/// }
+/// ```
+/// ```compile_fail,E0277
+/// fn written(permit: &hunch_safeguards::PromptPermit) -> impl serde::Serialize + '_ {
+///     permit
+/// }
+/// ```
+/// as what can be written down is:
+/// ```
+/// fn written(word: &String) -> impl serde::Serialize + '_ {
+///     word
+/// }
+/// ```
+/// while reading it is everybody's:
+/// ```
+/// fn of(permit: &hunch_safeguards::PromptPermit) -> (hunch_kernel::MemberId, i64) {
+///     (permit.member(), permit.standing_version())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct PromptPermit {
+    pub(crate) member: MemberId,
+    pub(crate) device: Option<DeviceId>,
+    pub(crate) cause: Uuid,
+    pub(crate) category: String,
+    pub(crate) standing_version: i64,
+    pub(crate) given_at: WallTime,
+}
+
+/// May be told once of an offer of a shop. It has no word of betting, so that members who may not stake can have it too;
+/// whoever switched offers off cannot.
+///
+/// Nobody can make one outside:
+#[doc = concat!("```compile_fail,E0451\n", include_str!("permit/forged_offer.rs"), "```")]
+/// nor copy one:
+/// ```compile_fail,E0599
+/// fn twice(permit: hunch_safeguards::OfferPermit) -> [hunch_safeguards::OfferPermit; 2] {
+///     [permit.clone(), permit]
+/// }
+/// ```
+#[derive(Debug)]
+pub struct OfferPermit {
     pub(crate) member: MemberId,
     pub(crate) device: Option<DeviceId>,
     pub(crate) standing_version: i64,
@@ -69,6 +120,34 @@ impl PromptPermit {
         self.device
     }
 
+    /// What makes us prompt: a purchase, or a card.
+    pub fn cause(&self) -> Uuid {
+        self.cause
+    }
+
+    /// Of the market.
+    pub fn category(&self) -> &str {
+        &self.category
+    }
+
+    pub fn standing_version(&self) -> i64 {
+        self.standing_version
+    }
+
+    pub(crate) fn expired(&self, wall: WallTime) -> bool {
+        expired(self.given_at, wall)
+    }
+}
+
+impl OfferPermit {
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    pub fn device(&self) -> Option<DeviceId> {
+        self.device
+    }
+
     pub fn standing_version(&self) -> i64 {
         self.standing_version
     }
@@ -81,4 +160,14 @@ impl PromptPermit {
 fn expired(given_at: WallTime, wall: WallTime) -> bool {
     let age = wall.duration_since(given_at);
     age > SignedDuration::from_secs(PERMIT_SECONDS) || age < -SignedDuration::from_secs(PERMIT_SECONDS)
+}
+
+/// What the doc tests above cannot compile compiles here, word for word: the fields are complete and their types right.
+#[cfg(test)]
+mod forged {
+    #![allow(dead_code, reason = "that it compiles is the test")]
+    extern crate self as hunch_safeguards;
+
+    include!("permit/forged_prompt.rs");
+    include!("permit/forged_offer.rs");
 }

@@ -27,7 +27,10 @@ pub enum Change {
     /// Ends an exclusion whose term is over, 24 hours later.
     AskToReturn,
     Break(BreakTerm),
+    /// Whether to be prompted to stake.
     Prompts(bool),
+    /// Whether to be told of offers of shops.
+    Offers(bool),
 }
 
 #[derive(Clone, Debug)]
@@ -138,6 +141,7 @@ fn decide(
             next.break_until = Some(earlier.max(term.ends(now)));
         }
         Change::Prompts(on) => next.prompts_on = on,
+        Change::Offers(on) => next.offers_on = on,
     }
     Ok(next)
 }
@@ -152,7 +156,7 @@ async fn keep(tx: &mut ShardTx, member: MemberId, change: Change, standing: &Sta
             let ended = standing.exclusion.until.unwrap_or(now);
             return store::log_return(tx.conn(), member, ended, now, returns_at(now)).await;
         }
-        Change::Limits { .. } | Change::ConfirmRaise | Change::Prompts(_) => return Ok(()),
+        Change::Limits { .. } | Change::ConfirmRaise | Change::Prompts(_) | Change::Offers(_) => return Ok(()),
     };
     store::log_protection(tx.conn(), member, kind, term, now, until.unwrap_or(Timestamp::MAX)).await
 }
@@ -165,6 +169,7 @@ fn cause(change: Change) -> &'static str {
         Change::AskToReturn => "return_asked",
         Change::Break(_) => "break",
         Change::Prompts(_) => "prompts",
+        Change::Offers(_) => "offers",
     }
 }
 
@@ -187,6 +192,7 @@ mod tests {
             Just(Change::Break(BreakTerm::Day)),
             Just(Change::Break(BreakTerm::SixWeeks)),
             any::<bool>().prop_map(Change::Prompts),
+            any::<bool>().prop_map(Change::Offers),
         ]
     }
 

@@ -5,10 +5,12 @@ use hunch_kernel::{DeviceId, MemberId, Points, WallTime, seeded_bug};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::OnceLock;
+use uuid::Uuid;
 
 use crate::denial::{Denial, DenialCode};
 use crate::limits::HouseLimits;
-use crate::permit::{PromptPermit, StakePermit};
+use crate::permit::{OfferPermit, PromptPermit, StakePermit};
+use crate::prompts::{History, PromptsHad};
 use crate::rules::{Rule, rule_for};
 use crate::store::Account;
 
@@ -33,6 +35,8 @@ pub(crate) struct Papers {
     pub rules: Vec<Rule>,
     /// The greatest age any rule asks for that each has reached today; none for whom the vault does not know.
     pub ages: HashMap<MemberId, i16>,
+    /// Of everybody who is asked about, if prompts are: nobody without one is prompted.
+    pub histories: HashMap<MemberId, History>,
 }
 
 impl Sitting {
@@ -52,11 +56,68 @@ impl Sitting {
         })
     }
 
-    /// THE gate: may this member be prompted to stake in this category?
+    /// THE gate: may this member be prompted to stake in this category, because of `cause`?
     ///
     /// # Errors
-    /// Why not; also when limits are used up, so that nobody is asked to do what would be refused.
-    pub fn prompt(&self, member: MemberId, device: Option<DeviceId>, category: &str) -> Result<PromptPermit, Denial> {
+    /// Why not; also when limits are used up, so that nobody is asked to do what would be refused, after a loss, and when
+    /// there were enough prompts.
+    pub fn prompt(
+        &self,
+        member: MemberId,
+        device: Option<DeviceId>,
+        cause: Uuid,
+        category: &str,
+    ) -> Result<PromptPermit, Denial> {
+        let account = self.may_prompt(member, cause, category)?;
+        let standing_version = account.standing.version;
+        Ok(PromptPermit {
+            member,
+            device,
+            cause,
+            category: category.to_owned(),
+            standing_version,
+            given_at: self.opened_wall,
+        })
+    }
+
+    /// What [`Sitting::prompt`] would say, without a permit: for what is to be drawn from what is allowed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn allows_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<(), Denial> {
+        self.may_prompt(member, cause, category).map(|_| ())
+    }
+
+    /// May this member be told of an offer of a shop? Exclusion, breaks, age, place and a wish for no prompts to stake do not
+    /// stand in the way: it has no word of betting, and is what such members get instead.
+    ///
+    /// # Errors
+    /// Why not: the member switched offers off, or is not known.
+    pub fn offer(&self, member: MemberId, device: Option<DeviceId>) -> Result<OfferPermit, Denial> {
+        let papers = self.papers.as_ref().map_err(|denial| *denial)?;
+        let account = papers.accounts.get(&member).ok_or(Denial(DenialCode::Unavailable))?;
+        if !account.standing.offers_on {
+            return Err(Denial(DenialCode::OffersOff));
+        }
+        Ok(OfferPermit { member, device, standing_version: account.standing.version, given_at: self.opened_wall })
+    }
+
+    /// Notes a prompt that will be given, so that the next question of this sitting counts it.
+    pub fn prompted(&mut self, member: MemberId, cause: Uuid) {
+        if let Ok(papers) = &mut self.papers
+            && let Some(history) = papers.histories.get_mut(&member)
+        {
+            history.give(cause, self.now);
+        }
+    }
+
+    /// How many prompts a member had; none for whom it was not read.
+    pub fn prompts_had(&self, member: MemberId) -> PromptsHad {
+        let papers = self.papers.as_ref().ok();
+        papers.and_then(|papers| papers.histories.get(&member)).map_or_else(PromptsHad::default, |h| h.had(self.now))
+    }
+
+    fn may_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<&Account, Denial> {
         let (account, _) = self.judge(member, category)?;
         if !account.standing.prompts_on {
             return Err(Denial(DenialCode::OptedOut));
@@ -70,7 +131,9 @@ impl Sitting {
         if near(account.usage.week, limits.week) {
             return Err(Denial(DenialCode::WeekLimit));
         }
-        Ok(PromptPermit { member, device, standing_version: account.standing.version, given_at: self.opened_wall })
+        let history = self.papers.as_ref().ok().and_then(|papers| papers.histories.get(&member));
+        history.ok_or(Denial(DenialCode::Unavailable))?.allows(cause, self.now)?;
+        Ok(account)
     }
 
     fn judge(&self, member: MemberId, category: &str) -> Result<(&Account, &str), Denial> {

@@ -1,5 +1,7 @@
 //! Safeguards' SQL.
 
+pub(crate) mod prompts;
+
 use hunch_db::columns::{maybe_time, strange, time};
 use hunch_kernel::{MemberId, OrderId, Points, seeded_bug};
 use jiff::Timestamp;
@@ -26,6 +28,7 @@ pub(crate) struct Standing {
     pub exclusion: Exclusion,
     pub break_until: Option<Timestamp>,
     pub prompts_on: bool,
+    pub offers_on: bool,
     pub own: OwnLimits,
 }
 
@@ -36,6 +39,7 @@ impl Standing {
             exclusion: Exclusion::default(),
             break_until: None,
             prompts_on: true,
+            offers_on: true,
             own: OwnLimits::default(),
         }
     }
@@ -77,7 +81,7 @@ fn read_until(row: &PgRow, column: &str) -> Result<Option<Timestamp>> {
 
 /// The columns of a standing, whatever table alias they are read by; a member without a row has nulls.
 const STANDING: &str = "coalesce(s.version, 1) AS version, s.excluded_until, s.return_asked_at, s.break_until,
-    coalesce(s.prompts_on, true) AS prompts_on, s.day_points, s.day_set_at, s.week_points, s.week_set_at, s.raise_day,
+    coalesce(s.prompts_on, true) AS prompts_on, coalesce(s.offers_on, true) AS offers_on, s.day_points, s.day_set_at, s.week_points, s.week_set_at, s.raise_day,
     s.raise_week, s.raise_after";
 
 fn read_standing(row: &PgRow) -> Result<Standing> {
@@ -94,6 +98,7 @@ fn read_standing(row: &PgRow) -> Result<Standing> {
         },
         break_until: maybe_time(row, "break_until")?,
         prompts_on: row.try_get("prompts_on")?,
+        offers_on: row.try_get("offers_on")?,
         own: OwnLimits {
             day: OwnLimit { points: points("day_points")?, set_at: maybe_time(row, "day_set_at")? },
             week: OwnLimit { points: points("week_points")?, set_at: maybe_time(row, "week_set_at")? },
@@ -113,13 +118,14 @@ pub(crate) async fn standing<'e>(executor: impl PgExecutor<'e>, member: MemberId
 pub(crate) async fn write_standing(conn: &mut PgConnection, member: MemberId, s: &Standing) -> Result<()> {
     sqlx::query(
         "INSERT INTO safeguards.standing (member, version, excluded_until, break_until, prompts_on, day_points, week_points,
-                                          raise_day, raise_week, raise_after, return_asked_at, day_set_at, week_set_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                          raise_day, raise_week, raise_after, return_asked_at, day_set_at, week_set_at, offers_on)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
          ON CONFLICT ON CONSTRAINT standing_once DO UPDATE
          SET version = excluded.version, excluded_until = excluded.excluded_until, break_until = excluded.break_until,
              prompts_on = excluded.prompts_on, day_points = excluded.day_points, week_points = excluded.week_points,
              raise_day = excluded.raise_day, raise_week = excluded.raise_week, raise_after = excluded.raise_after,
-             return_asked_at = excluded.return_asked_at, day_set_at = excluded.day_set_at, week_set_at = excluded.week_set_at",
+             return_asked_at = excluded.return_asked_at, day_set_at = excluded.day_set_at, week_set_at = excluded.week_set_at,
+             offers_on = excluded.offers_on",
     )
     .bind(member.0)
     .bind(s.version)
@@ -134,6 +140,7 @@ pub(crate) async fn write_standing(conn: &mut PgConnection, member: MemberId, s:
     .bind(s.exclusion.return_asked.map(|t| t.to_sqlx()))
     .bind(s.own.day.set_at.map(|t| t.to_sqlx()))
     .bind(s.own.week.set_at.map(|t| t.to_sqlx()))
+    .bind(s.offers_on)
     .execute(conn)
     .await?;
     Ok(())

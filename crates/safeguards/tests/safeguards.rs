@@ -7,12 +7,14 @@ use hunch_ledger::{Batcher, Door};
 use hunch_log::{ShardTx, Tail};
 use hunch_people::{NewMember, People};
 use hunch_safeguards::{
-    BreakTerm, Change, ChangeRefusal, Changed, Charges, Denial, DenialCode, ExclusionTerm, HouseLimits, LimitRefusal,
-    Protection, ReturnRefusal, Safeguards, StakePermit, StandingHandler, StandingRequest, restore, still_holds,
+    BreakTerm, Change, ChangeRefusal, Changed, Charges, Denial, DenialCode, ExclusionTerm, GiveError, HouseLimits,
+    LimitRefusal, Protection, ReturnRefusal, Safeguards, StakePermit, StandingHandler, StandingRequest, Surface,
+    give_prompts, note_losses, note_rejections, restore, still_holds,
 };
 use hunch_vault::{IdentityKey, Person};
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
+use jiff_sqlx::ToSqlx;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -77,7 +79,7 @@ impl Bench {
     }
 
     async fn prompt(&self, member: MemberId) -> Option<DenialCode> {
-        self.gate.permit_prompt(member, None, "sports").await.err().map(|d| d.0)
+        self.gate.permit_prompt(member, None, Uuid::nil(), "sports").await.err().map(|d| d.0)
     }
 
     async fn change(&self, member: MemberId, change: Change) -> Result<Changed, ChangeRefusal> {
@@ -197,7 +199,7 @@ async fn a_change_of_standing_voids_what_was_permitted_before() {
     let member = bench.member(date(1990, 1, 1)).await;
     bench.at(member, NEW_YORK).await;
     let permit = bench.gate.permit_stake(member, "sports").await.unwrap();
-    let prompt = bench.gate.permit_prompt(member, None, "sports").await.unwrap();
+    let prompt = bench.gate.permit_prompt(member, None, Uuid::nil(), "sports").await.unwrap();
     bench.gate.prompt_still_holds(&prompt).await.unwrap();
     let version = permit.standing_version();
     bench.change(member, Change::Break(BreakTerm::Day)).await.unwrap();
@@ -368,4 +370,241 @@ async fn nobody_is_prompted_against_their_wish_or_near_a_limit() {
     assert_eq!(bench.prompt(member).await, None);
     bench.stake(member, 1, 800).await.unwrap();
     assert_eq!(bench.prompt(member).await, Some(DenialCode::DayLimit));
+}
+
+impl Bench {
+    async fn offer(&self, member: MemberId) -> Option<DenialCode> {
+        self.gate.permit_offer(member, None).await.err().map(|d| d.0)
+    }
+
+    /// Gives a prompt as messaging does: permitted, then written.
+    async fn give(&self, member: MemberId, cause: u128) -> Result<(), DenialCode> {
+        let cause = Uuid::from_u128(cause);
+        let permit = self.gate.permit_prompt(member, None, cause, "sports").await.map_err(|d| d.0)?;
+        let mut conn = self.db.app().acquire().await.unwrap();
+        match give_prompts(&mut conn, vec![permit], Surface::Push, self.now()).await {
+            Ok(()) => Ok(()),
+            Err(GiveError::Overtaken(denial)) => Err(denial.0),
+            Err(GiveError::Storage(error)) => panic!("{error}"),
+        }
+    }
+
+    /// Another gate of the same programme, as another process or a restart has it: nothing is kept but the rows.
+    fn restarted(&self) -> Bench2<'_> {
+        let clocks = Clocks::manual(self.clock.clone());
+        Bench2(Safeguards::new(self.db.db().clone(), self.people.clone(), clocks, HOUSE), self)
+    }
+}
+
+struct Bench2<'a>(Safeguards, &'a Bench);
+
+impl Bench2<'_> {
+    async fn prompt(&self, member: MemberId) -> Option<DenialCode> {
+        self.1.at(member, NEW_YORK).await;
+        self.0.permit_prompt(member, None, Uuid::from_u128(999), "sports").await.err().map(|d| d.0)
+    }
+}
+
+#[tokio::test]
+async fn a_loss_a_refusal_and_the_prompts_given_outlive_a_restart() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.restarted().prompt(member).await, None);
+
+    let mut tx = bench.tx(member).await;
+    note_losses(&mut tx, &[member, member]).await.unwrap();
+    assert_eq!(bench.restarted().prompt(member).await, None, "not booked yet");
+    tx.commit().await.unwrap();
+    assert_eq!(bench.restarted().prompt(member).await, Some(DenialCode::AfterLoss));
+    bench.clock.advance(SignedDuration::from_mins(239));
+    assert_eq!(bench.restarted().prompt(member).await, Some(DenialCode::AfterLoss));
+    bench.clock.advance(SignedDuration::from_mins(1));
+    assert_eq!(bench.restarted().prompt(member).await, None);
+
+    let mut tx = bench.tx(member).await;
+    note_rejections(&mut tx, &[member]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(bench.restarted().prompt(member).await, Some(DenialCode::AfterRejection));
+    bench.hours(4);
+
+    bench.at(member, NEW_YORK).await;
+    assert_eq!(bench.give(member, 1).await, Ok(()));
+    assert_eq!(bench.restarted().prompt(member).await, Some(DenialCode::PromptGap));
+    for n in 2..=3 {
+        bench.hours(1);
+        bench.at(member, NEW_YORK).await;
+        assert_eq!(bench.give(member, n).await, Ok(()));
+    }
+    bench.hours(21);
+    assert_eq!(bench.restarted().prompt(member).await, Some(DenialCode::PromptCapDay));
+    bench.hours(1);
+    assert_eq!(bench.restarted().prompt(member).await, None, "the first is a day old");
+    let stranger = bench.member(date(1990, 1, 1)).await;
+    assert_eq!(bench.restarted().prompt(stranger).await, None, "everybody has a history of their own");
+}
+
+/// Whoever stores a prompt judges again by what is stored then, one after the other for each member.
+#[tokio::test]
+async fn a_permit_that_is_overtaken_gives_no_prompt() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let permit =
+        async |cause: u128| bench.gate.permit_prompt(member, None, Uuid::from_u128(cause), "sports").await.unwrap();
+    let give = async |permits| {
+        let mut tx = hunch_db::begin(bench.db.app()).await.unwrap();
+        match give_prompts(&mut tx, permits, Surface::Card, bench.now()).await {
+            Ok(()) => {
+                tx.commit().await.unwrap();
+                None
+            }
+            Err(GiveError::Overtaken(denial)) => Some(denial.0),
+            Err(GiveError::Storage(error)) => panic!("{error}"),
+        }
+    };
+    // Two that were permitted by one reading: together they are one too many, and neither is kept.
+    let both = vec![permit(1).await, permit(2).await];
+    assert_eq!(give(both).await, Some(DenialCode::PromptGap));
+    assert_eq!(give(vec![permit(1).await]).await, None);
+
+    // Many at once: the lock lets one through.
+    bench.hours(1);
+    bench.at(member, NEW_YORK).await;
+    let mut permits = Vec::new();
+    for cause in 10..20 {
+        permits.push(permit(cause).await);
+    }
+    let given = futures_util::future::join_all(permits.into_iter().map(|permit| give(vec![permit]))).await;
+    assert_eq!(given.iter().filter(|answer| answer.is_none()).count(), 1, "{given:?}");
+
+    bench.hours(1);
+    bench.at(member, NEW_YORK).await;
+    let early = permit(30).await;
+    let mut tx = bench.tx(member).await;
+    note_losses(&mut tx, &[member]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(bench.gate.prompt_still_holds(&early).await, Err(Denial(DenialCode::AfterLoss)), "the last look");
+    assert_eq!(give(vec![early]).await, Some(DenialCode::AfterLoss));
+
+    bench.hours(5);
+    bench.at(member, NEW_YORK).await;
+    let early = permit(31).await;
+    bench.change(member, Change::Prompts(false)).await.unwrap();
+    assert_eq!(give(vec![early]).await, Some(DenialCode::StandingChanged));
+    let kept: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM safeguards.prompt").fetch_one(bench.db.auditor()).await.unwrap();
+    assert_eq!(kept, 2);
+    for sql in [
+        "DELETE FROM safeguards.prompt",
+        "UPDATE safeguards.prompt SET at = '2000-01-01'",
+        "DELETE FROM safeguards.setback",
+    ] {
+        assert!(sqlx::query(sql).execute(bench.db.app()).await.is_err(), "{sql}");
+    }
+}
+
+/// An offer has no word of betting: it is for those, too, who may not stake, but not for those who want none.
+#[tokio::test]
+async fn offers_are_for_everybody_who_wants_them() {
+    let bench = Bench::start().await;
+    let child = bench.member(date(2015, 1, 1)).await;
+    assert_eq!(bench.prompt(child).await, Some(DenialCode::UnderAge));
+    assert_eq!(bench.offer(child).await, None, "under age, and who knows where");
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    bench.change(member, Change::Prompts(false)).await.unwrap();
+    assert_eq!((bench.prompt(member).await, bench.offer(member).await), (Some(DenialCode::OptedOut), None));
+    bench.change(member, Change::Exclude(ExclusionTerm::Life)).await.unwrap();
+    assert_eq!((bench.prompt(member).await, bench.offer(member).await), (Some(DenialCode::Excluded), None));
+    let early = bench.gate.permit_offer(member, None).await.unwrap();
+    bench.gate.offer_still_holds(&early).await.unwrap();
+    bench.change(member, Change::Offers(false)).await.unwrap();
+    assert_eq!(bench.offer(member).await, Some(DenialCode::OffersOff));
+    assert_eq!(bench.gate.offer_still_holds(&early).await, Err(Denial(DenialCode::StandingChanged)));
+    assert_eq!(bench.offer(MemberId(Uuid::from_u128(1))).await, Some(DenialCode::Unavailable), "nobody we know");
+    bench.change(member, Change::Offers(true)).await.unwrap();
+    assert_eq!(bench.offer(member).await, None);
+}
+
+/// Whatever the gate cannot read denies: each of its tables is taken away in turn.
+#[tokio::test]
+async fn who_cannot_be_judged_is_denied() {
+    let bench = Bench::start().await;
+    let member = bench.member(date(1990, 1, 1)).await;
+    bench.at(member, NEW_YORK).await;
+    let prompt = bench.gate.permit_prompt(member, None, Uuid::nil(), "sports").await.unwrap();
+    let offer = bench.gate.permit_offer(member, None).await.unwrap();
+    for (table, offers_too) in [
+        ("safeguards.standing", true),
+        ("safeguards.place", true),
+        ("safeguards.usage", true),
+        ("safeguards.rule", false),
+        ("safeguards.setback", false),
+        ("safeguards.prompt", false),
+        ("people.member", true),
+        ("vault.person", false),
+    ] {
+        let rename = |from: &str, to: &str| format!("ALTER TABLE {from} RENAME TO {to}");
+        let (_, name) = table.split_once('.').unwrap();
+        let gone = sqlx::AssertSqlSafe(rename(table, "gone"));
+        sqlx::query(gone).execute(bench.db.owner()).await.unwrap();
+        assert_eq!(bench.prompt(member).await, Some(DenialCode::Unavailable), "{table}");
+        assert_eq!(bench.offer(member).await, offers_too.then_some(DenialCode::Unavailable), "{table}");
+        if ["safeguards.standing", "safeguards.setback"].contains(&table) {
+            assert_eq!(bench.gate.prompt_still_holds(&prompt).await, Err(Denial(DenialCode::Unavailable)), "{table}");
+            assert_eq!(bench.gate.offer_still_holds(&offer).await, Err(Denial(DenialCode::Unavailable)), "{table}");
+        }
+        let back = sqlx::AssertSqlSafe(rename(&table.replace(name, "gone"), name));
+        sqlx::query(back).execute(bench.db.owner()).await.unwrap();
+        assert_eq!((bench.prompt(member).await, bench.offer(member).await), (None, None));
+    }
+}
+
+/// What happened before losses, refusals and prompts were kept is taken over by the migration that brings them.
+#[tokio::test]
+async fn a_loss_of_before_the_rows_counts() {
+    let bench = Bench::start().await;
+    let (lost, won, prompted) = (
+        bench.member(date(1990, 1, 1)).await,
+        bench.member(date(1990, 1, 1)).await,
+        bench.member(date(1990, 1, 1)).await,
+    );
+    let owner = bench.db.owner();
+    for (n, (member, paid)) in (1..).zip([(lost, 0), (lost, 300), (won, 30)]) {
+        sqlx::query(
+            "INSERT INTO trading.position (position, order_id, member, shard, market, category, side, count, cost_points,
+                 rate_micros, opened_at, paid_revision, result, gross_micros, paid_points, paid_at, paid_wall)
+             VALUES ($1, $1, $2, 0, 'M', 'sports', 'yes', 100, 20, 10000, $4, 1, 'no', 0, $3, $4, $4)",
+        )
+        .bind(Uuid::from_u128(n))
+        .bind(member.0)
+        .bind(paid)
+        .bind(bench.now().to_sqlx())
+        .execute(owner)
+        .await
+        .unwrap();
+    }
+    for (n, hours) in (1..).zip([1, 24 * 20]) {
+        sqlx::query(
+            "INSERT INTO engage.decision (member, cause, channel, shard, seq, action, reference, propensity_ppm, policy, seed,
+                 candidates_hash, candidates, reason, at)
+             VALUES ($1, $2, 'push', 0, $3, 'market', 'M', 1000, 1, 1, decode(repeat('00', 16), 'hex'), 2, 'best', $4)",
+        )
+        .bind(prompted.0)
+        .bind(Uuid::from_u128(n))
+        .bind(n as i64)
+        .bind((bench.now() - SignedDuration::from_hours(hours)).to_sqlx())
+        .execute(owner)
+        .await
+        .unwrap();
+    }
+    let migration = include_str!("../../../migrations/0155_prompt_rules.sql");
+    let (_, taken_over) = migration.split_once("-- What happened before this was kept.").unwrap();
+    sqlx::raw_sql(taken_over).execute(owner).await.unwrap();
+    assert_eq!(bench.restarted().prompt(lost).await, Some(DenialCode::AfterLoss));
+    assert_eq!(bench.restarted().prompt(won).await, None);
+    assert_eq!(bench.restarted().prompt(prompted).await, None, "an hour is more than half an hour");
+    let kept: i64 = sqlx::query_scalar("SELECT count(*) FROM safeguards.prompt").fetch_one(owner).await.unwrap();
+    assert_eq!(kept, 1, "of the last days");
 }

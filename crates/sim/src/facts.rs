@@ -88,6 +88,7 @@ pub async fn look_at_all(world: &World) -> anyhow::Result<Vec<String>> {
         failed.map(|c| format!("{}: {}", c.id, c.first.first().cloned().unwrap_or_default())).collect();
     wrong.extend(doubled_at_the_exchange(world).await?);
     wrong.extend(paid_too_early(world).await?);
+    wrong.extend(prompted_too_much(world).await?);
     Ok(wrong)
 }
 
@@ -127,6 +128,21 @@ pub async fn paid_too_early(world: &World) -> anyhow::Result<Vec<String>> {
     Ok(early.map(|market| format!("T4: {market} was paid before it was final")).collect())
 }
 
+/// From positions and pushes alone: no prompt to stake left within four hours of a loss, and none of more than three in a day.
+pub async fn prompted_too_much(world: &World) -> anyhow::Result<Vec<String>> {
+    let after_loss = "SELECT DISTINCT 'S4: ' || a.member || ' lost at ' || p.paid_at || ' and was prompted at ' || a.at
+         FROM messaging.attempt a JOIN trading.position p ON p.member = a.member AND p.paid_points < p.cost_points
+              AND p.paid_at < a.at AND p.paid_at > a.at - interval '4 hours'
+         WHERE a.content = 'prompt'";
+    let too_many = "SELECT 'S4: ' || d.member || ' had more than three prompts in the day before ' || d.at
+         FROM engage.decision d JOIN engage.decision e ON e.member = d.member AND e.action = 'market'
+              AND e.at <= d.at AND e.at > d.at - interval '24 hours'
+         WHERE d.action = 'market' GROUP BY d.member, d.cause, d.at HAVING count(*) > 3";
+    let mut wrong: Vec<String> = sqlx::query_scalar(after_loss).fetch_all(world.db.auditor()).await?;
+    wrong.extend(sqlx::query_scalar::<_, String>(too_many).fetch_all(world.db.auditor()).await?);
+    Ok(wrong)
+}
+
 fn has_fills(order: &Value) -> bool {
     order["fill_count_fp"].as_str().is_some_and(|n| n.parse::<f64>().is_ok_and(|n| n > 0.0))
 }
@@ -141,6 +157,10 @@ pub async fn look_at_rest(world: &World) -> anyhow::Result<Vec<String>> {
         (
             "E1: messages were not read",
             "SELECT count(*) FROM log.shard_head h LEFT JOIN log.consumer_position p ON p.shard = h.shard AND p.consumer = 'engage' WHERE h.last_seq > 0 AND p.last_seq IS DISTINCT FROM h.last_seq",
+        ),
+        (
+            "E1: purchases' receipts stand in the inbox alone",
+            "SELECT count(*) FROM messaging.notice WHERE cause_kind = 'purchase' AND wanted = 'nothing'",
         ),
         ("E1: deliveries are still due", "SELECT count(*) FROM messaging.delivery WHERE state = 'due'"),
     ] {

@@ -8,7 +8,7 @@ use hunch_messaging::copy::betting_word;
 use hunch_trading::TradingError;
 
 use crate::crash::crash_after;
-use crate::facts::{Touched, paid_too_early};
+use crate::facts::{Touched, paid_too_early, prompted_too_much};
 use crate::live::Lived;
 use crate::op::Job;
 use crate::world::{SHARDS, World};
@@ -27,7 +27,11 @@ pub async fn run(world: &mut World, job: Job, crash: Option<u8>) -> anyhow::Resu
             "crashed".to_owned()
         }
     };
-    let mut wrong = if job == Job::Settle { paid_too_early(world).await? } else { Vec::new() };
+    let mut wrong = match job {
+        Job::Settle => paid_too_early(world).await?,
+        Job::Send => prompted_too_much(world).await?,
+        _ => Vec::new(),
+    };
     while let Ok(pushed) = world.pushed.try_recv() {
         if let Some(word) = betting_word(pushed.text.as_bytes()) {
             wrong.push(format!("S4: a push says {word:?}: {}", pushed.text));

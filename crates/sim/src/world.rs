@@ -17,7 +17,7 @@ use hunch_loyalty::{
 };
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
-use hunch_messaging::{NewSubscription, Sender, SenderLimits, subscribe};
+use hunch_messaging::{NewSubscription, OpenedHandler, Sender, SenderLimits, subscribe};
 use hunch_people::{NewMember, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_town::{PushService, Pushed};
@@ -267,6 +267,7 @@ impl Parts {
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let door = builder.register(PurchaseHandler);
         let returns = builder.register(ReturnHandler);
+        let opened = builder.register(OpenedHandler);
         let standing = builder.register(StandingHandler { house: HOUSE });
         let doors = Doors {
             stakes: builder.register(StakeHandler { house: HOUSE, wall: wall.clone() }),
@@ -303,7 +304,7 @@ impl Parts {
             purchases,
             returns,
             standing,
-            engage: Engage::new(pool.clone(), tail, gate.clone(), today, clocks.clone()),
+            engage: Engage::new(pool.clone(), tail, gate.clone(), today, clocks.clone(), opened),
             sender: Sender {
                 pool,
                 transport: PushTransport::new(signer, RULES, wall)?,

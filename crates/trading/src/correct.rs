@@ -159,6 +159,7 @@ impl CorrectionHandler {
         let (now, correction) = (tx.now(), &request.correction);
         let exchange_shard = store::exchange_shard(tx.conn(), &correction.market).await?;
         let mut transfers: Vec<Transfer> = Vec::new();
+        let mut lost = Vec::new();
         for (position, gross) in store::lock_uncorrected(tx.conn(), correction, &request.positions).await? {
             let before = position.paid.as_ref().map_or(Points::ZERO, |p| p.points);
             let key = |what: &[u8]| derived_uuid(&[what, correction.id.as_bytes(), position.id.0.as_bytes()]);
@@ -177,6 +178,9 @@ impl CorrectionHandler {
             let (right, points) = worth(&position, correction.value);
             let again = command(b"repay", points, Action::Payout { hold, points, reason: Reason::Corrected });
             let done = effect(hunch_ledger::apply(tx, &[again]).await?.pop())?;
+            if done.points < position.cost {
+                lost.push(position.member);
+            }
             let word = result_word(correction.result);
             tx.announce_at(done.seq, paid_message(&position, word, "corrected", done.points, now));
             let rate = rate(&position);
@@ -201,6 +205,7 @@ impl CorrectionHandler {
             store::mark_corrected(tx.conn(), correction, &row, now, self.wall.now()).await?;
         }
         hunch_treasury::post(tx.conn(), &transfers, now).await?;
+        hunch_safeguards::note_losses(tx, &lost).await?;
         Ok(())
     }
 }

@@ -135,6 +135,7 @@ impl ShardHandler for OutcomeHandler {
         let outcomes = hunch_ledger::apply(tx, &commands).await?;
         let hedges = self.hedge(tx, &judged).await?;
         let mut transfers: Vec<Transfer> = Vec::new();
+        let mut refused = Vec::new();
         for (((order, fate, verdict), outcome), before) in judged.iter().zip(outcomes).zip(hedges) {
             let done = match outcome {
                 Outcome::Done(done) | Outcome::Repeated(done) => done,
@@ -143,6 +144,9 @@ impl ShardHandler for OutcomeHandler {
                 }
             };
             tx.announce_at(done.seq, message(order, verdict, now));
+            if verdict.captured == Points::ZERO {
+                refused.push(order.member);
+            }
             store::finish_order(tx.conn(), order, fate, verdict.into(), now, wall).await?;
             let back = unfilled(order, verdict.member_count);
             if back.is_positive() && !seeded_bug("unfilled-not-restored") {
@@ -168,6 +172,7 @@ impl ShardHandler for OutcomeHandler {
             }
         }
         hunch_treasury::post(tx.conn(), &transfers, now).await?;
+        hunch_safeguards::note_rejections(tx, &refused).await?;
         let after: HashMap<OrderId, Order> =
             store::orders(tx.conn(), &ids).await?.into_iter().map(|o| (o.id, o)).collect();
         let mut told: Vec<OrderId> = Vec::new();

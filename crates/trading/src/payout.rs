@@ -81,6 +81,7 @@ impl PayoutHandler {
         let mut done = PayoutsDone::default();
         let (mut gross, mut paid) = (Dollars::ZERO, Dollars::ZERO);
         let mut rows = Vec::with_capacity(positions.len());
+        let mut lost = Vec::new();
         for (position, outcome) in positions.iter().zip(outcomes) {
             let effect = match outcome {
                 Outcome::Done(effect) | Outcome::Repeated(effect) => effect,
@@ -93,10 +94,15 @@ impl PayoutHandler {
             gross += worth;
             paid += rate(position).dollars(effect.points);
             rows.push((position.id, worth, effect.points));
+            if effect.points < position.cost {
+                lost.push(position.member);
+            }
             done.positions += 1;
             done.points += effect.points;
         }
         store::mark_paid(tx.conn(), result, &rows, now, wall).await?;
+        // In the transaction that books the loss, so that nobody is prompted to stake in the moment after it.
+        hunch_safeguards::note_losses(tx, &lost).await?;
         // A position is paid in exactly one chunk, so its first one names the chunk.
         let chunk = derived_uuid(&[b"chunk", first.id.0.as_bytes(), &result.revision.to_be_bytes()]);
         let booked =

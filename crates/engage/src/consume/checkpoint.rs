@@ -28,7 +28,7 @@ struct CheckpointOf<'a> {
 
 /// A version byte, then JSON.
 pub(super) fn freeze(book: &Book, mind: &Mind) -> Option<Vec<u8>> {
-    let mut bytes = vec![2];
+    let mut bytes = vec![3];
     let kept = CheckpointOf {
         book,
         learner: mind.learner.as_deref(),
@@ -45,7 +45,9 @@ pub(super) fn thaw(bytes: &[u8]) -> Option<Checkpoint> {
     match version {
         // Before there were models.
         1 => Some(Checkpoint { book: serde_json::from_slice(rest).ok()?, ..Checkpoint::default() }),
-        2 => serde_json::from_slice(rest).ok(),
+        // Its learner was rewarded for stakes and told of them: it is forgotten.
+        2 => Some(Checkpoint { learner: None, ..serde_json::from_slice(rest).ok()? }),
+        3 => serde_json::from_slice(rest).ok(),
         _ => None,
     }
 }

@@ -3,7 +3,8 @@
 //! Invariants
 //! - E1: decisions, notices and the position move in one transaction, fenced by the owner's epoch, so
 //!   each cause is decided once however often a step is repeated or its owner replaced.
-//! - S4: a market goes into a notice only after the gate permitted it just now.
+//! - S4: the gate is asked before anything is drawn, and a suggestion goes into a notice only with its permit, which the
+//!   notice uses up. A prompt that was overtaken by what happened meanwhile rules out the whole step, which is done again.
 //! - Memory is a copy of the log: after any failure it is read again from the checkpoint. What was learned is checkpointed
 //!   with the position, and found again by the answers stored since.
 
@@ -12,10 +13,11 @@ mod nearby;
 mod reaction;
 
 use hunch_kernel::{Clocks, MemberId, Shard, WallTime, read_lock, shard_of, within, write_lock};
+use hunch_ledger::Door;
 use hunch_log::positions::{self, Position};
 use hunch_log::{Batch, Tail};
 use hunch_messages::Message;
-use hunch_messaging::{PromptGate, withdraw_prompts, write_notices};
+use hunch_messaging::{OpenedHandler, PromptGate, Wanted, withdraw_prompt, write_notices};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
 use std::sync::{Arc, RwLock};
@@ -29,7 +31,7 @@ use crate::learn::{Learner, Mind, Model};
 use crate::surroundings::Surroundings;
 use crate::{EngageError, store};
 use checkpoint::{Checkpoint, freeze, thaw};
-use nearby::Nearby;
+pub(crate) use nearby::Nearby;
 use reaction::{Plan, is_fresh};
 
 const CONSUMER: &str = "engage";
@@ -37,6 +39,8 @@ const CONSUMER: &str = "engage";
 const CHECKPOINT_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// Batches folded at once while memory is rebuilt.
 const REBUILD_BATCHES: i64 = 500;
+/// How often a step is tried when its prompts are overtaken.
+const TRIES: u32 = 3;
 
 /// One for the process. Shards are opened when they are first stepped.
 pub struct Engage<G: PromptGate, S: Surroundings> {
@@ -45,7 +49,9 @@ pub struct Engage<G: PromptGate, S: Surroundings> {
     pub(crate) gate: G,
     pub(crate) surroundings: S,
     pub(crate) clocks: Clocks,
-    books: Vec<RwLock<Book>>,
+    /// None until memory is what the stored position says.
+    books: Vec<RwLock<Option<Book>>>,
+    pub(crate) opened: Door<OpenedHandler>,
     owners: Vec<Mutex<Option<Owner>>>,
     nearby: RwLock<Option<Arc<Nearby>>>,
     model: RwLock<Option<Arc<Model>>>,
@@ -80,7 +86,8 @@ pub struct StepReport {
     pub messages: usize,
     pub decisions: usize,
     pub prompts: usize,
-    pub withheld: usize,
+    /// Purchases after which the gate let no market be suggested though there were some.
+    pub denied: usize,
     pub notices: u64,
     pub withdrawn: u64,
 }
@@ -98,7 +105,6 @@ pub(crate) struct Recorded {
     /// None when the rule decided.
     pub by: Option<DecidedBy>,
     pub asked: Option<Question>,
-    pub withheld: Option<String>,
     pub at: Timestamp,
 }
 
@@ -110,7 +116,15 @@ pub(crate) struct Heard {
 }
 
 impl<G: PromptGate, S: Surroundings> Engage<G, S> {
-    pub fn new(pool: PgPool, tail: Tail, gate: G, surroundings: S, clocks: Clocks) -> Engage<G, S> {
+    /// `opened` takes a first look at a notice to its member's shard.
+    pub fn new(
+        pool: PgPool,
+        tail: Tail,
+        gate: G,
+        surroundings: S,
+        clocks: Clocks,
+        opened: Door<OpenedHandler>,
+    ) -> Engage<G, S> {
         let shards = tail.shard_count();
         Engage {
             pool,
@@ -118,6 +132,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             gate,
             surroundings,
             clocks,
+            opened,
             books: (0..shards).map(|_| RwLock::default()).collect(),
             owners: (0..shards).map(|_| Mutex::default()).collect(),
             nearby: RwLock::default(),
@@ -159,44 +174,55 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     pub async fn consume_step(&self, shard: Shard, batches_max: i64) -> Result<StepReport, EngageError> {
         let slot = self.owners.get(shard.0 as usize).ok_or(EngageError::UnknownShard(shard))?;
         let mut owner = slot.lock().await;
-        let mut held = match owner.take() {
-            Some(held) => held,
-            None => self.open(shard).await?,
-        };
-        // Only a step that ended well gives the shard back with its memory.
-        let report = self.step(&mut held, batches_max).await?;
-        *owner = Some(held);
-        Ok(report)
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut held = match owner.take() {
+                Some(held) => held,
+                None => self.open(shard).await?,
+            };
+            match self.step(&mut held, batches_max).await {
+                // Only a step that ended well gives the shard back with its memory.
+                Ok(report) => {
+                    *owner = Some(held);
+                    return Ok(report);
+                }
+                Err(EngageError::Overtaken(denial)) if tries < TRIES => {
+                    tracing::info!(%shard, %denial, "a prompt was overtaken; the step is done again");
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Returns when this process has seen the shard's log grow past what was acted on.
     pub async fn wait(&self, shard: Shard) {
-        let seq = self.book(shard, |book| book.seq);
+        let seq = self.book(shard, |book| book.map_or(0, |book| book.seq));
         self.tail.wait_past(shard, seq).await;
     }
 
-    /// A member's features now, as far as this process has read the log.
-    pub fn features(&self, member: MemberId) -> Features {
+    /// A member's features now, as far as this process has read the log; None while it has not rebuilt its memory.
+    pub fn features(&self, member: MemberId) -> Option<Features> {
         let now = self.clocks.business.now();
-        self.book(shard_of(member, self.tail.shard_count()), |book| book.features(member.0, now))
+        self.book(shard_of(member, self.tail.shard_count()), |book| book.map(|book| book.features(member.0, now)))
     }
 
-    fn book<T>(&self, shard: Shard, read: impl FnOnce(&Book) -> T) -> T {
+    fn book<T>(&self, shard: Shard, read: impl FnOnce(Option<&Book>) -> T) -> T {
         match self.books.get(shard.0 as usize) {
-            Some(book) => read(&read_lock(book)),
-            None => read(&Book::default()),
+            Some(book) => read(read_lock(book).as_ref()),
+            None => read(None),
         }
     }
 
-    fn change<T>(&self, shard: Shard, write: impl FnOnce(&mut Book) -> T) -> T {
-        match self.books.get(shard.0 as usize) {
-            Some(book) => write(&mut write_lock(book)),
-            None => write(&mut Book::default()),
+    fn fold(&self, shard: Shard, seq: i64, message: &Message) {
+        if let Some(slot) = self.books.get(shard.0 as usize)
+            && let Some(book) = write_lock(slot).as_mut()
+        {
+            book.fold(seq, message);
         }
     }
 
-    /// Takes the shard over and brings memory to the stored position: checkpoint, then the log and the
-    /// prompts after it.
+    /// Takes the shard over and brings memory to the stored position: checkpoint, then the log after it.
     async fn open(&self, shard: Shard) -> Result<Owner, EngageError> {
         let mut conn = self.pool.acquire().await?;
         let position = positions::take_over(&mut conn, CONSUMER, shard).await?;
@@ -225,9 +251,6 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
                 }
             }
         }
-        for (member, at) in store::prompts_after(&self.pool, shard, checkpoint_seq).await? {
-            book.prompted(member, at);
-        }
         for question in store::unanswered(&self.pool, shard, asked_since).await? {
             waiting.ask(question);
         }
@@ -237,7 +260,9 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             mind.remember(lesson, model.as_deref());
         }
         self.tell_learned(shard, position.last_seq, &mind);
-        self.change(shard, |known| *known = book);
+        if let Some(slot) = self.books.get(shard.0 as usize) {
+            *write_lock(slot) = Some(book);
+        }
         Ok(Owner { position, checkpoint_wall: self.clocks.wall.now(), mind })
     }
 
@@ -246,33 +271,33 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let after = owner.position.last_seq;
         let batches = self.tail.read_after(&self.pool, shard, after, batches_max).await?;
         let Some(last_seq) = batches.last().map(|batch| batch.last_seq) else { return Ok(StepReport::default()) };
-        let sitting = self.gate.sit(&fresh_buyers(&batches, after, self.clocks.business.now())).await;
+        let mut sitting = self.gate.sit(&fresh_buyers(&batches, after, self.clocks.business.now())).await;
         let mut plan = Plan::default();
         let mut messages = 0;
         for batch in &batches {
             let new: Vec<(i64, &Message)> = batch.after(after).collect();
             messages += new.len();
             for (seq, message) in new {
-                self.change(shard, |book| book.fold(seq, message));
+                self.fold(shard, seq, message);
                 let answers = owner.mind.hear(message);
                 if !answers.is_empty() {
                     plan.heard.push(Heard { shard, seq, answers });
                 }
-                self.react(shard, seq, message, &sitting, &mut owner.mind, &mut plan).await?;
+                self.react(shard, seq, message, &mut sitting, &mut owner.mind, &mut plan).await?;
             }
         }
         let mut report = StepReport {
             messages,
             decisions: plan.recorded.len(),
-            prompts: plan.prompted.len(),
-            withheld: plan.recorded.iter().filter(|r| r.withheld.is_some()).count(),
+            prompts: plan.notices.iter().filter(|notice| matches!(notice.wanted, Wanted::Market { .. })).count(),
+            denied: plan.denied,
             ..StepReport::default()
         };
         let wall = self.clocks.wall.now();
         let due = !within(wall, owner.checkpoint_wall, CHECKPOINT_EVERY);
-        let state = if due { self.book(shard, |book| freeze(book, &owner.mind)) } else { None };
+        let state = if due { self.book(shard, |book| freeze(book?, &owner.mind)) } else { None };
         (report.notices, report.withdrawn) =
-            self.write(&owner.position, last_seq, state.as_deref(), &plan, wall).await?;
+            self.write(&owner.position, last_seq, state.as_deref(), plan, wall).await?;
         owner.position.last_seq = last_seq;
         self.tell_learned(shard, last_seq, &owner.mind);
         if due {
@@ -288,7 +313,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         position: &Position,
         last_seq: i64,
         state: Option<&[u8]>,
-        plan: &Plan,
+        plan: Plan,
         wall: WallTime,
     ) -> Result<(u64, u64), EngageError> {
         let now = self.clocks.business.now();
@@ -296,10 +321,10 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         positions::advance(&mut tx, position, last_seq, state).await?;
         store::insert_decisions(&mut tx, &plan.recorded).await?;
         store::insert_answers(&mut tx, &plan.heard).await?;
-        let notices = write_notices(&mut tx, &plan.notices, now, wall).await?;
+        let notices = write_notices(&mut tx, plan.notices, now, wall).await?;
         let mut withdrawn = 0;
-        for (member, reason) in &plan.withdrawals {
-            withdrawn += withdraw_prompts(&mut tx, *member, reason, now, wall).await?;
+        for (notice, reason) in plan.withdrawals {
+            withdrawn += u64::from(withdraw_prompt(&mut tx, notice, reason, now, wall).await?);
         }
         tx.commit().await?;
         Ok((notices, withdrawn))

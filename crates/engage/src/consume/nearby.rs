@@ -23,6 +23,15 @@ pub(crate) struct Nearby {
 }
 
 impl Nearby {
+    /// The offer with this id, while it can be had.
+    pub(crate) fn offer(&self, id: &str) -> Option<&OfferCandidate> {
+        let id: Uuid = id.parse().ok()?;
+        self.candidates.iter().find_map(|candidate| match candidate {
+            Candidate::Offer(offer) if offer.offer == id => Some(offer),
+            Candidate::Offer(_) | Candidate::Market(_) => None,
+        })
+    }
+
     pub(super) fn merchant(&self, id: Uuid) -> &str {
         self.merchants.get(&id).map_or("your shop", String::as_str)
     }

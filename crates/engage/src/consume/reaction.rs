@@ -1,28 +1,27 @@
 //! What each message makes a step say, and what it decides about a purchase.
 
-use hunch_kernel::{MemberId, MerchantId, Points, Shard, WallTime, derived_uuid};
+use hunch_kernel::{MemberId, MerchantId, NoticeId, Points, Shard, WallTime, derived_uuid};
 use hunch_messages::{Message, PositionPaid, PurchaseRecorded, StakeResolved};
 use hunch_messaging::copy::{
     credit_receipt, market_prompt, offer_prompt, points_words, purchase_receipt, return_receipt,
 };
-use hunch_messaging::{Cause, NewNotice, PromptGate, PromptSitting, Wanted, WithheldPrompt, open_prompt_categories};
+use hunch_messaging::{Cause, NewNotice, OpenPrompt, PromptGate, PromptSitting, Wanted, is_denial, open_prompts};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
-use uuid::Uuid;
 
 use super::{DecidedBy, Engage, Heard, Recorded};
 use crate::EngageError;
 use crate::answers::{Answers, MARKET_WINDOW, OFFER_WINDOW, Question};
-use crate::decide::{Candidate, Decision, LEARNED_VERSION, POLICY_VERSION, Situation, decide, seed_of};
+use crate::decide::{Allowed, Candidate, Decision, LEARNED_VERSION, POLICY_VERSION, Situation, decide, seed_of};
 use crate::learn::{Learner, Mind};
 use crate::surroundings::Surroundings;
 use crate::told::Told;
 
-/// A purchase told about later than this gets its receipt in the inbox and no push.
+/// A purchase told about later than this gets its receipt and no suggestion: the member is long somewhere else.
 const FRESH: SignedDuration = SignedDuration::from_mins(15);
 /// How long a receipt is worth being pushed.
 const RECEIPT_LIFE: SignedDuration = SignedDuration::from_hours(4);
-const RECEIPT: Wanted = Wanted::Receipt { withheld: None };
+const RECEIPT: Wanted = Wanted::Receipt { alone: None };
 
 /// What a step will write.
 #[derive(Default)]
@@ -30,18 +29,15 @@ pub(super) struct Plan {
     pub recorded: Vec<Recorded>,
     pub heard: Vec<Heard>,
     pub notices: Vec<NewNotice>,
-    pub withdrawals: Vec<(MemberId, String)>,
-    pub prompted: Vec<(Uuid, Timestamp)>,
+    pub withdrawals: Vec<(NoticeId, &'static str)>,
+    pub denied: usize,
 }
 
 /// What will be said beside a purchase's receipt, and how the decision's row tells it.
 struct Say {
     action: &'static str,
     reference: Option<String>,
-    /// Why the gate kept the prompt back.
-    withheld: Option<String>,
     wanted: Wanted,
-    expires_at: Timestamp,
 }
 
 impl<G: PromptGate, S: Surroundings> Engage<G, S> {
@@ -50,7 +46,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         shard: Shard,
         seq: i64,
         message: &Message,
-        sitting: &G::Sitting,
+        sitting: &mut G::Sitting,
         mind: &mut Mind,
         plan: &mut Plan,
     ) -> Result<(), EngageError> {
@@ -65,15 +61,14 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             Message::StakeResolved(m) => plan.stake(m, now, wall),
             Message::PositionPaid(m) => plan.paid(m, now, wall),
             Message::StandingChanged(m) => {
-                let member = MemberId(m.member);
-                for category in open_prompt_categories(&self.pool, member, now).await? {
-                    if let Err(refusal) = self.gate.permit(member, None, &category).await {
-                        plan.withdrawals.push((member, refusal.code));
-                        break;
-                    }
-                }
+                let open = open_prompts(&self.pool, MemberId(m.member), now).await?;
+                plan.withdrawals.extend(self.no_longer_allowed(MemberId(m.member), &open).await);
             }
-            Message::Posted(_) | Message::MemberJoined(_) | Message::MarketChanged(_) | Message::StakeHeld(_) => {}
+            Message::NoticeOpened(_)
+            | Message::Posted(_)
+            | Message::MemberJoined(_)
+            | Message::MarketChanged(_)
+            | Message::StakeHeld(_) => {}
         }
         Ok(())
     }
@@ -83,7 +78,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         shard: Shard,
         seq: i64,
         m: &PurchaseRecorded,
-        sitting: &G::Sitting,
+        sitting: &mut G::Sitting,
         mind: &mut Mind,
         plan: &mut Plan,
     ) -> Result<(), EngageError> {
@@ -91,28 +86,16 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let nearby = self.nearby(Some(m.merchant)).await?;
         let seed = seed_of(m.member, m.purchase);
         let (decision, by) = if is_fresh(m, now) {
-            self.consider(shard, seq, m, &nearby.candidates, seed, mind)
+            self.consider(shard, seq, m, &nearby.candidates, sitting, seed, mind)
         } else {
             (late(seed), None)
         };
         let chosen = decision.chosen.and_then(|index| nearby.candidates.get(index));
-        let say = match chosen {
-            Some(chosen) => say(m, chosen, sitting, now),
-            None => Say {
-                action: "nothing",
-                reference: None,
-                withheld: None,
-                wanted: Wanted::Nothing { reason: decision.reason.to_owned() },
-                expires_at: now + RECEIPT_LIFE,
-            },
-        };
-        if let Wanted::Market { .. } = say.wanted {
-            self.change(shard, |book| book.prompted(m.member, now));
-            plan.prompted.push((m.member, now));
-        }
-        let said = chosen.filter(|_| say.withheld.is_none());
-        let asked = said.and_then(|said| question(seq, m, said, &decision, now));
+        let said = chosen.and_then(|chosen| say(m, chosen, sitting).map(|say| (chosen, say)));
+        let asked = said.as_ref().and_then(|(chosen, _)| question(seq, m, chosen, &decision, now));
         asked.clone().into_iter().for_each(|question| mind.waiting.ask(question));
+        plan.denied += usize::from(is_denial(decision.reason));
+        let say = said.map_or_else(|| Say::nothing(decision.reason), |(_, say)| say);
         plan.recorded.push(Recorded {
             member: MemberId(m.member),
             cause: m.purchase,
@@ -124,7 +107,6 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             asked,
             decision,
             by,
-            withheld: say.withheld,
             at: now,
         });
         plan.notices.push(NewNotice {
@@ -132,10 +114,23 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             cause: Cause::Purchase(m.purchase),
             body: purchase_receipt(Points(m.points), nearby.merchant(m.merchant)),
             wanted: say.wanted,
-            expires_at: say.expires_at,
+            expires_at: now + RECEIPT_LIFE,
             caused_wall: WallTime::from_microsecond(m.received_wall_us).unwrap_or_else(|| self.clocks.wall.now()),
         });
         Ok(())
+    }
+
+    /// Suggestions that the member can still look at and may not any more.
+    async fn no_longer_allowed(&self, member: MemberId, open: &[OpenPrompt]) -> Vec<(NoticeId, &'static str)> {
+        if open.is_empty() {
+            return Vec::new();
+        }
+        let sitting = self.gate.sit(&[member]).await;
+        let refused = |prompt: &OpenPrompt| match &prompt.category {
+            Some(category) => sitting.allows_prompt(member, prompt.cause, category).err(),
+            None => sitting.offer(member, None).err(),
+        };
+        open.iter().filter_map(|prompt| Some((prompt.notice, refused(prompt)?.code))).collect()
     }
 
     /// Decides by the model that serves now, or by the rule.
@@ -145,19 +140,25 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         seq: i64,
         m: &PurchaseRecorded,
         candidates: &[Candidate],
+        sitting: &G::Sitting,
         seed: u64,
         mind: &mut Mind,
     ) -> (Decision, Option<DecidedBy>) {
-        let now = self.clocks.business.now();
+        let (now, member) = (self.clocks.business.now(), MemberId(m.member));
+        let had = sitting.prompts_had(member);
         let situation = Situation {
             now,
             merchant: Some(MerchantId(m.merchant)),
             merchant_category: Some(m.merchant_category.clone()),
+            prompts_24h: had.day,
+            prompts_7d: had.week,
         };
-        let features = self.book(shard, |book| book.features(m.member, now));
+        let allowed = Allowed::by(sitting, member, m.purchase, candidates);
+        // The owner of a shard has rebuilt its memory before its first step.
+        let features = self.book(shard, |book| book.map(|book| book.features(m.member, now))).unwrap_or_default();
         let served = self.model_now(now).map(|model| mind.serve(&model));
         let learner = served.as_ref().map(|(learner, _)| learner.as_ref());
-        let decision = decide(&features, &situation, candidates, learner, seed);
+        let decision = decide(&features, &situation, candidates, &allowed, learner, seed);
         let by = |(learner, began): (Arc<Learner>, bool)| DecidedBy {
             model: learner.model.clone(),
             began,
@@ -168,31 +169,30 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     }
 }
 
-/// Puts a choice into words; for a market the gate is asked, just now (S4).
-fn say(m: &PurchaseRecorded, chosen: &Candidate, sitting: &impl PromptSitting, now: Timestamp) -> Say {
+/// Puts a choice into words, with the gate's permit of this sitting (S4). None if there is none after all.
+fn say(m: &PurchaseRecorded, chosen: &Candidate, sitting: &mut impl PromptSitting) -> Option<Say> {
+    let member = MemberId(m.member);
     match chosen {
-        Candidate::Offer(o) => Say {
-            action: "offer",
-            reference: Some(o.offer.to_string()),
-            withheld: None,
-            wanted: Wanted::Offer { offer: o.offer, title: offer_prompt(&o.title, &o.merchant_name, o.bonus) },
-            expires_at: o.ends_at.min(now + RECEIPT_LIFE),
-        },
-        Candidate::Market(market) => {
-            let ticker = market.ticker.as_str().to_owned();
-            let (withheld, wanted, expires_at) = match sitting.permit(MemberId(m.member), None, &market.category) {
-                Ok(_permit) => {
-                    let title = market_prompt(&market.title);
-                    let wanted = Wanted::Market { ticker: ticker.clone(), category: market.category.clone(), title };
-                    (None, wanted, market.ends_at.min(now + RECEIPT_LIFE))
-                }
-                Err(refusal) => {
-                    let receipt = Wanted::Receipt { withheld: Some(WithheldPrompt { reason: refusal.code.clone() }) };
-                    (Some(refusal.code), receipt, now + RECEIPT_LIFE)
-                }
-            };
-            Say { action: "market", reference: Some(ticker), withheld, wanted, expires_at }
+        Candidate::Offer(o) => {
+            let permit = sitting.offer(member, None).ok()?;
+            let title = offer_prompt(&o.title, &o.merchant_name, o.bonus);
+            let wanted = Wanted::Offer { permit, offer: o.offer, title, until: o.ends_at };
+            Some(Say { action: "offer", reference: Some(o.offer.to_string()), wanted })
         }
+        Candidate::Market(market) => {
+            let permit = sitting.prompt(member, None, m.purchase, &market.category).ok()?;
+            sitting.prompted(member, m.purchase);
+            let (ticker, title) = (market.ticker.as_str().to_owned(), market_prompt(&market.title));
+            let wanted = Wanted::Market { permit, ticker: ticker.clone(), title, until: market.ends_at };
+            Some(Say { action: "market", reference: Some(ticker), wanted })
+        }
+    }
+}
+
+impl Say {
+    /// The receipt alone.
+    fn nothing(reason: &str) -> Say {
+        Say { action: "nothing", reference: None, wanted: Wanted::Receipt { alone: Some(reason.to_owned()) } }
     }
 }
 
@@ -254,10 +254,8 @@ fn question(
     now: Timestamp,
 ) -> Option<Question> {
     let (answers, until) = match chosen {
-        Candidate::Market(market) => {
-            (Answers::Stake(market.ticker.as_str().to_owned()), market.ends_at.min(now + MARKET_WINDOW))
-        }
-        Candidate::Offer(offer) => (Answers::Purchase(offer.merchant.0), offer.ends_at.min(now + OFFER_WINDOW)),
+        Candidate::Market(market) => (Answers::Look, market.ends_at.min(now + MARKET_WINDOW)),
+        Candidate::Offer(offer) => (Answers::Visit(offer.merchant.0), offer.ends_at.min(now + OFFER_WINDOW)),
     };
     // As exact as it is stored, so that a restart changes nothing.
     let until = Timestamp::from_microsecond(until.as_microsecond()).unwrap_or(until);

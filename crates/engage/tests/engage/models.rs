@@ -6,6 +6,7 @@ use hunch_learning::choice::{Chooser, KIND, Parameters};
 use hunch_learning::life::{Artifact, Window};
 use hunch_log::ShardTx;
 use hunch_messages::{Message, StakeResolved};
+use hunch_messaging::{Cause, notice_id};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Row;
 use std::sync::Arc;
@@ -31,14 +32,14 @@ fn model(taught: i32, learned_until: Timestamp) -> Model {
 }
 
 impl Town {
-    /// Everybody buys; every second prompted member stakes on what the prompt said.
+    /// Everybody buys; every second prompted member looks at what the prompt said, and the others stake on it unseen.
     async fn lives(&self, engage: &Engage<Switch, Day>, rounds: std::ops::Range<usize>) {
         for round in rounds {
             for (n, member) in self.members.iter().enumerate() {
                 self.buy(*member, &format!("{round}-{n}")).await;
             }
             self.settle(engage).await;
-            self.stake_on_prompts(round).await;
+            self.look_at_prompts(engage, round, true).await;
             self.settle(engage).await;
             // Some steps come within five seconds of a checkpoint, some decisions find their answers overdue.
             let pause = if round % 3 == 0 { SignedDuration::from_hours(9) } else { SignedDuration::from_secs(2) };
@@ -46,16 +47,24 @@ impl Town {
         }
     }
 
-    async fn stake_on_prompts(&self, round: usize) {
+    async fn look_at_prompts(&self, engage: &Engage<Switch, Day>, round: usize, stakes: bool) {
         let rows = sqlx::query(
-            "SELECT d.member, d.reference FROM engage.decision d LEFT JOIN engage.answer a USING (member, cause)
+            "SELECT d.member, d.reference, d.cause FROM engage.decision d LEFT JOIN engage.answer a USING (member, cause)
              WHERE d.action = 'market' AND d.answer_until IS NOT NULL AND a.cause IS NULL ORDER BY d.cause",
         )
         .fetch_all(self.db.auditor())
         .await
         .unwrap();
-        for row in rows.iter().step_by(2) {
-            let (member, market): (Uuid, String) = (row.get(0), row.get(1));
+        for (nth, row) in rows.iter().enumerate() {
+            let (member, market, cause): (Uuid, String, Uuid) = (row.get(0), row.get(1), row.get(2));
+            if nth % 2 == 0 {
+                let notice = notice_id(MemberId(member), Cause::Purchase(cause));
+                engage.open_notice(MemberId(member), None, notice, true).await.unwrap().unwrap();
+                continue;
+            }
+            if !stakes {
+                continue;
+            }
             let staked = Message::StakeResolved(StakeResolved {
                 v: 1,
                 order: derived_uuid(&[member.as_bytes(), &round.to_be_bytes()]),
@@ -97,6 +106,7 @@ async fn decisions_of_models_are_made_again_from_file_log_and_seed() {
     let engage = town.engage();
     engage.serve(Some(Arc::new(first.clone())));
     town.lives(&engage, 0..7).await;
+    town.come_in().await;
     for member in &town.members {
         engage.recommend(*member, None).await.unwrap();
     }
@@ -115,7 +125,7 @@ async fn decisions_of_models_are_made_again_from_file_log_and_seed() {
         "SELECT count(*) FROM engage.answer WHERE reward_thousandths = 1000",
         "SELECT count(*) FROM engage.answer WHERE reward_thousandths = 0",
         "SELECT count(*) FROM engage.decision WHERE channel = 'card' AND model IS NOT NULL",
-        "SELECT count(*) FROM engage.decision WHERE action = 'nothing' AND policy = 2 AND candidates > 1",
+        "SELECT count(*) FROM engage.decision WHERE action = 'nothing' AND policy = 3 AND candidates > 1",
     ] {
         assert!(town.count(sql).await >= 5, "{sql}");
     }
@@ -137,7 +147,7 @@ async fn without_a_model_or_with_a_stale_or_foreign_one_the_rule_decides() {
     town.lives(&engage, 0..2).await;
     engage.serve(Some(Arc::new(model(5, town.now() - SignedDuration::from_hours(24 * 121)))));
     town.lives(&engage, 2..4).await;
-    assert_eq!(town.count("SELECT count(*) FROM engage.decision WHERE policy <> 1 OR model IS NOT NULL").await, 0);
+    assert_eq!(town.count("SELECT count(*) FROM engage.decision WHERE policy <> 2 OR model IS NOT NULL").await, 0);
     assert!(town.count("SELECT count(*) FROM engage.decision WHERE length(told) > 6").await > 0, "kept for training");
     assert!(town.count("SELECT count(*) FROM engage.answer").await > 0, "and so is what it earned");
 
@@ -148,25 +158,69 @@ async fn without_a_model_or_with_a_stale_or_foreign_one_the_rule_decides() {
     assert!(matches!(Model::of(&other), Err(ModelError::Unreadable(_))));
 }
 
-/// What the gate withheld was never said: it is not waited for, and a model's word does not open the gate.
+/// What the gate denies is not drawn: nothing is waited for, and a model's word does not open the gate. The offers of shops
+/// stay, and a visit to the shop is what they earn.
 #[tokio::test]
-async fn what_was_withheld_teaches_nothing() {
+async fn what_is_denied_teaches_nothing() {
     let town = Town::open(12).await;
+    town.offer().await;
     town.gate.0.store(true, Ordering::SeqCst);
     let engage = town.engage();
     engage.serve(Some(Arc::new(model(40, town.now()))));
     town.lives(&engage, 0..4).await;
-    assert!(town.count("SELECT count(*) FROM engage.decision WHERE withheld IS NOT NULL AND policy = 2").await > 0);
-    assert_eq!(
-        town.count("SELECT count(*) FROM engage.decision WHERE withheld IS NOT NULL AND answer_until IS NOT NULL")
-            .await,
-        0
+    for sql in [
+        "SELECT count(*) FROM engage.decision WHERE action = 'market'",
+        "SELECT count(*) FROM engage.decision WHERE answer_until IS NOT NULL AND answer_at IS NULL",
+        "SELECT count(*) FROM safeguards.prompt",
+    ] {
+        assert_eq!(town.count(sql).await, 0, "{sql}");
+    }
+    assert!(town.count("SELECT count(*) FROM engage.decision WHERE action = 'offer' AND policy = 3").await > 5);
+    assert!(
+        town.count("SELECT count(*) FROM engage.decision WHERE action = 'nothing' AND reason = 'excluded'").await > 5
     );
-    assert_eq!(town.count("SELECT count(*) FROM engage.answer").await, 0);
     for member in &town.members {
         assert!(!matches!(engage.recommend(*member, None).await.unwrap(), Recommendation::Market { .. }));
     }
     assert_eq!(town.replayed(&[model(40, town.now())]).await.different, []);
+}
+
+/// Looking earns, staking does not: two programmes whose members look alike and stake otherwise learn the same, bit for bit.
+#[tokio::test]
+async fn a_stake_is_no_reward() {
+    let mut learned = Vec::new();
+    for stakes in [false, true] {
+        let town = Town::open(12).await;
+        let engage = town.engage();
+        engage.serve(Some(Arc::new(model(40, town.now()))));
+        for round in 0..4 {
+            for (n, member) in town.members.iter().enumerate() {
+                town.buy(*member, &format!("{round}-{n}")).await;
+            }
+            town.settle(&engage).await;
+            town.look_at_prompts(&engage, round, stakes).await;
+            town.settle(&engage).await;
+            town.clock.advance(SignedDuration::from_hours(9));
+        }
+        let rows = sqlx::query("SELECT member, cause, reward_thousandths FROM engage.answer ORDER BY member, cause");
+        let rows = rows.fetch_all(town.db.auditor()).await.unwrap();
+        let rewards: Vec<(Uuid, Uuid, i32)> = rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
+        assert!(rewards.iter().any(|(.., reward)| *reward == 1_000) && rewards.iter().any(|(.., reward)| *reward == 0));
+        let staked = town.count("SELECT count(*) FROM log.batch").await;
+        learned.push((rewards, staked));
+    }
+    assert_eq!(learned[0].0, learned[1].0);
+    assert!(learned[0].1 < learned[1].1, "somebody staked");
+}
+
+/// A file made when models were told of stakes and rewarded for them does not serve.
+#[tokio::test]
+async fn a_model_that_was_told_of_stakes_is_refused() {
+    let mut features = told::NAMES.map(str::to_owned).to_vec();
+    features.insert(6, "liked".to_owned());
+    let chooser = Chooser::new(features.len(), 50).unwrap();
+    let old = Artifact::new(KIND, 1, Window::default(), &Parameters { features, chooser }).unwrap();
+    assert!(matches!(Model::of(&old), Err(ModelError::Foreign)));
 }
 
 /// What is exported says of each decision what it was made from and what it earned, and stops where answers are still

@@ -90,7 +90,7 @@ pub fn next_action(run: &TrainRun<'_>) -> Result<Artifact, EvaluateError> {
         "Choosing between a market, a local offer and nothing after a purchase, among what hard rules and the gate leave.",
         &[
             "To decide whether somebody may be prompted at all: that is the gate's, and comes first.",
-            "With any sign of harm among its features: losses, refusals, limits and amounts staked have no place in it.",
+            "With any sign of harm among its features: losses, refusals, limits, and how often or how much somebody staked have no place in it.",
         ],
     );
     Ok(artifact)

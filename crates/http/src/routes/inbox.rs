@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hunch_engage::{OpenedPrompt, Recommendation};
-use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId};
+use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId, derived_uuid};
 use hunch_messaging::{NewSubscription, SessionOf, end_with_session};
 use hunch_people::session_sha256;
 use serde::{Deserialize, Serialize};
@@ -33,14 +33,26 @@ pub async fn push_key(State(app): State<Arc<App>>) -> axum::Json<PushKey> {
     axum::Json(PushKey { application_server_key: app.push.public_key.clone() })
 }
 
-/// A push subscription as the browser gives it.
+/// A push subscription as a browser's `PushSubscription.toJSON()` gives it, to which the phone may add its own id. What else
+/// a browser says of it, such as `expirationTime`, is not needed.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Subscribe {
-    /// The phone's own id, made once and kept by it.
-    pub device: Uuid,
+    /// The phone's own id, made once and kept by it. Without one the endpoint stands for the phone.
+    pub device: Option<Uuid>,
     #[schema(max_length = 1000)]
     pub endpoint: String,
+    /// Needed, unless `p256dh` and `auth` stand beside the endpoint.
+    pub keys: Option<SubscriptionKeys>,
+    /// base64url. Instead of `keys`.
+    #[schema(max_length = 200)]
+    pub p256dh: Option<String>,
+    /// base64url. Instead of `keys`.
+    #[schema(max_length = 100)]
+    pub auth: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+pub struct SubscriptionKeys {
     /// base64url.
     #[schema(max_length = 200)]
     pub p256dh: String,
@@ -51,16 +63,19 @@ pub struct Subscribe {
 
 impl Subscribe {
     pub(crate) fn read(self, member: MemberId) -> Result<NewSubscription, Problem> {
+        let refused = |detail: String| Problem::new(ProblemKind::PushSubscription, detail);
         let decode = |name: &str, text: &str| {
-            URL_SAFE_NO_PAD
-                .decode(text.trim_end_matches('='))
-                .map_err(|_| Problem::new(ProblemKind::PushSubscription, format!("{name} is not base64url")))
+            let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
+            bytes.map_err(|_| refused(format!("{name} is not base64url")))
         };
+        let keys = self.keys.or_else(|| Some(SubscriptionKeys { p256dh: self.p256dh?, auth: self.auth? }));
+        let keys = keys.ok_or_else(|| refused("keys.p256dh and keys.auth are missing".to_owned()))?;
+        let of_endpoint = || derived_uuid(&[b"phone", member.0.as_bytes(), self.endpoint.as_bytes()]);
         Ok(NewSubscription {
             member,
-            device: DeviceId(self.device),
-            p256dh: decode("p256dh", &self.p256dh)?,
-            auth: decode("auth", &self.auth)?,
+            device: DeviceId(self.device.unwrap_or_else(of_endpoint)),
+            p256dh: decode("p256dh", &keys.p256dh)?,
+            auth: decode("auth", &keys.auth)?,
             endpoint: self.endpoint,
             session: None,
         })
@@ -192,13 +207,24 @@ pub struct NoticeMarket {
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
+pub struct NoticeQuery {
+    /// The phone that asks.
+    pub device: Option<Uuid>,
+    /// The member opened it. Leave it out when the phone asks by itself, such as on a push.
+    #[serde(default)]
+    #[param(required = false)]
+    pub opened: bool,
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct DeviceQuery {
     /// The phone that asks.
     pub device: Option<Uuid>,
 }
 
 /// What a push leads to, judged again at this moment.
-#[utoipa::path(get, path = "/v1/notices/{id}", tag = "notices", params(("id" = Uuid, Path), DeviceQuery),
+#[utoipa::path(get, path = "/v1/notices/{id}", tag = "notices", params(("id" = Uuid, Path), NoticeQuery),
     security(("member" = [])), responses(
     (status = 200, body = OpenNotice),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
@@ -207,16 +233,19 @@ pub async fn notice(
     State(app): State<Arc<App>>,
     session: MemberSession,
     Path(id): Path<Uuid>,
-    Query(query): Query<DeviceQuery>,
+    Query(query): Query<NoticeQuery>,
 ) -> Result<axum::Json<OpenNotice>, Problem> {
     let device = query.device.map(DeviceId);
-    let opened =
-        app.engage.open_notice(session.member, device, NoticeId(id)).await.map_err(|e| Problem::storage(&e))?;
+    let opened = app
+        .engage
+        .open_notice(session.member, device, NoticeId(id), query.opened)
+        .await
+        .map_err(|e| Problem::storage(&e))?;
     let opened = opened.ok_or_else(|| Problem::new(ProblemKind::UnknownNotice, "you have no such notice"))?;
     let (offer, market) = match opened.prompt {
         OpenedPrompt::ReceiptOnly { .. } => (None, None),
-        OpenedPrompt::Offer { offer, title } => (Some(NoticeOffer { offer, title }), None),
-        OpenedPrompt::Market { market, title, stake_points_max } => {
+        OpenedPrompt::Offer { offer, title, .. } => (Some(NoticeOffer { offer, title }), None),
+        OpenedPrompt::Market { market, title, stake_points_max, .. } => {
             let ticker = market.ticker.to_string();
             (None, Some(NoticeMarket { ticker, title, usual_stake_points: stake_points_max.map(|p| p.0) }))
         }
@@ -248,11 +277,11 @@ pub async fn recommendation(
     let chosen = app.engage.recommend(session.member, query.device.map(DeviceId)).await;
     let (offer, market, reason) = match chosen.map_err(|e| Problem::storage(&e))? {
         Recommendation::Nothing { reason } => (None, None, reason),
-        Recommendation::Offer(o) => {
-            let title = format!("{}: {}", o.merchant_name, o.title);
-            (Some(NoticeOffer { offer: o.offer.to_string(), title }), None, "local_offer".to_owned())
+        Recommendation::Offer { offer, .. } => {
+            let title = format!("{}: {}", offer.merchant_name, offer.title);
+            (Some(NoticeOffer { offer: offer.offer.to_string(), title }), None, "local_offer".to_owned())
         }
-        Recommendation::Market { market, stake_points_max } => {
+        Recommendation::Market { market, stake_points_max, .. } => {
             let usual_stake_points = stake_points_max.map(|p| p.0);
             let (ticker, title) = (market.ticker.to_string(), market.title);
             (None, Some(NoticeMarket { ticker, title, usual_stake_points }), "ends_today".to_owned())
@@ -264,7 +293,7 @@ pub async fn recommendation(
 #[derive(Serialize, ToSchema)]
 pub struct WhyPush {
     pub purchase: Uuid,
-    /// sent, no_subscription, nothing_better, prompt_withheld, waiting, expired, gone, refused, not_decided.
+    /// sent, no_subscription, nothing_better (inbox only), prompt_withheld, waiting, expired, gone, refused, not_decided.
     pub code: String,
 }
 

@@ -136,7 +136,10 @@ pub struct ProtectionsBody {
     /// Its end; `life` where there is none, `until_you_return` where the member has to ask first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected_until: Option<String>,
+    /// Wants to be prompted to stake.
     pub prompts_on: bool,
+    /// Wants to be told of offers of shops.
+    pub offers_on: bool,
 }
 
 /// Limits in force, what was used of them, what waits, and any break or exclusion.
@@ -165,6 +168,7 @@ pub async fn get_limits(
         protection: found.protection.map(ProtectionBody::from),
         protected_until: found.protection.map(until_text),
         prompts_on: found.prompts_on,
+        offers_on: found.offers_on,
     }))
 }
 
@@ -287,6 +291,25 @@ pub async fn put_prompts(
     Json(body): Json<PromptsBody>,
 ) -> Result<axum::Json<StandingBody>, Problem> {
     apply(&app, session.member, Change::Prompts(body.prompts_on)).await
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OffersBody {
+    pub offers_on: bool,
+}
+
+/// Whether the member wants to be told of offers of shops, in pushes and on the first page. Receipts come either way.
+#[utoipa::path(put, path = "/v1/me/offers", tag = "safeguards", request_body = OffersBody, security(("member" = [])), responses(
+    (status = 200, body = StandingBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn put_offers(
+    State(app): State<Arc<App>>,
+    session: MemberSession,
+    Json(body): Json<OffersBody>,
+) -> Result<axum::Json<StandingBody>, Problem> {
+    apply(&app, session.member, Change::Offers(body.offers_on)).await
 }
 
 async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json<StandingBody>, Problem> {

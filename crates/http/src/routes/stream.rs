@@ -126,6 +126,7 @@ fn about(message: &Message) -> Option<Uuid> {
         Message::StakeHeld(m) => Some(m.member),
         Message::StakeResolved(m) => Some(m.member),
         Message::PositionPaid(m) => Some(m.member),
+        Message::NoticeOpened(m) => Some(m.member),
         Message::MarketChanged(_) => None,
     }
 }

@@ -46,6 +46,58 @@ test("a push shows the receipt, and the prompt if the programme still grants it"
   const withheld = worker(null);
   await withheld.fire("push", push);
   assert.equal(withheld.shown[0].body, "");
+  const receipt = worker({ market: { title: "Will it rain?" } });
+  await receipt.fire("push", { data: { json: () => ({ ...push.data.json(), more: false }) } });
+  assert.deepEqual(receipt.asked, [], "a receipt asks for nothing");
+  assert.equal(receipt.shown[0].body, "");
+});
+
+test("receipts one after the other are each shown", async () => {
+  const phone = worker(null);
+  for (const notice of ["a", "b", "a"]) {
+    await phone.fire("push", { data: { json: () => ({ v: 1, notice, text: `You earned ${notice}.`, more: false }) } });
+  }
+  // The browser keeps one notification for each tag.
+  const kept = new Map(phone.shown.map((one) => [one.tag, one.title]));
+  assert.deepEqual([...kept], [["a", "You earned a."], ["b", "You earned b."]], "only a repeat replaces");
+});
+
+/** The slip as markets.js itself opens it, on a page of plain objects; what it asks for goes to `asked`. */
+async function slip(usual) {
+  const folder = mkdtempSync(join(tmpdir(), "hunch-slip-"));
+  try {
+    const elements = new Map(), asked = [];
+    const element = () => ({
+      value: "", textContent: "", hidden: false, open: true, addEventListener() {}, replaceChildren() {}, append() {},
+      showModal() {}, close() {}, setAttribute() {}, classList: { toggle() {} }, style: {}, children: [], dataset: {},
+    });
+    const byId = (id) => elements.get(id) ?? elements.set(id, element()).get(id);
+    cpSync(new URL("markets.js", assets), join(folder, "markets.js"));
+    writeFileSync(join(folder, "package.json"), '{"type":"module"}');
+    writeFileSync(join(folder, "api.js"),
+      "export const { byId } = globalThis.page; export const item = () => ({}), number = String, show = () => {}, signed = String;");
+    Object.defineProperty(globalThis, "navigator", { value: {}, configurable: true });
+    Object.assign(globalThis, { page: { byId }, document: { createElement: element } });
+    const { begin, openSlip } = await import(join(folder, "markets.js"));
+    begin(async (path, options) => {
+      asked.push({ path, body: options?.body && JSON.parse(options.body) });
+      if (path === "/v1/quotes") throw new Error("no quote in this test");
+      return { market: "KXRAIN", title: "Will it rain?", yes: { label: "Yes" }, no: { label: "No" } };
+    });
+    await openSlip("KXRAIN", usual);
+    await new Promise((done) => setTimeout(done, 500));
+    return { preset: byId("slip-points").value, quoted: asked.filter((one) => one.path === "/v1/quotes") };
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+test("the slip presets nothing above the usual stake", async () => {
+  for (const [usual, preset] of [[undefined, "10"], [10, "10"], [17, "17"], [50, "50"], [900, "50"], [7, ""]]) {
+    const { preset: found, quoted } = await slip(usual);
+    assert.equal(found, preset, `usual ${usual}`);
+    assert.deepEqual(quoted.map((one) => one.body.stake_points), preset ? [Number(preset)] : [], "no quote of nothing");
+  }
 });
 
 test("a tap leads to the slip of the notice's market", async () => {
@@ -78,7 +130,7 @@ test("a tap leads to the slip of the notice's market", async () => {
       return { market: { ticker: "KXRAIN-26NOV23-NYC", usual_stake_points: 50 } };
     });
     await openFromLink();
-    assert.deepEqual(asked, [`/v1/notices/${NOTICE}?device=phone`]);
+    assert.deepEqual(asked, [`/v1/notices/${NOTICE}?device=phone&opened=true`], "a person opened it");
     assert.deepEqual(globalThis.slips, [["KXRAIN-26NOV23-NYC", 50]]);
     assert.deepEqual(address, ["/app"], "a reload does not open it again");
   } finally {

@@ -17,6 +17,7 @@ use hunch_ledger::{Batcher, open_members};
 use hunch_log::Tail;
 use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions, sign};
 use hunch_markets::Markets;
+use hunch_messaging::OpenedHandler;
 use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler, TownPlace};
@@ -86,6 +87,7 @@ impl Service {
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let (door, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
+        let opened = builder.register(OpenedHandler);
         let house = HouseLimits { day: Points(1_000), week: Points(3_000) };
         let standing = builder.register(StandingHandler { house });
         let people =
@@ -114,7 +116,8 @@ impl Service {
         ));
         let zone = TimeZone::get("America/New_York").unwrap();
         let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
-        let engage = Arc::new(Engage::new(db.app().clone(), tail.clone(), safeguards.clone(), today, clocks.clone()));
+        let engage = Engage::new(db.app().clone(), tail.clone(), safeguards.clone(), today, clocks.clone(), opened);
+        let engage = Arc::new(engage);
         let directory = Directory::new(db.app().clone(), clocks.wall.clone());
         let readiness = Readiness::default();
         readiness.set(true);

@@ -1,7 +1,7 @@
 //! A decision in process: fifty candidates weighed for one member, by a model unless `--rule` is given. The floor is SHA-256 over the names of the same
 //! candidates, which every logged decision needs.
 
-use hunch_engage::{Candidate, Features, Learner, MarketCandidate, OfferCandidate, Situation, decide};
+use hunch_engage::{Allowed, Candidate, Features, Learner, MarketCandidate, OfferCandidate, Situation, decide};
 use hunch_kernel::{MarketTicker, MerchantId, Points, Price, derived_uuid};
 use jiff::SignedDuration;
 use ring::digest::{Context, SHA256};
@@ -67,7 +67,9 @@ pub fn run(options: &DecideBench) -> anyhow::Result<Measured> {
 
     let features = Features { purchases_7d: 3, purchases_30d: 9, points_30d: 400, ..Features::default() };
     let situation =
-        Situation { now, merchant: Some(MerchantId(Uuid::from_u128(1))), merchant_category: Some("bakery".to_owned()) };
+        Situation { now, merchant: Some(MerchantId(Uuid::from_u128(1))), merchant_category: Some("bakery".to_owned()), prompts_24h: 1, prompts_7d: 4 };
+    let prompts = ["sports", "events", "weather", "local"].map(|category| (category.to_owned(), Ok(())));
+    let allowed = Allowed { prompts: prompts.into(), offers: Ok(()) };
     let learner = (!options.rule).then(Learner::untaught).transpose()?;
     let (mut latencies, cpu, begun) = (Vec::new(), cpu_seconds(), Instant::now());
     let mut n = 0u64;
@@ -75,7 +77,7 @@ pub fn run(options: &DecideBench) -> anyhow::Result<Measured> {
         n += 1;
         let seed = derived_uuid(&[b"bench", &n.to_be_bytes()]).as_u64_pair().0;
         let deciding = Instant::now();
-        black_box(decide(&features, &situation, &candidates, learner.as_ref(), seed));
+        black_box(decide(&features, &situation, &candidates, &allowed, learner.as_ref(), seed));
         latencies.push(deciding.elapsed());
     }
     let took = begun.elapsed();

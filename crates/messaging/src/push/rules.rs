@@ -22,7 +22,9 @@ pub enum Delivery {
     Refused { status: u16 },
 }
 
-/// 404 is the standard's answer for a dead subscription (RFC 8030, 7.3); services also use 410.
+/// 404 is the standard's answer for a dead subscription (RFC 8030, 7.3); services also use 410. These two end it. Any other
+/// refusal, 403 for one, may be a mistake of ours, such as a wrong key: if it ended subscriptions, one such mistake would
+/// end all of them.
 pub fn classify(status: u16, retry_after: Option<Duration>) -> Delivery {
     match status {
         200..=299 => Delivery::Accepted,

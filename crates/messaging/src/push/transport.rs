@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::endpoint::{Endpoint, EndpointRules, is_public};
+use super::endpoint::{EndpointRules, is_public};
 use super::hosts::Hosts;
-use super::rules::{Delivery, RETRY_DEFAULT, Urgency, classify};
+use super::outgoing::Outgoing;
+use super::rules::{Delivery, RETRY_DEFAULT, classify};
 use super::vapid::VapidSigner;
 use crate::sender::Underway;
 
@@ -32,15 +33,6 @@ pub struct PushTransport {
     pub(crate) hosts: Arc<Hosts>,
     /// Sends that outlasted the step that began them; the next step goes on with them.
     pub(crate) outlasting: Arc<Mutex<Underway>>,
-}
-
-/// One sealed message on its way.
-pub(crate) struct Outgoing {
-    pub endpoint: Endpoint,
-    pub body: Vec<u8>,
-    pub ttl_seconds: u64,
-    pub urgency: Urgency,
-    pub topic: String,
 }
 
 impl PushTransport {
@@ -82,7 +74,7 @@ impl PushTransport {
         self.rules
     }
 
-    /// Never an error: a service that cannot be reached is one to try again later.
+    /// Uses the message up, and with it whatever permit it was made by. Never an error: a service that cannot be reached is one to try again later.
     pub(crate) async fn send(&self, message: Outgoing) -> (Delivery, Option<u16>) {
         let authorization = match self.signer.authorization(&message.endpoint.origin()) {
             Ok(header) => header,

@@ -53,6 +53,8 @@ pub async fn protect(world: &World, model: &mut Model, member: u8, change: Chang
         }
         (Ok(_), Change::AskToReturn) => {}
         (Ok(_), Change::Prompts(on)) => promise.prompts = on,
+        // The town of the simulation has no offers.
+        (Ok(_), Change::Offers(_)) => {}
         (Ok(_), Change::Limits { day, week }) => {
             promise.wish(
                 day.map_or(HOUSE.day, |d| d.min(HOUSE.day)),
@@ -112,7 +114,7 @@ pub async fn be_at(world: &World, model: &mut Model, member: u8, place: Place) -
 pub async fn open_newest(world: &World, model: &Model, member: u8) -> anyhow::Result<Lived> {
     let (id, device) = (world.members[usize::from(member)], world.devices[usize::from(member)]);
     let Some(newest) = inbox(world.db.app(), id, None, 1).await?.pop() else { return Ok(Lived::quiet("empty")) };
-    let opened = world.parts.engage.open_notice(id, Some(device), newest.id).await?;
+    let opened = world.driven(world.parts.engage.open_notice(id, Some(device), newest.id, true)).await?;
     let (now, promise) = (world.clock.now(), &model.promises[&id]);
     let mut lived = Lived::quiet("receipt");
     if let Some(OpenedPrompt::Market { .. }) = opened.map(|o| o.prompt) {
