@@ -3,6 +3,7 @@
 
 use crate::units::Qty;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -37,6 +38,20 @@ pub enum FaultKind {
     /// Success that nobody can read: the answer is cut in the middle. The request was carried out.
     #[serde(rename = "malformed_2xx")]
     Malformed2xx,
+    /// A list's element with one field that nobody understands, or without it. Only readings hit it that show the
+    /// element.
+    SpoilElement {
+        /// As the answer calls it: `markets`, `orders`, `fills`; or `market` for an answer about one.
+        list: String,
+        /// Its ticker or one of its ids.
+        name: String,
+        field: String,
+        #[serde(default)]
+        value: Value,
+        /// The field is left out altogether.
+        #[serde(default)]
+        absent: bool,
+    },
     /// Cuts the socket without a close frame when a message is due (or at once with `now`).
     DropSocket {
         #[serde(default)]
@@ -165,10 +180,45 @@ impl Faults {
     }
 }
 
+impl Faults {
+    pub fn spoils_elements(&self) -> bool {
+        self.0.iter().any(|fault| matches!(fault.kind, FaultKind::SpoilElement { .. }))
+    }
+
+    /// Spoils what the armed faults name in an answer, and uses up those that found their element.
+    pub fn spoil(&mut self, answer: &mut Value) {
+        for fault in &mut self.0 {
+            let FaultKind::SpoilElement { list, name, field, value, absent } = &fault.kind else { continue };
+            let Some(element) = element(answer, list, name) else { continue };
+            if *absent {
+                element.remove(field);
+            } else {
+                element.insert(field.clone(), value.clone());
+            }
+            fault.count = fault.count.saturating_sub(1);
+        }
+        self.0.retain(|fault| fault.count > 0);
+    }
+}
+
+fn element<'a>(answer: &'a mut Value, list: &str, name: &str) -> Option<&'a mut Map<String, Value>> {
+    let elements = match answer.get_mut(list)? {
+        Value::Array(elements) => elements.as_mut_slice(),
+        one => std::slice::from_mut(one),
+    };
+    let named = |element: &&mut Map<String, Value>| element.values().any(|value| value.as_str() == Some(name));
+    elements.iter_mut().filter_map(Value::as_object_mut).find(named)
+}
+
 impl FaultKind {
     /// Whether it changes how an order is matched, and not how it is answered.
     pub fn is_matching(&self) -> bool {
         matches!(self, FaultKind::PartialFill { .. } | FaultKind::RestRemainder)
+    }
+
+    /// Changes an element of what is answered, not whether and when it is.
+    pub fn is_within_an_answer(&self) -> bool {
+        matches!(self, FaultKind::SpoilElement { .. })
     }
 
     pub fn is_socket(&self) -> bool {

@@ -18,7 +18,7 @@ pub use portfolio::{CashReport, ExchangePosition, FillReport, SettlementReport};
 pub use stream::{ExchangeStream, LifecycleKind, StreamEvent};
 
 use async_trait::async_trait;
-use hunch_kernel::{EventTicker, MarketTicker};
+use hunch_kernel::{EventTicker, MarketTicker, WallTime};
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
@@ -31,6 +31,20 @@ pub struct ExchangeShard(pub i16);
 pub struct Page<T> {
     pub items: Vec<T>,
     pub next: Option<String>,
+    /// Names of the elements that were not understood, as far as they can be named. They are there: whoever draws a
+    /// conclusion from an element's absence must look here first.
+    pub left_out: Vec<String>,
+}
+
+/// An element of one of the exchange's lists that is not understood, for as long as the exchange sends it so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// markets, events, series, fills, positions, settlements or orders.
+    pub list: &'static str,
+    pub name: String,
+    /// Which field, and what is wrong with it.
+    pub reason: String,
+    pub since: WallTime,
 }
 
 /// Why a read failed. Reads change nothing, so any of them may be repeated.
@@ -67,7 +81,8 @@ pub trait Exchange: Send + Sync + 'static {
     async fn cancel(&self, exchange_order_id: &str, ticker: &MarketTicker) -> Result<(), ExchangeError>;
 
     /// Looks for an order of ours by its client order id among those of `ticker` that were not sent before `sent`.
-    /// `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`].
+    /// `None` says only that the exchange's reads do not show it, see [`Exchange::data_as_of`]. An order that might be
+    /// it and cannot be read is an error, not an absence.
     async fn find_order(
         &self,
         client_order_id: Uuid,
@@ -94,6 +109,9 @@ pub trait Exchange: Send + Sync + 'static {
         since: Timestamp,
         cursor: Option<&str>,
     ) -> Result<Page<SettlementReport>, ExchangeError>;
+
+    /// What was left out of the exchange's lists lately, and why.
+    fn left_out(&self) -> Vec<LeftOut>;
 
     /// Opens a live stream of lifecycle and own fills. One stream is one connection: after `Closed` open another,
     /// and read again whatever must not be missed.

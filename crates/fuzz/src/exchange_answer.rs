@@ -15,6 +15,7 @@ pub fn run(bytes: &[u8]) {
         b'd' => {
             for market in fuzzing::markets(body) {
                 assert!(market.volume >= Count::ZERO && market.yes_bid_size >= Count::ZERO);
+                assert!((1..=200).contains(&market.ticker.as_str().chars().count()) && !market.title.contains('\0'));
                 assert!(market.yes_bid.is_none_or(|price| price > Price::ZERO && price < Price::ONE));
             }
         }

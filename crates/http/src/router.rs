@@ -19,7 +19,8 @@ use crate::openapi::Document;
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, likeness, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops, unclear,
+    health, inbox, left_out, likeness, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops,
+    unclear,
     webhook,
 };
 
@@ -73,6 +74,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(ops::post_offer))
         .routes(routes!(ops::post_terminal))
         .routes(routes!(trading_ops::live))
+        .routes(routes!(left_out::left_out))
         .routes(routes!(trading_ops::set_staking))
         .routes(routes!(unclear::list))
         .routes(routes!(unclear::end))

@@ -68,6 +68,7 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("get", "/v1/positions", "member"),
     ("post", "/webhooks/settlement", "webhook"),
     ("get", "/v1/ops/live", "operator"),
+    ("get", "/v1/ops/exchange/left-out", "operator"),
     ("put", "/v1/ops/staking", "operator"),
     ("get", "/v1/ops/orders/unclear", "operator"),
     ("post", "/v1/ops/orders/{id}/end", "operator"),

@@ -5,7 +5,7 @@ mod support;
 
 use axum::body::Body;
 use axum::http::Request;
-use hunch_exchange_sim::{Fault, FaultKind, Outcome, Px, Qty};
+use hunch_exchange_sim::{Fault, FaultKind, Listing, Outcome, Px, Qty};
 use hunch_http::sign_webhook;
 use hunch_kernel::Clock;
 use jiff::SignedDuration;
@@ -582,4 +582,75 @@ async fn the_schedule_tells_until_when() {
     service.clock.set("2026-11-23T17:00:00Z".parse().unwrap());
     service.send(&token, "PUT", "/v1/me/place", place).await;
     assert_eq!(quote(&service, &token, "yes", 50).await.status, 201);
+}
+
+/// Markets are listed as far ahead as a day and a half; today is the day of whoever looks.
+#[tokio::test]
+async fn the_list_of_today_is_the_members_own_day() {
+    let service = Service::start().await;
+    let now = service.clock.now();
+    for (name, ends) in [
+        ("A", "2026-11-23T18:30:00Z"),
+        ("B", "2026-11-23T18:30:01Z"),
+        ("C", "2026-11-24T05:00:00Z"),
+        ("D", "2026-11-24T05:00:01Z"),
+        ("E", "2026-11-24T11:00:01Z"),
+    ] {
+        let listing = Listing::single(&format!("KXDAY{name}-26NOV23-Y"), "Sports", now, ends.parse().unwrap());
+        service.sim.list(&listing).unwrap();
+    }
+    service.markets.sync_step().await.unwrap();
+    for (zone, today) in [
+        ("Asia/Kolkata", "A"),
+        ("America/New_York", "ABC"),
+        ("Pacific/Honolulu", "ABCD"),
+        ("Pacific/Auckland", "ABCD"),
+        ("Pacific/Midway", "ABCD"),
+    ] {
+        let (token, _) = service.member_in(zone).await;
+        let letters = async |query: &str| {
+            let listed = service.get(&token, &format!("/v1/markets?limit=2&{query}")).await;
+            let mut letters: Vec<u8> = Vec::new();
+            let mut page = listed.body;
+            loop {
+                let names =
+                    page["markets"].as_array().unwrap().iter().map(|m| m["market"].as_str().unwrap().to_owned());
+                letters.extend(names.map(|name| name.as_bytes()[5]));
+                let Some(cursor) = page["next_cursor"].as_str() else { break };
+                page = service.get(&token, &format!("/v1/markets?limit=2&{query}&cursor={cursor}")).await.body;
+            }
+            String::from_utf8(letters).unwrap()
+        };
+        assert_eq!(letters("").await, today, "{zone}");
+        assert_eq!(letters("ends=today").await, today, "{zone}");
+        assert_eq!(letters("ends=any").await, "ABCDE", "{zone}");
+        assert_eq!(service.get(&token, "/v1/markets?ends=soon").await.status, 422);
+    }
+}
+
+#[tokio::test]
+async fn the_operator_sees_what_the_exchange_sends_and_nobody_understands() {
+    let service = Service::start().await;
+    service.rain().await;
+    let ready = async || service.ask(Request::get("/readyz").body(Body::empty()).unwrap()).await.body;
+    let left_out = async || {
+        let request = Request::get("/v1/ops/exchange/left-out").header("authorization", format!("Bearer {OPERATOR}"));
+        service.ask(request.body(Body::empty()).unwrap()).await.body
+    };
+    assert_eq!(left_out().await, json!({"markets_unread_seconds": 0, "left_out": []}));
+    let (list, name, field) = ("markets".to_owned(), RAIN.to_owned(), "close_time".to_owned());
+    let spoil = FaultKind::SpoilElement { list, name, field, value: json!(""), absent: false };
+    service.sim.inject(Fault::once(spoil));
+    service.clock.advance(SignedDuration::from_mins(4));
+    service.markets.sync_step().await.unwrap();
+    let told = left_out().await;
+    assert_eq!(told["markets_unread_seconds"], 240);
+    assert_eq!(
+        (&told["left_out"][0]["name"], &told["left_out"][0]["reason"]),
+        (&json!(RAIN), &json!("close_time is missing"))
+    );
+    let degraded = ready().await;
+    assert_eq!(degraded["status"], "degraded", "{degraded}");
+    service.markets.sync_step().await.unwrap();
+    assert_eq!((&ready().await["status"], left_out().await["left_out"].as_array().unwrap().len()), (&json!("ok"), 0));
 }

@@ -68,6 +68,29 @@ pub fn clocks(speed: u32, business_start: Option<Timestamp>) -> Clocks {
 mod tests {
     use super::*;
 
+    /// Also when clocks change, on a leap day and at a year's end, wherever the town is.
+    #[test]
+    fn a_town_on_show_is_never_late() {
+        let around = [
+            "2026-03-08T07:00:00Z",
+            "2026-11-01T06:00:00Z",
+            "2026-10-03T15:30:00Z",
+            "2028-02-29T12:00:00Z",
+            "2026-12-31T23:59:00Z",
+        ];
+        for name in ["America/New_York", "Europe/London", "Pacific/Auckland", "Australia/Lord_Howe"] {
+            let town = TimeZone::get(name).unwrap();
+            for around in around.map(|text| text.parse::<Timestamp>().unwrap()) {
+                for quarter in -48 * 4..48 * 4 {
+                    let now = around + SignedDuration::from_mins(15 * quarter);
+                    let local = now.to_zoned(zone_with_day_left(&town, now));
+                    assert!(local.hour() < LATE_HOUR, "{local}");
+                    assert!(local.time_zone().iana_name().is_some(), "it has a name that members can be given");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_town_on_show_has_hours_of_its_day_left() {
         let new_york = TimeZone::get("America/New_York").unwrap();

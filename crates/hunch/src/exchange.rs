@@ -129,5 +129,9 @@ pub async fn status(settings: &Settings, clocks: &Clocks) -> anyhow::Result<()> 
         }
     }
     println!("open markets      {markets}");
+    exchange.series().await?;
+    for one in exchange.left_out() {
+        println!("not understood    {} {}: {}", one.list, one.name, one.reason);
+    }
     Ok(())
 }

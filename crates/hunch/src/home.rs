@@ -49,6 +49,32 @@ impl Home {
         Home::open(settings, pools).await
     }
 
+    /// As [`Home::visit`], and the database is left as it is found. `None` where there is no programme yet.
+    ///
+    /// # Errors
+    /// As [`Home::open`].
+    pub async fn look(settings: &Settings, pools: PoolSizes) -> anyhow::Result<Option<Home>> {
+        let (config, cluster) = match settings.text("database.url") {
+            "" => {
+                let folder = cluster_folder(settings)?;
+                if !folder.join("data/PG_VERSION").is_file() {
+                    return Ok(None);
+                }
+                match PrivateCluster::join(&folder) {
+                    Some(config) => (config, None),
+                    None => {
+                        let cluster =
+                            PrivateCluster::start(&ClusterConfig::new(folder)).context("the private PostgreSQL")?;
+                        (cluster.database_config(), Some(cluster))
+                    }
+                }
+            }
+            url => (DatabaseConfig::from_url(url)?, None),
+        };
+        let database = Database::connect(&config.with_pools(pools)).await?;
+        Ok(Some(Home { database, cluster }))
+    }
+
     /// How the private server came to run, for the log; `None` for the operator's own.
     pub fn how_started(&self) -> Option<String> {
         self.cluster.as_ref().map(|c| format!("{:?}, PostgreSQL {}", c.how_started(), c.binaries().version))

@@ -201,6 +201,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         Command::Config(ConfigCommand::Check) => {
             print!("{}", settings.explain());
             settings.check()?;
+            serve::check_clock(settings).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Drill(drill) => {

@@ -1,13 +1,14 @@
 //! `hunch serve`: the programme with its HTTP API, until it is told to stop.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use hunch_db::{Database, PoolSizes};
-use hunch_exchange_sim::SimHandle;
+use hunch_exchange_sim::day::simulated_date;
+use hunch_exchange_sim::{Refusal, SimHandle};
 use hunch_http::Readiness;
 use hunch_kernel::Clocks;
 use hunch_trading::Trading;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use crate::home::Home;
 use crate::programme::Programme;
 use crate::settings::{Settings, Source};
 
+/// A machine's clock that was set right leaves the programme ahead of it by so much at most.
+const CLOCK_AHEAD_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// How often a private server that died is looked for.
 const WATCH_SECONDS: u64 = 1;
 
@@ -152,8 +155,35 @@ async fn supervise(loops: &mut JoinSet<()>, readiness: &Readiness, stop: &Cancel
 pub async fn business_clocks(settings: &Settings, database: &Database) -> anyhow::Result<Clocks> {
     let speed = settings.parsed("clock.speed")?;
     let wall = clocks(1, None).wall.now().to_timestamp();
-    let last = hunch_log::newest(database.app()).await?;
-    Ok(clocks(speed, last.filter(|last| *last > wall)))
+    let last = hunch_log::newest(database.app()).await?.filter(|last| *last > wall);
+    refuse_moved_clock(settings, last, wall)?;
+    Ok(clocks(speed, last))
+}
+
+/// A real exchange keeps real time. A programme whose clock is ahead of it, because its day once went faster, would look
+/// there for its orders in the future.
+fn refuse_moved_clock(settings: &Settings, last: Option<Timestamp>, wall: Timestamp) -> anyhow::Result<()> {
+    let Some(last) = last.filter(|last| last.duration_since(wall) > CLOCK_AHEAD_MAX) else { return Ok(()) };
+    ensure!(
+        settings.text("exchange.kind") != "kalshi",
+        "this programme's clock stands at {last:.0}, ahead of real time ({wall:.0}), because its day went faster before; \
+         exchange.kind = kalshi needs real time. Take the simulator, another database.folder, or wait until then"
+    );
+    Ok(())
+}
+
+/// What `serve` would say of the programme's clock. A programme that does not exist yet has none.
+///
+/// # Errors
+/// When it would not start.
+pub async fn check_clock(settings: &Settings) -> anyhow::Result<()> {
+    if settings.text("exchange.kind") != "kalshi" {
+        return Ok(());
+    }
+    let Some(home) = Home::look(settings, PoolSizes::default()).await? else { return Ok(()) };
+    let fits = business_clocks(settings, &home.database).await;
+    home.close().await?;
+    fits.map(|_| ())
 }
 
 /// The town's time zone. A town on the simulator that was given none stands where some of its day is left.
@@ -165,13 +195,16 @@ fn town_zone(settings: &Settings, now: Timestamp) -> anyhow::Result<TimeZone> {
 
 /// The simulator's exchange lists a new day when the old one is over.
 async fn next_days(simulator: Arc<SimHandle>, clocks: Clocks, stop: CancellationToken) {
-    let date = || clocks.business.now().to_zoned(TimeZone::UTC).date();
+    let date = || simulated_date(clocks.business.now());
     let mut listed = date();
     while stop.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await.is_some() {
         if date() != listed {
             listed = date();
             for listing in day_of(clocks.business.now()) {
-                if let Err(refusal) = simulator.list(&listing) {
+                // What ends in an hour may be listed since yesterday.
+                if let Err(refusal) = simulator.list(&listing)
+                    && !matches!(refusal, Refusal::Exists(_))
+                {
                     tracing::warn!(error = refusal.to_string(), "a market of the new day is not listed");
                 }
             }
@@ -247,6 +280,21 @@ mod tests {
             assert!(stop.is_cancelled() && loops.is_empty(), "the others ended in order");
             assert!(!readiness.get());
         }
+    }
+
+    #[test]
+    fn a_real_exchange_is_refused_to_a_programme_whose_clock_was_moved() {
+        let settings = |kind: &str| {
+            let file = std::path::Path::new("no-such-file.toml");
+            Settings::load(file, [("HUNCH_EXCHANGE__KIND".to_owned(), kind.to_owned())].into_iter()).unwrap()
+        };
+        let wall: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let ahead = |seconds: i64| Some(wall + SignedDuration::from_secs(seconds));
+        let refused = refuse_moved_clock(&settings("kalshi"), ahead(7_200), wall).unwrap_err().to_string();
+        assert!(refused.contains("2026-11-23T14:00:00Z") && refused.contains("real time"), "{refused}");
+        assert!(refuse_moved_clock(&settings("simulator"), ahead(7_200), wall).is_ok());
+        assert!(refuse_moved_clock(&settings("kalshi"), ahead(30), wall).is_ok(), "as after a correction of the clock");
+        assert!(refuse_moved_clock(&settings("kalshi"), None, wall).is_ok());
     }
 
     #[tokio::test]

@@ -47,7 +47,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("webhook.secret_file", "", "secret of POST /webhooks/settlement; made under database.folder when empty"),
     ("operator.token_file", "", "operator's token; made under database.folder when empty"),
     ("operator.approver_token_file", "", "token of the second person, who approves corrections; made when empty"),
-    ("clock.speed", "1", "business seconds a real second (sandbox only)"),
+    ("clock.speed", "1", "business seconds a real second (sandbox only, with the simulator)"),
     ("sandbox.create", "false", "make a new database a sandbox for ever: reusable codes, a fast clock, a given place"),
     (
         "sandbox.place",
@@ -209,6 +209,12 @@ impl Settings {
                 for key in ["exchange.rest_url", "exchange.ws_url", "exchange.key_id", "exchange.private_key_file"] {
                     ensure!(!self.text(key).is_empty(), "exchange.kind = kalshi needs {key}");
                 }
+                let speed: u32 = self.parsed("clock.speed")?;
+                ensure!(
+                    speed == 1,
+                    "clock.speed = {speed} does not go with exchange.kind = kalshi: that exchange keeps real time, so \
+                     orders would be looked for in the future. Take clock.speed = 1, or the simulator"
+                );
             }
             other => bail!("exchange.kind = {other:?} is neither simulator nor kalshi"),
         }
@@ -265,6 +271,11 @@ mod tests {
             assert!(said.contains("is no place; write latitude and longitude"), "{said}");
         }
         assert!(load("[sandbox]\nplace = \"40.7484, -73.9857\"", &[]).unwrap().check().is_ok());
+        let kalshi = "[exchange]\nkind = \"kalshi\"\nrest_url = \"https://e.example/trade-api/v2\"\nws_url = \"wss://e.example/trade-api/ws/v2\"\nkey_id = \"k\"\nprivate_key_file = \"Cargo.toml\"\n";
+        assert!(load(kalshi, &[]).unwrap().check().is_ok());
+        let fast = load(kalshi, &[("HUNCH_CLOCK__SPEED", "60")]).unwrap().check().unwrap_err().to_string();
+        assert!(fast.contains("clock.speed = 60") && fast.contains("simulator"), "{fast}");
+        assert!(load("", &[("HUNCH_CLOCK__SPEED", "60")]).unwrap().check().is_ok());
         assert!(load("", &[]).unwrap().check().is_ok());
     }
 }

@@ -2,6 +2,7 @@
 //! as a tie, one disputed and amended before it is paid, and now and then one fault of each class. Everything goes
 //! through the simulator's control interface; the programme hears of it over the exchange's protocol like anyone.
 
+use hunch_exchange_sim::day::time_of_day;
 use hunch_exchange_sim::{Dispute, Fault, FaultKind, Listing, Outcome, Px, Qty, Script, SimHandle};
 use hunch_kernel::{Clocks, SharedEntropy};
 use jiff::SignedDuration;
@@ -94,7 +95,7 @@ fn listing(stage: &Stage, n: usize, lasts: i64) -> Listing {
     let later = |seconds: i64| now.saturating_add(SignedDuration::from_secs(seconds * speed)).unwrap_or(now);
     let (series, category, tag, question, yes) = QUESTIONS[n % QUESTIONS.len()];
     let end = later(lasts);
-    let shown = end.to_zoned(zone.clone()).strftime("%H:%M:%S").to_string();
+    let shown = time_of_day(&end.to_zoned(zone.clone()), "%H:%M:%S");
     let ticker = format!("{series}-{}-Y", end.strftime("%y%b%d%H%M%S").to_string().to_uppercase());
     let cents = 25 + (entropy.uuid().as_u64_pair().0 % 51) as i64;
     let wins = (entropy.uuid().as_u64_pair().0 % 100) < cents as u64;

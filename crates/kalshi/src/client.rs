@@ -2,20 +2,22 @@
 
 use async_trait::async_trait;
 use hunch_exchange::{
-    BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeShard, ExchangeStatus,
-    ExchangeStream, FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport,
+    BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeStatus, ExchangeStream,
+    FillReport, LeftOut, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport,
     SettlementReport, SubmitOutcome, TradingSchedule, Turn,
 };
-use hunch_kernel::{EventTicker, MarketTicker, SeriesTicker, SharedWallClock, Side};
+use hunch_kernel::{EventTicker, MarketTicker, SharedWallClock, Side};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
+use crate::elements::{Elements, List, elements, understood};
 use crate::errors::{ApiError, classify_submission};
 use crate::hours;
+use crate::left_out::Register;
 use crate::limits::Bucket;
 use crate::signing::SigningKey;
 use crate::socket::KalshiStream;
@@ -25,6 +27,14 @@ use crate::wire::{self, WireError};
 const DEFAULT_COST: i64 = 10;
 const CANCEL_COST: i64 = 2;
 const PAGE: &str = "1000";
+
+const ORDERS: List = List { name: "orders", named_by: &["client_order_id", "order_id"] };
+const MARKETS: List = List { name: "markets", named_by: &["ticker"] };
+const EVENTS: List = List { name: "events", named_by: &["event_ticker"] };
+const SERIES: List = List { name: "series", named_by: &["ticker"] };
+const POSITIONS: List = List { name: "positions", named_by: &["ticker"] };
+const FILLS: List = List { name: "fills", named_by: &["fill_id", "trade_id", "order_id"] };
+const SETTLEMENTS: List = List { name: "settlements", named_by: &["ticker"] };
 
 /// Where the exchange is and who we are there.
 #[derive(Clone, Debug)]
@@ -42,6 +52,7 @@ pub struct Kalshi {
     transport: Transport,
     ws_url: Url,
     wall: SharedWallClock,
+    left_out: Register,
     reads: Bucket,
     writes: Bucket,
     balance: Bucket,
@@ -67,6 +78,7 @@ impl Kalshi {
             reads: Bucket::new(wall.clone(), 200, 400),
             writes: Bucket::new(wall.clone(), 100, 100),
             balance: Bucket::new(wall.clone(), 10, 10),
+            left_out: Register::default(),
             wall,
         })
     }
@@ -79,6 +91,33 @@ impl Kalshi {
     }
 
     /// `None` for a 404.
+    /// A page of what could be read of a list. What could not is taken down by name.
+    fn page<W: DeserializeOwned, T>(
+        &self,
+        list: List,
+        found: (Vec<Value>, String),
+        report: impl Fn(W) -> Result<T, WireError>,
+    ) -> Page<T> {
+        let (values, cursor) = found;
+        let now = self.wall.now();
+        let Elements { read, names, left_out } = elements(list, values, now, report);
+        self.left_out.note(list.name, &names, &left_out, now);
+        // The last page has an empty cursor, or none.
+        let next = Some(cursor).filter(|cursor| !cursor.is_empty());
+        Page { items: read, next, left_out: left_out.into_iter().map(|one| one.name).collect() }
+    }
+
+    /// An answer about one thing that was asked for by name. One that is not understood is taken down as well.
+    fn one<T>(&self, list: List, name: &str, read: Result<T, WireError>) -> Result<T, ExchangeError> {
+        let now = self.wall.now();
+        let (names, left_out) = match &read {
+            Ok(_) => (vec![name.to_owned()], Vec::new()),
+            Err(error) => (Vec::new(), vec![list.left_out(name.to_owned(), error, now)]),
+        };
+        self.left_out.note(list.name, &names, &left_out, now);
+        read.map_err(malformed)
+    }
+
     async fn read_one<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ApiError> {
         match self.read(path, &[]).await {
             Ok(found) => Ok(Some(found)),
@@ -92,9 +131,23 @@ fn malformed(e: WireError) -> ExchangeError {
     ExchangeError::Malformed(e.to_string())
 }
 
-fn page<T>(items: Result<Vec<T>, WireError>, cursor: String) -> Result<Page<T>, ExchangeError> {
-    // The last page has an empty cursor, not a missing one.
-    Ok(Page { items: items.map_err(malformed)?, next: Some(cursor).filter(|c| !c.is_empty()) })
+/// What an answer about one thing says of it.
+fn part(answer: &mut Value, name: &str) -> Value {
+    answer.get_mut(name).map(Value::take).unwrap_or_default()
+}
+
+fn names(order: &Value, client_order_id: Uuid) -> bool {
+    order.get("client_order_id").and_then(Value::as_str).is_some_and(|id| id.parse() == Ok(client_order_id))
+}
+
+/// Whether it can be told whose order it is. One without a client order id was not placed by us.
+fn has_name(order: &Value) -> bool {
+    order.is_object() && order.get("client_order_id").is_none_or(|id| id.is_string() || id.is_null())
+}
+
+/// One of them may be the order that was looked for: it must not count as absent.
+fn nameless(ticker: &MarketTicker, count: usize) -> ExchangeError {
+    ExchangeError::Malformed(format!("{count} orders of {ticker} do not say whose they are"))
 }
 
 fn with_cursor(mut query: Vec<(&'static str, String)>, cursor: Option<&str>) -> Vec<(&'static str, String)> {
@@ -163,7 +216,7 @@ impl Exchange for Kalshi {
     ) -> Result<Option<OrderReport>, ExchangeError> {
         // There is no filter by client order id; clocks differ, so look a minute further back.
         let from = sent.earlier().saturating_sub(SignedDuration::from_secs(60)).unwrap_or(Timestamp::MIN);
-        let mut cursor: Option<String> = None;
+        let (mut cursor, mut unnamed) = (None, 0);
         for _ in 0..wire::PAGES_MAX {
             let query = vec![
                 ("ticker", ticker.0.clone()),
@@ -171,12 +224,14 @@ impl Exchange for Kalshi {
                 ("limit", PAGE.to_owned()),
             ];
             let found: wire::Orders = self.read("/portfolio/orders", &with_cursor(query, cursor.as_deref())).await?;
-            let ours = |o: &&wire::Order| o.client_order_id.parse() == Ok(client_order_id);
-            if let Some(order) = found.orders.iter().find(ours) {
-                return order.report(client_order_id).map(Some).map_err(malformed);
+            if let Some(order) = found.orders.iter().find(|order| names(order, client_order_id)) {
+                let wanted = client_order_id.to_string();
+                let report = understood::<wire::Order>(order.clone()).and_then(|order| order.report(client_order_id));
+                return self.one(ORDERS, &wanted, report).map(Some);
             }
+            unnamed += found.orders.iter().filter(|order| !has_name(order)).count();
             if found.cursor.is_empty() || Some(&found.cursor) == cursor.as_ref() {
-                return Ok(None);
+                return if unnamed == 0 { Ok(None) } else { Err(nameless(ticker, unnamed)) };
             }
             cursor = Some(found.cursor);
         }
@@ -189,8 +244,9 @@ impl Exchange for Kalshi {
     }
 
     async fn market(&self, ticker: &MarketTicker) -> Result<Option<MarketReport>, ExchangeError> {
-        let found: Option<wire::OneMarket> = self.read_one(&format!("/markets/{ticker}")).await?;
-        found.map(|f| f.market.report().map_err(malformed)).transpose()
+        let Some(mut found) = self.read_one::<Value>(&format!("/markets/{ticker}")).await? else { return Ok(None) };
+        let report = understood::<wire::Market>(part(&mut found, "market")).and_then(wire::Market::report);
+        self.one(MARKETS, ticker.as_str(), report).map(Some)
     }
 
     async fn markets(&self, query: &MarketQuery, cursor: Option<&str>) -> Result<Page<MarketReport>, ExchangeError> {
@@ -208,42 +264,18 @@ impl Exchange for Kalshi {
             }
         }
         let found: wire::Markets = self.read("/markets", &with_cursor(asked, cursor)).await?;
-        // One market that we do not understand must not hide the others.
-        let understood = found.markets.into_iter().filter_map(|market| {
-            let ticker = market.ticker.clone();
-            let report = market.report();
-            if let Err(error) = &report {
-                tracing::warn!(ticker, %error, "a market is not understood");
-            }
-            report.ok()
-        });
-        page(Ok(understood.collect()), found.cursor)
+        Ok(self.page(MARKETS, (found.markets, found.cursor), wire::Market::report))
     }
 
     async fn event(&self, ticker: &EventTicker) -> Result<Option<EventReport>, ExchangeError> {
-        let Some(found) = self.read_one::<wire::OneEvent>(&format!("/events/{ticker}")).await? else { return Ok(None) };
-        let event = found.event;
-        let fee = match (&event.fee_type_override, &event.fee_multiplier_override) {
-            (Some(kind), Some(multiplier)) => Some(wire::fee_rule(kind, multiplier).map_err(malformed)?),
-            (None, Some(multiplier)) => Some(wire::fee_rule("quadratic", multiplier).map_err(malformed)?),
-            _ => None,
-        };
-        Ok(Some(EventReport {
-            ticker: EventTicker(event.event_ticker),
-            series: SeriesTicker(event.series_ticker),
-            title: event.title,
-            sub_title: event.sub_title,
-            mutually_exclusive: event.mutually_exclusive,
-            fee,
-            exchange_shard: ExchangeShard(event.exchange_index),
-        }))
+        let Some(mut found) = self.read_one::<Value>(&format!("/events/{ticker}")).await? else { return Ok(None) };
+        let report = understood::<wire::Event>(part(&mut found, "event")).and_then(wire::Event::report);
+        self.one(EVENTS, ticker.as_str(), report).map(Some)
     }
 
     async fn series(&self) -> Result<Vec<SeriesReport>, ExchangeError> {
         let found: wire::SeriesList = self.read("/series", &[]).await?;
-        let reports: Result<Vec<_>, _> =
-            found.series.unwrap_or_default().into_iter().map(wire::Series::report).collect();
-        reports.map_err(malformed)
+        Ok(self.page(SERIES, (found.series, String::new()), wire::Series::report).items)
     }
 
     async fn book_top(&self, ticker: &MarketTicker) -> Result<BookTop, ExchangeError> {
@@ -273,13 +305,13 @@ impl Exchange for Kalshi {
     async fn positions(&self, cursor: Option<&str>) -> Result<Page<ExchangePosition>, ExchangeError> {
         let query = with_cursor(vec![("limit", PAGE.to_owned())], cursor);
         let found: wire::Positions = self.read("/portfolio/positions", &query).await?;
-        page(found.market_positions.iter().map(wire::Position::report).collect(), found.cursor)
+        Ok(self.page(POSITIONS, (found.market_positions, found.cursor), |one: wire::Position| one.report()))
     }
 
     async fn fills(&self, since: Timestamp, cursor: Option<&str>) -> Result<Page<FillReport>, ExchangeError> {
         let query = vec![("min_ts", since.as_second().to_string()), ("limit", PAGE.to_owned())];
         let found: wire::Fills = self.read("/portfolio/fills", &with_cursor(query, cursor)).await?;
-        page(found.fills.into_iter().map(wire::Fill::report).collect(), found.cursor)
+        Ok(self.page(FILLS, (found.fills, found.cursor), wire::Fill::report))
     }
 
     async fn settlements(
@@ -289,7 +321,11 @@ impl Exchange for Kalshi {
     ) -> Result<Page<SettlementReport>, ExchangeError> {
         let query = vec![("min_ts", since.as_second().to_string()), ("limit", PAGE.to_owned())];
         let found: wire::Settlements = self.read("/portfolio/settlements", &with_cursor(query, cursor)).await?;
-        page(found.settlements.iter().map(wire::Settlement::report).collect(), found.cursor)
+        Ok(self.page(SETTLEMENTS, (found.settlements, found.cursor), |one: wire::Settlement| one.report()))
+    }
+
+    fn left_out(&self) -> Vec<LeftOut> {
+        self.left_out.all()
     }
 
     async fn stream(&self) -> Result<Box<dyn ExchangeStream>, ExchangeError> {

@@ -4,12 +4,15 @@ use hunch_exchange::{
     BookTop, CashReport, ExchangePosition, FillReport, MarketReport, OrderReport, SeriesReport, SettlementReport,
     StreamEvent,
 };
-use hunch_kernel::Side;
+use hunch_kernel::{Side, WallTime};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{hours, socket, wire};
+use crate::elements::{List, elements};
+use crate::wire::{self, WireError};
+use crate::{hours, socket};
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     serde_json::from_slice(body).ok()
@@ -20,25 +23,29 @@ pub fn created(body: &[u8], id: Uuid, side: Side) -> Option<OrderReport> {
     read::<wire::Created>(body)?.report(id, side).ok()
 }
 
+/// What can be read of a list's elements.
+fn each<W: DeserializeOwned, T>(values: Vec<Value>, report: impl Fn(W) -> Result<T, WireError>) -> Vec<T> {
+    elements(List { name: "fuzzed", named_by: &["ticker"] }, values, WallTime::MIN, report).read
+}
+
 pub fn orders(body: &[u8]) -> Vec<OrderReport> {
     let found = read::<wire::Orders>(body).map(|page| page.orders).unwrap_or_default();
-    found.iter().filter_map(|order| order.report(Uuid::nil()).ok()).collect()
+    each(found, |order: wire::Order| order.report(Uuid::nil()))
 }
 
 pub fn markets(body: &[u8]) -> Vec<MarketReport> {
-    let one = read::<wire::OneMarket>(body).map(|one| vec![one.market]);
-    let found = one.or_else(|| read::<wire::Markets>(body).map(|page| page.markets)).unwrap_or_default();
-    found.into_iter().filter_map(|market| market.report().ok()).collect()
+    let one = read::<wire::OneMarket>(body).and_then(|one| one.market.report().ok());
+    let found = read::<wire::Markets>(body).map(|page| page.markets).unwrap_or_default();
+    one.into_iter().chain(each(found, wire::Market::report)).collect()
 }
 
 pub fn series(body: &[u8]) -> Vec<SeriesReport> {
-    let found = read::<wire::SeriesList>(body).and_then(|list| list.series).unwrap_or_default();
-    found.into_iter().filter_map(|series| series.report().ok()).collect()
+    each(read::<wire::SeriesList>(body).map(|list| list.series).unwrap_or_default(), wire::Series::report)
 }
 
 /// True when the body is an event.
 pub fn event(body: &[u8]) -> bool {
-    read::<wire::OneEvent>(body).is_some()
+    read::<wire::OneEvent>(body).is_some_and(|one| one.event.report().is_ok())
 }
 
 pub fn book_top(body: &[u8]) -> Option<BookTop> {
@@ -47,7 +54,7 @@ pub fn book_top(body: &[u8]) -> Option<BookTop> {
 
 pub fn fills(body: &[u8]) -> Vec<FillReport> {
     let found = read::<wire::Fills>(body).map(|page| page.fills).unwrap_or_default();
-    found.into_iter().filter_map(|fill| fill.report().ok()).collect()
+    each(found, wire::Fill::report)
 }
 
 pub fn cash(body: &[u8]) -> Vec<CashReport> {
@@ -56,12 +63,12 @@ pub fn cash(body: &[u8]) -> Vec<CashReport> {
 
 pub fn positions(body: &[u8]) -> Vec<ExchangePosition> {
     let found = read::<wire::Positions>(body).map(|page| page.market_positions).unwrap_or_default();
-    found.iter().filter_map(|position| position.report().ok()).collect()
+    each(found, |position: wire::Position| position.report())
 }
 
 pub fn settlements(body: &[u8]) -> Vec<SettlementReport> {
     let found = read::<wire::Settlements>(body).map(|page| page.settlements).unwrap_or_default();
-    found.iter().filter_map(|settlement| settlement.report().ok()).collect()
+    each(found, |settlement: wire::Settlement| settlement.report())
 }
 
 /// The exchange's status, and whether it takes orders anywhere.

@@ -10,10 +10,12 @@
 //! - Four shapes of error bodies are read, and those of proxies in between.
 
 mod client;
+mod elements;
 mod errors;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod hours;
+mod left_out;
 mod limits;
 mod signing;
 mod socket;

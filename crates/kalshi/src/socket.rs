@@ -76,7 +76,10 @@ impl Frames {
         }
         match frame.kind.as_str() {
             "market_lifecycle_v2" => {
-                let lifecycle: Lifecycle = serde_json::from_value(frame.msg).ok()?;
+                let Ok(lifecycle) = serde_json::from_value::<Lifecycle>(frame.msg) else {
+                    tracing::warn!("a lifecycle message is not understood");
+                    return Some(StreamEvent::Gap);
+                };
                 let ticker = MarketTicker(lifecycle.market_ticker.clone());
                 match lifecycle.kind() {
                     Ok(kind) => Some(StreamEvent::Lifecycle { ticker, kind }),

@@ -2,13 +2,16 @@
 //! ignored: the exchange adds some every month.
 
 use hunch_exchange::{
-    ExchangePosition, ExchangeShard, FeeRule, FillReport, LifecycleKind, MarketReport, MarketResult, MarketStatus,
-    OrderReport, PriceBand, SeriesReport, SettlementReport,
+    EventReport, ExchangePosition, ExchangeShard, FeeRule, FillReport, LifecycleKind, MarketReport, MarketResult,
+    MarketStatus, OrderReport, PriceBand, SeriesReport, SettlementReport,
 };
 use hunch_kernel::{Count, Dollars, EventTicker, MarketTicker, MoneyError, Price, SeriesTicker, Side};
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
+
+use crate::elements::{list, moment, of_our_age, text, whole};
 
 /// A thousand pages are no list any more.
 pub(crate) const PAGES_MAX: usize = 1_000;
@@ -19,7 +22,15 @@ pub(crate) enum WireError {
     Number { field: &'static str, source: MoneyError },
     #[error("{field} is {value:?}, which is not documented")]
     Word { field: &'static str, value: String },
+    #[error("{field} is missing")]
+    Missing { field: &'static str },
+    /// Not of the published shape.
+    #[error("{field}: {cause}")]
+    Shape { field: String, cause: String },
 }
+
+/// A name that is longer is none.
+const NAME_CHARS_MAX: usize = 200;
 
 /// A billion dollars and a billion contracts: more is a mistake of whoever sent it, and arithmetic below stays exact.
 const DOLLARS_MAX: Dollars = Dollars(1_000_000_000_000_000);
@@ -54,6 +65,25 @@ fn cost(field: &'static str, cost: Dollars, filled: Count) -> Result<Dollars, Wi
 
 fn out_of_range(field: &'static str, text: &str) -> WireError {
     WireError::Number { field, source: MoneyError::OutOfRange(text.chars().take(40).collect()) }
+}
+
+/// Of a text that may be empty: then there is nothing.
+fn maybe<T>(text: &str, read: impl Fn(&str) -> Result<T, WireError>) -> Result<Option<T>, WireError> {
+    if text.is_empty() { Ok(None) } else { read(text).map(Some) }
+}
+
+/// A text that the database can keep.
+fn plain(field: &'static str, text: String) -> Result<String, WireError> {
+    if text.contains('\0') { Err(word(field, &text)) } else { Ok(text) }
+}
+
+/// A name that can be a key.
+fn name(field: &'static str, text: String) -> Result<String, WireError> {
+    match text.chars().count() {
+        0 => Err(WireError::Missing { field }),
+        1..=NAME_CHARS_MAX if !text.chars().any(char::is_control) => Ok(text),
+        _ => Err(word(field, &text)),
+    }
 }
 
 pub(crate) fn word(field: &'static str, value: &str) -> WireError {
@@ -128,16 +158,15 @@ impl Created {
 
 #[derive(Deserialize)]
 pub(crate) struct Orders {
-    pub orders: Vec<Order>,
-    #[serde(default)]
+    #[serde(deserialize_with = "list")]
+    pub orders: Vec<Value>,
+    #[serde(default, deserialize_with = "text")]
     pub cursor: String,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Order {
     pub order_id: String,
-    #[serde(default)]
-    pub client_order_id: String,
     pub outcome_side: String,
     pub fill_count_fp: String,
     pub remaining_count_fp: String,
@@ -150,6 +179,7 @@ pub(crate) struct Order {
 impl Order {
     pub fn report(&self, client_order_id: Uuid) -> Result<OrderReport, WireError> {
         side("outcome_side", &self.outcome_side)?;
+        let exchange_order_id = name("order_id", self.order_id.clone())?;
         let filled = count("fill_count_fp", &self.fill_count_fp)?;
         let paid = dollars("taker_fill_cost_dollars", &self.taker_fill_cost_dollars)?
             + dollars("maker_fill_cost_dollars", &self.maker_fill_cost_dollars)?;
@@ -158,7 +188,7 @@ impl Order {
             + dollars("maker_fees_dollars", &self.maker_fees_dollars)?;
         let average = if filled.0 > 0 { Price::from_micros((cost.0 * 100) / filled.0).ok() } else { None };
         Ok(OrderReport {
-            exchange_order_id: self.order_id.clone(),
+            exchange_order_id,
             client_order_id,
             filled,
             resting: count("remaining_count_fp", &self.remaining_count_fp)?,
@@ -180,48 +210,59 @@ pub(crate) struct OneMarket {
 
 #[derive(Deserialize)]
 pub(crate) struct Markets {
-    pub markets: Vec<Market>,
-    #[serde(default)]
+    #[serde(deserialize_with = "list")]
+    pub markets: Vec<Value>,
+    #[serde(default, deserialize_with = "text")]
     pub cursor: String,
 }
 
+/// What a market cannot do without is its name, event, state and times of trading. A text that is not there is empty, and
+/// a price that is not there is not offered: who has a stake must hear of the result nevertheless.
 #[derive(Deserialize)]
 pub(crate) struct Market {
     pub ticker: String,
     pub event_ticker: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub yes_sub_title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub no_sub_title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub rules_primary: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub rules_secondary: String,
     pub status: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub result: String,
-    pub settlement_value_dollars: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    pub settlement_value_dollars: String,
+    #[serde(default, deserialize_with = "moment")]
     pub settlement_ts: Option<Timestamp>,
+    #[serde(default, deserialize_with = "text")]
     pub yes_bid_dollars: String,
+    #[serde(default, deserialize_with = "text")]
     pub yes_ask_dollars: String,
-    #[serde(default = "zero")]
+    #[serde(default, deserialize_with = "text")]
     pub yes_bid_size_fp: String,
-    #[serde(default = "zero")]
+    #[serde(default, deserialize_with = "text")]
     pub yes_ask_size_fp: String,
-    pub last_price_dollars: Option<String>,
-    #[serde(default = "zero")]
+    #[serde(default, deserialize_with = "text")]
+    pub last_price_dollars: String,
+    #[serde(default, deserialize_with = "text")]
     pub volume_fp: String,
-    pub open_time: Timestamp,
-    pub close_time: Timestamp,
+    #[serde(default, deserialize_with = "moment")]
+    pub open_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "moment")]
+    pub close_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "moment")]
     pub expected_expiration_time: Option<Timestamp>,
+    #[serde(default, deserialize_with = "moment")]
     pub occurrence_datetime: Option<Timestamp>,
-    #[serde(default)]
-    pub price_ranges: Vec<Range>,
-    #[serde(default)]
+    pub price_ranges: Option<Vec<Range>>,
+    #[serde(default, deserialize_with = "whole")]
     pub exchange_index: i16,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub settlement_timer_seconds: i64,
 }
 
@@ -250,9 +291,11 @@ impl Market {
             other => return Err(word("status", other)),
         };
         // An empty side shows as 0 or 1, which are never prices.
-        let quote =
-            |field, text: &str| price(field, text).map(|p| Some(p).filter(|p| *p != Price::ZERO && *p != Price::ONE));
-        let prices = self.price_ranges.iter().map(|r| {
+        let quote = |field, text: &str| {
+            maybe(text, |text| price(field, text)).map(|p| p.filter(|p| *p != Price::ZERO && *p != Price::ONE))
+        };
+        let size = |field, text: &str| maybe(text, |text| count(field, text)).map(Option::unwrap_or_default);
+        let prices = self.price_ranges.iter().flatten().map(|r| {
             Ok(PriceBand {
                 start: price("start", &r.start)?,
                 end: price("end", &r.end)?,
@@ -262,32 +305,24 @@ impl Market {
         Ok(MarketReport {
             status,
             result: result(&self.result)?,
-            settlement_value: self
-                .settlement_value_dollars
-                .as_deref()
-                .map(|v| price("settlement_value_dollars", v))
-                .transpose()?,
+            settlement_value: maybe(&self.settlement_value_dollars, |v| price("settlement_value_dollars", v))?,
             settled_at: self.settlement_ts,
             yes_bid: quote("yes_bid_dollars", &self.yes_bid_dollars)?,
             yes_ask: quote("yes_ask_dollars", &self.yes_ask_dollars)?,
-            yes_bid_size: count("yes_bid_size_fp", &self.yes_bid_size_fp)?,
-            yes_ask_size: count("yes_ask_size_fp", &self.yes_ask_size_fp)?,
-            last_price: self
-                .last_price_dollars
-                .as_deref()
-                .map(|v| price("last_price_dollars", v))
-                .transpose()?
+            yes_bid_size: size("yes_bid_size_fp", &self.yes_bid_size_fp)?,
+            yes_ask_size: size("yes_ask_size_fp", &self.yes_ask_size_fp)?,
+            last_price: maybe(&self.last_price_dollars, |v| price("last_price_dollars", v))?
                 .filter(|p| *p != Price::ZERO),
-            volume: count("volume_fp", &self.volume_fp)?,
+            volume: size("volume_fp", &self.volume_fp)?,
             prices: prices.collect::<Result<_, WireError>>()?,
-            rules: [self.rules_primary, self.rules_secondary].join(" ").trim().to_owned(),
-            ticker: MarketTicker(self.ticker),
-            event: EventTicker(self.event_ticker),
-            title: self.title,
-            yes_label: self.yes_sub_title,
-            no_label: self.no_sub_title,
-            open_time: self.open_time,
-            close_time: self.close_time,
+            rules: plain("rules", [self.rules_primary, self.rules_secondary].join(" ").trim().to_owned())?,
+            ticker: MarketTicker(name("ticker", self.ticker)?),
+            event: EventTicker(name("event_ticker", self.event_ticker)?),
+            title: plain("title", self.title)?,
+            yes_label: plain("yes_sub_title", self.yes_sub_title)?,
+            no_label: plain("no_sub_title", self.no_sub_title)?,
+            open_time: self.open_time.ok_or(WireError::Missing { field: "open_time" })?,
+            close_time: self.close_time.ok_or(WireError::Missing { field: "close_time" })?,
             expected_end: self.expected_expiration_time,
             occurs_at: self.occurrence_datetime,
             exchange_shard: ExchangeShard(self.exchange_index),
@@ -315,29 +350,49 @@ pub(crate) struct OneEvent {
 pub(crate) struct Event {
     pub event_ticker: String,
     pub series_ticker: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub sub_title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub mutually_exclusive: bool,
     pub fee_type_override: Option<String>,
     pub fee_multiplier_override: Option<serde_json::Number>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     pub exchange_index: i16,
+}
+
+impl Event {
+    pub fn report(self) -> Result<EventReport, WireError> {
+        let fee = match (&self.fee_type_override, &self.fee_multiplier_override) {
+            (Some(kind), Some(multiplier)) => Some(fee_rule(kind, multiplier)?),
+            (None, Some(multiplier)) => Some(fee_rule("quadratic", multiplier)?),
+            _ => None,
+        };
+        Ok(EventReport {
+            ticker: EventTicker(name("event_ticker", self.event_ticker)?),
+            series: SeriesTicker(name("series_ticker", self.series_ticker)?),
+            title: plain("title", self.title)?,
+            sub_title: plain("sub_title", self.sub_title)?,
+            mutually_exclusive: self.mutually_exclusive,
+            fee,
+            exchange_shard: ExchangeShard(self.exchange_index),
+        })
+    }
 }
 
 #[derive(Deserialize)]
 pub(crate) struct SeriesList {
-    pub series: Option<Vec<Series>>,
+    #[serde(deserialize_with = "list")]
+    pub series: Vec<Value>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Series {
     pub ticker: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub title: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub category: String,
     pub tags: Option<Vec<String>>,
     pub fee_type: String,
@@ -348,10 +403,10 @@ impl Series {
     pub fn report(self) -> Result<SeriesReport, WireError> {
         Ok(SeriesReport {
             fee: fee_rule(&self.fee_type, &self.fee_multiplier)?,
-            ticker: SeriesTicker(self.ticker),
-            title: self.title,
-            category: self.category,
-            tags: self.tags.unwrap_or_default(),
+            ticker: SeriesTicker(name("ticker", self.ticker)?),
+            title: plain("title", self.title)?,
+            category: plain("category", self.category)?,
+            tags: self.tags.unwrap_or_default().into_iter().map(|tag| plain("tags", tag)).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -427,8 +482,9 @@ impl Balance {
 
 #[derive(Deserialize)]
 pub(crate) struct Positions {
-    pub market_positions: Vec<Position>,
-    #[serde(default)]
+    #[serde(deserialize_with = "list")]
+    pub market_positions: Vec<Value>,
+    #[serde(default, deserialize_with = "text")]
     pub cursor: String,
 }
 
@@ -442,7 +498,7 @@ pub(crate) struct Position {
 impl Position {
     pub fn report(&self) -> Result<ExchangePosition, WireError> {
         Ok(ExchangePosition {
-            ticker: MarketTicker(self.ticker.clone()),
+            ticker: MarketTicker(name("ticker", self.ticker.clone())?),
             net: net_count("position_fp", &self.position_fp)?,
             fees_paid: dollars("fees_paid_dollars", &self.fees_paid_dollars)?,
         })
@@ -451,8 +507,9 @@ impl Position {
 
 #[derive(Deserialize)]
 pub(crate) struct Fills {
-    pub fills: Vec<Fill>,
-    #[serde(default)]
+    #[serde(deserialize_with = "list")]
+    pub fills: Vec<Value>,
+    #[serde(default, deserialize_with = "text")]
     pub cursor: String,
 }
 
@@ -474,13 +531,15 @@ pub(crate) struct Fill {
     pub fee_cost: String,
     pub ts: Option<i64>,
     pub ts_ms: Option<i64>,
+    #[serde(default, deserialize_with = "moment")]
     pub created_time: Option<Timestamp>,
 }
 
 #[derive(Deserialize)]
 pub(crate) struct Settlements {
-    pub settlements: Vec<Settlement>,
-    #[serde(default)]
+    #[serde(deserialize_with = "list")]
+    pub settlements: Vec<Value>,
+    #[serde(default, deserialize_with = "text")]
     pub cursor: String,
 }
 
@@ -491,7 +550,8 @@ pub(crate) struct Settlement {
     /// Whole cents on the net position.
     pub revenue: i64,
     pub fee_cost: String,
-    pub settled_time: Timestamp,
+    #[serde(default, deserialize_with = "moment")]
+    pub settled_time: Option<Timestamp>,
 }
 
 impl Settlement {
@@ -499,11 +559,11 @@ impl Settlement {
         let revenue =
             self.revenue.checked_mul(10_000).map(Dollars).filter(|r| (Dollars::ZERO..=DOLLARS_MAX).contains(r));
         Ok(SettlementReport {
-            ticker: MarketTicker(self.ticker.clone()),
+            ticker: MarketTicker(name("ticker", self.ticker.clone())?),
             result: result(&self.market_result)?.ok_or_else(|| word("market_result", ""))?,
             revenue: revenue.ok_or_else(|| out_of_range("revenue", &self.revenue.to_string()))?,
             fees: dollars("fee_cost", &self.fee_cost)?,
-            settled_at: self.settled_time,
+            settled_at: self.settled_time.ok_or(WireError::Missing { field: "settled_time" })?,
         })
     }
 }
@@ -523,7 +583,7 @@ pub(crate) struct Frame {
 pub(crate) struct Lifecycle {
     pub market_ticker: String,
     pub event_type: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text")]
     pub result: String,
     pub settlement_value: Option<String>,
 }
@@ -554,15 +614,15 @@ impl Fill {
             .or(self.created_time)
             .or_else(|| self.ts.and_then(|s| Timestamp::from_second(s).ok()));
         Ok(FillReport {
-            fill_id: self.fill_id.or(self.trade_id).ok_or_else(|| word("fill_id", ""))?,
-            exchange_order_id: self.order_id,
+            fill_id: name("fill_id", self.fill_id.or(self.trade_id).unwrap_or_default())?,
+            exchange_order_id: name("order_id", self.order_id)?,
             client_order_id: self.client_order_id.and_then(|id| id.parse().ok()),
-            ticker: MarketTicker(self.ticker.or(self.market_ticker).ok_or_else(|| word("ticker", ""))?),
+            ticker: MarketTicker(name("ticker", self.ticker.or(self.market_ticker).unwrap_or_default())?),
             side: bought,
             count: count("count_fp", &self.count_fp)?,
             price: price("yes_price_dollars", &self.yes_price_dollars)?.of(bought),
             fee: dollars("fee_cost", &self.fee_cost)?,
-            at: at.ok_or_else(|| word("ts", ""))?,
+            at: at.filter(|at| of_our_age(*at)).ok_or(WireError::Missing { field: "created_time" })?,
         })
     }
 }
@@ -596,10 +656,12 @@ mod tests {
         }
         for name in ["page1", "last_page"] {
             let page: Markets = example(&format!("rest/get_markets.{name}.json")).unwrap();
-            assert!(page.markets.into_iter().all(|m| m.report().is_ok()));
+            let market = |one| serde_json::from_value::<Market>(one).unwrap();
+            assert!(page.markets.into_iter().map(market).all(|m| m.report().is_ok()));
         }
         let series: SeriesList = example("rest/get_series_list.json").unwrap();
-        assert!(series.series.unwrap().into_iter().all(|s| s.report().is_ok()));
+        let one = |one| serde_json::from_value::<Series>(one).unwrap();
+        assert!(series.series.into_iter().map(one).all(|s| s.report().is_ok()));
         for name in ["weather", "sports_nested"] {
             let event: OneEvent = example(&format!("rest/get_event.{name}.json")).unwrap();
             assert!(!event.event.series_ticker.is_empty());
@@ -619,17 +681,28 @@ mod tests {
         let id: Uuid = none.client_order_id.as_deref().unwrap().parse().unwrap();
         assert_eq!(none.report(id, Side::No).unwrap().filled, Count::ZERO);
         let orders: Orders = example("rest/get_orders.page.json").unwrap();
-        assert!(orders.orders.iter().all(|o| o.report(Uuid::nil()).is_ok()));
+        let one = |one| serde_json::from_value::<Order>(one).unwrap();
+        assert!(orders.orders.into_iter().map(one).all(|o| o.report(Uuid::nil()).is_ok()));
 
         let fills: Fills = example("rest/get_fills.json").unwrap();
-        let counts: Vec<i64> = fills.fills.into_iter().map(|f| f.report().unwrap().count.0).collect();
+        let counts: Vec<i64> = fills
+            .fills
+            .into_iter()
+            .map(|f| serde_json::from_value::<Fill>(f).unwrap().report().unwrap().count.0)
+            .collect();
         assert_eq!(counts, [1_162, 38]);
         let balance: Balance = example("rest/get_balance.json").unwrap();
         assert_eq!(balance.reports().unwrap()[0].available, Dollars(19_993_516_600));
         let positions: Positions = example("rest/get_positions.json").unwrap();
-        assert_eq!(positions.market_positions[1].report().unwrap().net, Count(-2_000));
+        assert_eq!(
+            serde_json::from_value::<Position>(positions.market_positions[1].clone()).unwrap().report().unwrap().net,
+            Count(-2_000)
+        );
         let settlements: Settlements = example("rest/get_settlements.json").unwrap();
-        assert_eq!(settlements.settlements[2].report().unwrap().revenue, Dollars(3_500_000));
+        assert_eq!(
+            serde_json::from_value::<Settlement>(settlements.settlements[2].clone()).unwrap().report().unwrap().revenue,
+            Dollars(3_500_000)
+        );
         let frame: Frame = example("ws/lifecycle.determined_scalar.json").unwrap();
         let lifecycle: Lifecycle = serde_json::from_value(frame.msg).unwrap();
         let half = Price::from_micros(500_000).ok();

@@ -11,6 +11,7 @@ use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{Clocks, Count, Dollars, ManualClock, MarketTicker, Price, SeededEntropy, Side};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -272,4 +273,31 @@ async fn a_wrong_key_and_a_dead_exchange_are_told_apart() {
     assert!(matches!(submit(&nobody, &order(1, Side::Yes, 1, 40)).await, SubmitOutcome::Unknown { .. }));
     bench.sim.inject(Fault::once(FaultKind::RateLimit).on(On::Read));
     assert!(matches!(bench.kalshi.status().await, Err(ExchangeError::RateLimited)));
+}
+
+/// Whatever one element of a list is like, the others are read, and what is left out is named.
+#[tokio::test]
+async fn lists_are_read_element_by_element() {
+    let bench = Bench::start().await;
+    let SubmitOutcome::Accepted(_) = bench.submit(&order(1, Side::Yes, 5, 40)).await else { panic!("not taken") };
+    let SubmitOutcome::Accepted(_) = bench.submit(&order(2, Side::Yes, 2, 40)).await else { panic!("not taken") };
+    let id = |n: u128| Uuid::from_u128(n).to_string();
+    let spoil = |list: &str, name: &str, field: &str| {
+        let (list, name, field) = (list.to_owned(), name.to_owned(), field.to_owned());
+        bench.sim.inject(Fault::once(FaultKind::SpoilElement { list, name, field, value: json!(null), absent: false }));
+    };
+    spoil("orders", &id(2), "fill_count_fp");
+    assert!(bench.kalshi.find_order(Uuid::from_u128(1), &ticker(), bench.sent()).await.unwrap().is_some());
+    spoil("orders", &id(2), "fill_count_fp");
+    assert!(bench.kalshi.find_order(Uuid::from_u128(2), &ticker(), bench.sent()).await.is_err(), "there, not readable");
+    spoil("fills", TICKER, "count_fp");
+    let fills = bench.kalshi.fills(bench.now(), None).await.unwrap();
+    assert_eq!((fills.items.len(), fills.left_out.len()), (1, 1));
+    spoil("market_positions", TICKER, "position_fp");
+    let positions = bench.kalshi.positions(None).await.unwrap();
+    assert_eq!((positions.items.len(), positions.left_out), (0, vec![TICKER.to_owned()]));
+    let left_out = bench.kalshi.left_out();
+    let lists: Vec<&str> = left_out.iter().map(|one| one.list).collect();
+    assert_eq!(lists, ["fills", "orders", "positions"]);
+    assert!(left_out[1].reason.starts_with("fill_count_fp: "), "{left_out:?}");
 }

@@ -49,7 +49,14 @@ impl Markets {
                 Ok(guard) => guard,
                 Err(_) => return Ok(old),
             },
-            None => self.cache.renewing.lock().await,
+            None => {
+                let renewing = self.cache.renewing.lock().await;
+                // Whoever was first has read meanwhile, for all who waited.
+                if let Some(fresh) = self.cache.get() {
+                    return Ok(fresh);
+                }
+                renewing
+            }
         };
         let since = self.clocks.business.now().saturating_sub(SignedDuration::from_hours(24));
         let markets: Vec<Arc<Market>> =
@@ -70,10 +77,25 @@ impl Markets {
         after: Option<&(Timestamp, MarketTicker)>,
         limit: usize,
     ) -> Result<Vec<Arc<Market>>, MarketsError> {
+        self.open_until(Timestamp::MAX, kind, after, limit).await
+    }
+
+    /// As [`Markets::open`], of those that end no later than `until`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open_until(
+        &self,
+        until: Timestamp,
+        kind: Option<Kind>,
+        after: Option<&(Timestamp, MarketTicker)>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Market>>, MarketsError> {
         let now = self.clocks.business.now();
         let shown = self.shown().await?;
         let open = shown.markets.iter().filter(|m| {
             m.tradable(now)
+                && m.ends_at <= until
                 && kind.is_none_or(|k| m.kind == k)
                 && after.is_none_or(|(ends, ticker)| (m.ends_at, &m.ticker) > (*ends, ticker))
         });

@@ -18,17 +18,18 @@ mod sync;
 
 pub use category::{Kind, KindRule};
 pub use listen::Listener;
-pub use market::{Market, ends_at, ends_today, result_word, status_word};
+pub use market::{Market, day_ends, ends_at, ends_today, result_word, status_word};
 pub use observe::{Observed, Seen};
 pub use state::{Known, Step, step};
 pub use store::{Final, amended_since, final_of, finals, watch};
 pub use sync::SyncReport;
 
 use hunch_exchange::{Exchange, ExchangeError};
-use hunch_kernel::{Clocks, MarketTicker};
+use hunch_kernel::{Clocks, MarketTicker, WallTime, lock};
 use hunch_log::{CommitError, LogError, Tail};
+use jiff::SignedDuration;
 use sqlx::PgPool;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +53,16 @@ pub struct Markets {
     cache: cache::Cache,
     hints: sync::Hints,
     progress: sync::Progress,
+    unknown: sync::Unknown,
+    /// When the list of markets was last read, and understood at least in part.
+    last_read: Mutex<Option<WallTime>>,
+    begun: WallTime,
     bell: Notify,
 }
 
 impl Markets {
     pub fn new(pool: PgPool, exchange: Arc<dyn Exchange>, clocks: Clocks, tail: Tail) -> Markets {
+        let begun = clocks.wall.now();
         Markets {
             pool,
             exchange,
@@ -65,12 +71,21 @@ impl Markets {
             cache: cache::Cache::default(),
             hints: sync::Hints::default(),
             progress: sync::Progress::default(),
+            unknown: sync::Unknown::default(),
+            last_read: Mutex::default(),
+            begun,
             bell: Notify::new(),
         }
     }
 
     pub fn exchange(&self) -> &Arc<dyn Exchange> {
         &self.exchange
+    }
+
+    /// For how long the list of markets could not be read, or nothing of it understood.
+    pub fn unread_for(&self) -> SignedDuration {
+        let since = lock(&self.last_read).unwrap_or(self.begun);
+        self.clocks.wall.now().duration_since(since).max(SignedDuration::ZERO)
     }
 
     /// Somebody says that something happened to this market. It is looked up soon; nothing is believed.

@@ -82,11 +82,18 @@ pub fn ends_at(report: &MarketReport) -> Timestamp {
     report.expected_end.map_or(report.close_time, |expected| expected.min(report.close_time))
 }
 
+/// The end of the day that `now` lies in, as `zone` counts days: the first moment of the next. Days on which clocks
+/// change are shorter or longer than 24 hours.
+pub fn day_ends(now: Timestamp, zone: &TimeZone) -> Timestamp {
+    let tomorrow = now.to_zoned(zone.clone()).date().tomorrow();
+    // A midnight that clocks skip is the moment at which they do.
+    tomorrow.and_then(|day| day.to_zoned(zone.clone())).map_or(Timestamp::MAX, |midnight| midnight.timestamp())
+}
+
 /// Whether staking on it ends on the day that `now` lies in, as `zone` counts days.
 pub fn ends_today(ends_at: Timestamp, now: Timestamp, zone: &TimeZone) -> bool {
     // Ending at midnight sharp is ending today.
-    let last_moment = Timestamp::from_microsecond(ends_at.as_microsecond() - 1).unwrap_or(ends_at);
-    last_moment >= now && last_moment.to_zoned(zone.clone()).date() == now.to_zoned(zone.clone()).date()
+    now < ends_at && ends_at <= day_ends(now, zone)
 }
 
 /// The stable word of a status.
@@ -136,5 +143,49 @@ mod tests {
         assert!(ends_today(at("2026-11-24T05:00:00Z"), noon, &zone), "midnight sharp ends today");
         assert!(!ends_today(at("2026-11-24T05:00:01Z"), noon, &zone));
         assert!(!ends_today(at("2026-11-23T16:59:59Z"), noon, &zone), "what has ended does not end today");
+    }
+
+    /// Around both changes of clocks, leap day and year's end, in zones that change by an hour and by half of one, and at
+    /// midnight: the day ends at its last moment, and what ends in it ends today.
+    #[test]
+    fn a_day_ends_when_its_date_does() {
+        let zones = [
+            "America/New_York",
+            "Europe/London",
+            "Pacific/Auckland",
+            "Australia/Lord_Howe",
+            "America/Havana",
+            "America/Santiago",
+            "Asia/Kolkata",
+            "UTC",
+        ];
+        let moments = [
+            "2026-03-08T07:00:00Z",
+            "2026-03-29T01:00:00Z",
+            "2026-04-04T15:00:00Z",
+            "2026-10-03T15:30:00Z",
+            "2026-10-25T01:00:00Z",
+            "2026-11-01T06:00:00Z",
+            "2027-04-04T04:00:00Z",
+            "2027-09-05T04:00:00Z",
+            "2028-02-29T12:00:00Z",
+            "2026-12-31T23:59:00Z",
+        ];
+        let second = jiff::SignedDuration::from_secs(1);
+        let mut lengths = std::collections::BTreeSet::new();
+        for zone in zones.map(|name| TimeZone::get(name).unwrap()) {
+            let date = |at: Timestamp| at.to_zoned(zone.clone()).date();
+            for moment in moments.map(|text| text.parse::<Timestamp>().unwrap()) {
+                for quarter in -48 * 4..48 * 4 {
+                    let now = moment + jiff::SignedDuration::from_mins(15 * quarter);
+                    let end = day_ends(now, &zone);
+                    assert_eq!((date(end - second), date(end)), (date(now), date(now).tomorrow().unwrap()), "{now}");
+                    assert!(ends_today(end, now, &zone) && !ends_today(end + second, now, &zone));
+                    assert!(!ends_today(now, now, &zone) && ends_today(now + second, now, &zone));
+                    lengths.insert(day_ends(end, &zone).duration_since(end).as_mins());
+                }
+            }
+        }
+        assert_eq!(lengths.into_iter().collect::<Vec<_>>(), [23 * 60, 23 * 60 + 30, 24 * 60, 24 * 60 + 30, 25 * 60]);
     }
 }

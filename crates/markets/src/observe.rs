@@ -5,11 +5,15 @@ use hunch_kernel::{EventTicker, MarketTicker, MemberId, Price, Shard, derived_uu
 use hunch_log::ShardTx;
 use hunch_messages::{MarketChanged, Message};
 use jiff::Timestamp;
+use sqlx::PgConnection;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::market::{result_word, status_word};
 use crate::state::{Known, Step, step, value_of};
 use crate::{Kind, Markets, MarketsError, store};
+
+/// The most sightings of a shard that are applied in one transaction.
+const APPLIED_AT_ONCE: usize = 50;
 
 /// One sighting of one market.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,12 +98,15 @@ impl Markets {
                 by_shard.entry(self.shard(sighting.ticker())).or_default().push(sighting);
             }
         }
+        // A few at a time: members of the shard wait meanwhile.
         for (shard, sightings) in by_shard {
-            let part = self.apply(shard, &sightings).await?;
-            observed.added += part.added;
-            observed.changed += part.changed;
-            observed.finalized += part.finalized;
-            observed.conflicts += part.conflicts;
+            for some in sightings.chunks(APPLIED_AT_ONCE) {
+                let part = self.apply(shard, some).await?;
+                observed.added += part.added;
+                observed.changed += part.changed;
+                observed.finalized += part.finalized;
+                observed.conflicts += part.conflicts;
+            }
         }
         if observed.changed > 0 {
             self.cache.forget();
@@ -116,7 +123,7 @@ impl Markets {
         let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
         let mut observed = Observed::default();
         let mut tx = ShardTx::begin(&self.pool, shard, now).await?;
-        let kinds = self.kinds(sightings).await?;
+        let kinds = kinds(tx.conn(), sightings).await?;
         for sighting in sightings {
             let ticker = sighting.ticker();
             if let Seen::Report(report) = sighting {
@@ -158,18 +165,18 @@ impl Markets {
         self.tail.publish(&committed);
         Ok(observed)
     }
+}
 
-    /// The events among these that are stored, with their kinds.
-    async fn kinds(&self, sightings: &[&Seen]) -> Result<HashMap<EventTicker, Kind>, MarketsError> {
-        let events: Vec<String> = sightings
-            .iter()
-            .filter_map(|s| match s {
-                Seen::Report(report) => Some(report.event.0.clone()),
-                Seen::Determined { .. } => None,
-            })
-            .collect();
-        Ok(store::event_kinds(&self.pool, &events).await?)
-    }
+/// The events among these that are stored, with their kinds.
+async fn kinds(conn: &mut PgConnection, sightings: &[&Seen]) -> Result<HashMap<EventTicker, Kind>, MarketsError> {
+    let events: Vec<String> = sightings
+        .iter()
+        .filter_map(|s| match s {
+            Seen::Report(report) => Some(report.event.0.clone()),
+            Seen::Determined { .. } => None,
+        })
+        .collect();
+    Ok(store::event_kinds(conn, &events).await?)
 }
 
 fn message(ticker: &MarketTicker, event: &str, kind: Kind, state: &Known, at: Timestamp) -> Message {

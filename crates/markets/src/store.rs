@@ -155,12 +155,12 @@ pub(crate) async fn known_events(pool: &PgPool, tickers: &[String]) -> Result<Ha
 }
 
 /// The kinds of these events, as far as they are stored.
-pub(crate) async fn event_kinds(pool: &PgPool, events: &[String]) -> Result<HashMap<EventTicker, Kind>> {
+pub(crate) async fn event_kinds(conn: &mut PgConnection, events: &[String]) -> Result<HashMap<EventTicker, Kind>> {
     let rows = sqlx::query(
         "SELECT e.ticker, s.kind FROM markets.event e JOIN markets.series s ON s.ticker = e.series WHERE e.ticker = ANY($1)",
     )
     .bind(events)
-    .fetch_all(pool)
+    .fetch_all(conn)
     .await?;
     rows.iter()
         .map(|r| {

@@ -1,9 +1,9 @@
 //! Reading the exchange: the list of what is open, the results that are waited for, and what was hinted at.
 
-use hunch_exchange::{MarketQuery, MarketReport, MarketStatus};
-use hunch_kernel::{EventTicker, MarketTicker, WallTime, lock};
+use hunch_exchange::{ExchangeError, MarketQuery, MarketReport, MarketStatus};
+use hunch_kernel::{EventTicker, MarketTicker, WallTime, lock, within};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Mutex;
 
 use crate::category::kind_of;
@@ -29,6 +29,27 @@ pub struct SyncReport {
     /// Reports read.
     pub read: usize,
     pub observed: Observed,
+}
+
+/// An event that is not understood is asked for again after this time.
+const ASKED_AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// Events that were not understood, and when they were read.
+#[derive(Default)]
+pub(crate) struct Unknown(Mutex<HashMap<String, WallTime>>);
+
+impl Unknown {
+    fn add(&self, event: String, wall: WallTime) {
+        lock(&self.0).insert(event, wall);
+    }
+
+    fn has(&self, event: &str) -> bool {
+        lock(&self.0).contains_key(event)
+    }
+
+    fn forget_old(&self, wall: WallTime) {
+        lock(&self.0).retain(|_, asked| within(wall, *asked, ASKED_AGAIN_AFTER));
+    }
 }
 
 /// How far the sweeps have come.
@@ -86,9 +107,12 @@ impl Markets {
     /// When the exchange or the database fails; what was read before that counts.
     pub async fn sync_step(&self) -> Result<SyncReport, MarketsError> {
         let mut report = SyncReport::default();
+        let (mut understood, mut left_out) = (0, 0);
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let page = self.exchange.markets(&MarketQuery::Open, cursor.as_deref()).await?;
+            understood += page.items.len();
+            left_out += page.left_out.len();
             let now = self.clocks.business.now();
             let until = now.saturating_add(AHEAD).unwrap_or(Timestamp::MAX);
             let ours: Vec<MarketReport> =
@@ -99,6 +123,10 @@ impl Markets {
                 Some(next) => cursor = Some(next),
                 None => break,
             }
+        }
+        // A list of which nothing was understood was not read.
+        if understood > 0 || left_out == 0 {
+            *lock(&self.last_read) = Some(self.clocks.wall.now());
         }
         Ok(report)
     }
@@ -211,13 +239,27 @@ impl Markets {
         wanted.sort();
         wanted.dedup();
         let known = store::known_events(&self.pool, &wanted).await?;
-        for ticker in wanted.into_iter().filter(|e| !known.contains(e)).take(NEW_EVENTS_PER_STEP) {
-            let Some(event) = self.exchange.event(&EventTicker(ticker)).await? else { continue };
-            if !store::known_series(&self.pool, event.series.as_str()).await? {
+        let wall = self.clocks.wall.now();
+        self.unknown.forget_old(wall);
+        wanted.retain(|event| !known.contains(event) && !self.unknown.has(event));
+        let mut series_read = false;
+        for ticker in wanted.into_iter().take(NEW_EVENTS_PER_STEP) {
+            let event = match self.exchange.event(&EventTicker(ticker.clone())).await {
+                Ok(Some(event)) => event,
+                Ok(None) => continue,
+                // Its markets wait; those of other events do not.
+                Err(ExchangeError::Malformed(_)) => {
+                    self.unknown.add(ticker, wall);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if !series_read && !store::known_series(&self.pool, event.series.as_str()).await? {
                 self.learn_series().await?;
+                series_read = true;
             }
             if !store::known_series(&self.pool, event.series.as_str()).await? {
-                continue; // the list does not have it yet
+                continue; // the list does not have it yet, or it is not understood there
             }
             let mut conn = self.pool.acquire().await?;
             store::put_event(&mut conn, &event).await?;

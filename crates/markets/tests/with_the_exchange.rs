@@ -12,6 +12,7 @@ use hunch_markets::{Kind, Listener, Markets, Seen, final_of};
 use hunch_messages::Message;
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 const TICKER: &str = "KXTEST-26NOV23-A";
@@ -197,4 +198,122 @@ async fn the_socket_is_opened_again_and_nothing_is_missed() {
     }
     bench.markets.hint_step().await.unwrap();
     assert_eq!(bench.final_result().await, Some((1, MarketResult::Yes, Price::ONE)));
+}
+
+/// Every field of a market as nobody understands it. None of them may cost more than its own market.
+#[tokio::test]
+async fn a_market_that_is_not_understood_hides_no_other() {
+    let bench = Bench::start().await;
+    bench.list(TICKER, "Sports");
+    bench.list("KXBAD-26NOV23-B", "Sports");
+    let fields = [
+        "ticker",
+        "event_ticker",
+        "title",
+        "rules_secondary",
+        "status",
+        "result",
+        "yes_bid_dollars",
+        "yes_ask_dollars",
+        "volume_fp",
+        "open_time",
+        "close_time",
+        "expected_expiration_time",
+        "price_ranges",
+        "exchange_index",
+        "settlement_timer_seconds",
+        "last_price_dollars",
+        "settlement_value_dollars",
+    ];
+    let values = [
+        json!(null),
+        json!(""),
+        json!(7.5),
+        json!([1]),
+        json!("a\u{0}b"),
+        json!("-004713-01-01T00:00:00Z"),
+        json!("x".repeat(5_000)),
+    ];
+    for field in fields {
+        for value in values.iter().map(Some).chain([None]) {
+            let spoil = FaultKind::SpoilElement {
+                list: "markets".to_owned(),
+                name: "KXBAD-26NOV23-B".to_owned(),
+                field: field.to_owned(),
+                value: value.cloned().unwrap_or_default(),
+                absent: value.is_none(),
+            };
+            bench.later(1).await;
+            bench.sim.inject(Fault::once(spoil));
+            let read = bench.markets.sync_step().await;
+            assert!(read.is_ok_and(|report| report.read >= 1), "{field} {value:?}");
+            bench.sim.clear_faults();
+        }
+    }
+    bench.later(2).await;
+    let open = bench.markets.open(None, None, 10).await.unwrap();
+    assert!(open.iter().any(|market| market.ticker == ticker()), "the good one is there");
+}
+
+#[tokio::test]
+async fn what_is_left_out_is_named_until_it_is_understood() {
+    let bench = Bench::start().await;
+    bench.list(TICKER, "Sports");
+    bench.list("KXBAD-26NOV23-B", "Sports");
+    let spoil = |field: &str, value: Value, absent| {
+        let (list, name) = ("markets".to_owned(), "KXBAD-26NOV23-B".to_owned());
+        Fault::once(FaultKind::SpoilElement { list, name, field: field.to_owned(), value, absent })
+    };
+    // A text or a price that is not there is no reason to leave a market out.
+    bench.sim.inject(spoil("rules_secondary", Value::Null, false));
+    bench.sim.inject(spoil("yes_ask_dollars", Value::Null, true));
+    bench.sim.inject(spoil("expected_expiration_time", json!(""), false));
+    assert_eq!(bench.markets.sync_step().await.unwrap().read, 2);
+    assert_eq!(bench.markets.exchange().left_out(), []);
+
+    bench.sim.inject(spoil("close_time", json!(""), false));
+    assert_eq!(bench.markets.sync_step().await.unwrap().read, 1);
+    let left_out = bench.markets.exchange().left_out();
+    assert_eq!((left_out[0].list, left_out[0].name.as_str()), ("markets", "KXBAD-26NOV23-B"));
+    assert_eq!(left_out[0].reason, "close_time is missing");
+    assert_eq!(bench.markets.sync_step().await.unwrap().read, 2);
+    assert_eq!(bench.markets.exchange().left_out(), [], "understood again");
+}
+
+#[tokio::test]
+async fn a_list_of_which_nothing_is_understood_was_not_read() {
+    let bench = Bench::start().await;
+    bench.list(TICKER, "Sports");
+    bench.markets.sync_step().await.unwrap();
+    assert_eq!(bench.markets.unread_for(), SignedDuration::ZERO);
+    let (list, name, field) = ("markets".to_owned(), TICKER.to_owned(), "status".to_owned());
+    let spoil = FaultKind::SpoilElement { list, name, field, value: json!("asleep"), absent: false };
+    bench.sim.inject(Fault::once(spoil).times(2));
+    for _ in 0..2 {
+        bench.later(120).await;
+        bench.markets.sync_step().await.unwrap();
+    }
+    assert_eq!(bench.markets.unread_for(), SignedDuration::from_secs(240));
+    bench.markets.sync_step().await.unwrap();
+    assert_eq!(bench.markets.unread_for(), SignedDuration::ZERO);
+}
+
+/// An event, or a series, that is not understood keeps its own markets away and no others.
+#[tokio::test]
+async fn an_event_or_series_that_is_not_understood_keeps_only_its_own_markets_away() {
+    let bench = Bench::start().await;
+    bench.list("KXAAA-26NOV23-A", "Sports");
+    bench.list(TICKER, "Sports");
+    bench.list("KXZZZ-26NOV23-Z", "Sports");
+    let spoil = |list: &str, name: &str, field: &str| {
+        let (list, name, field) = (list.to_owned(), name.to_owned(), field.to_owned());
+        Fault::once(FaultKind::SpoilElement { list, name, field, value: json!(5), absent: false }).times(100)
+    };
+    bench.sim.inject(spoil("event", "KXAAA-26NOV23", "series_ticker"));
+    bench.sim.inject(spoil("series", "KXZZZ", "fee_type"));
+    bench.markets.sync_step().await.unwrap();
+    let open = bench.markets.open(None, None, 10).await.unwrap();
+    assert_eq!(open.iter().map(|market| market.ticker.as_str()).collect::<Vec<_>>(), [TICKER]);
+    let lists: Vec<&str> = bench.markets.exchange().left_out().iter().map(|one| one.list).collect();
+    assert_eq!(lists, ["events", "series"]);
 }

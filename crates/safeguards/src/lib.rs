@@ -10,7 +10,7 @@
 //!
 //! A permit cannot be made outside:
 //! ```compile_fail,E0451
-//! fn forge(member: hunch_kernel::MemberId, now: jiff::Timestamp) -> hunch_safeguards::StakePermit {
+//! fn forge(member: hunch_kernel::MemberId, now: hunch_kernel::WallTime) -> hunch_safeguards::StakePermit {
 //!     let (category, jurisdiction) = (String::new(), String::new());
 //!     hunch_safeguards::StakePermit { member, category, jurisdiction, standing_version: 1, given_at: now }
 //! }
@@ -29,6 +29,8 @@
 //! }
 //! ```
 
+#[cfg(test)]
+mod clock_changes;
 mod denial;
 mod exclusion;
 mod gate;

@@ -345,12 +345,12 @@ impl Phone {
         self.send(Method::PUT, "/v1/me/limits", &json!({"day_points": day, "week_points": week})).await.map(|_| ())
     }
 
-    /// Open markets, soonest end first.
+    /// Open markets as far as the programme looks ahead, soonest end first.
     ///
     /// # Errors
     /// What the programme answers.
     pub async fn markets(&self) -> Result<Vec<MarketRow>, ApiError> {
-        let list = self.get("/v1/markets?status=open&limit=200").await?;
+        let list = self.get("/v1/markets?status=open&ends=any&limit=200").await?;
         let rows = list["markets"].as_array().ok_or_else(|| ApiError::Undocumented(list.to_string()))?;
         Ok(rows.iter().filter_map(market_row).collect())
     }

@@ -26,7 +26,6 @@ use crate::screens::Screens;
 use crate::stakes::{StakeCounts, Stakers, be_somewhere, take_winnings_back};
 
 const MEMBERS: usize = 1_000;
-const ZONE: &str = "America/New_York";
 /// How many members' phones are looked at in the end.
 const PHONES: usize = 20;
 /// How many baskets are noted as rung up at once.
@@ -54,6 +53,8 @@ pub struct TownConfig {
     pub purchases_per_second: u32,
     /// How fast the town's clock goes.
     pub speed: u32,
+    /// The town's and its members' time zone: what ends today.
+    pub zone: String,
     /// 0 is a town without stakes.
     pub stakes_per_second: u32,
 }
@@ -388,7 +389,7 @@ fn shop_id(number: usize) -> Uuid {
 async fn open_shops(operator: &Operator, config: &TownConfig) -> Result<Vec<TillLogin>, LifeError> {
     let mut tills = Vec::new();
     for (n, (name, category)) in SHOPS.iter().enumerate() {
-        tills.push(operator.open_shop(shop_id(n), name, category, ZONE).await?);
+        tills.push(operator.open_shop(shop_id(n), name, category, &config.zone).await?);
     }
     let now = config.clocks.business.now();
     let month = now..now.saturating_add(SignedDuration::from_hours(30 * 24)).unwrap_or(now);
@@ -406,7 +407,7 @@ async fn take_members_in(operator: &Operator, config: &TownConfig) -> Result<Vec
             json!({
                 "member_token": derived_uuid(&[b"town-member", config.operator_token.as_bytes(), &n.to_be_bytes()]),
                 "full_name": person(n), "email": format!("member{n}@town.example"), "phone": "",
-                "birth_date": format!("{}-{:02}-{:02}", 1950 + n % 60, 1 + n % 12, 1 + n % 28), "home_zone": ZONE
+                "birth_date": format!("{}-{:02}-{:02}", 1950 + n % 60, 1 + n % 12, 1 + n % 28), "home_zone": config.zone
             })
         });
         members.extend(operator.add_members(people.collect(), true).await?);
@@ -444,7 +445,7 @@ async fn two_strangers(
     let opening = config.entropy.uuid().simple().to_string();
     let people = (0..2).map(|n| {
         json!({
-            "full_name": format!("Visitor {n} {opening}"), "email": "", "phone": "", "birth_date": "1980-06-15", "home_zone": ZONE
+            "full_name": format!("Visitor {n} {opening}"), "email": "", "phone": "", "birth_date": "1980-06-15", "home_zone": config.zone
         })
     });
     let logins = operator.add_members(people.collect(), true).await?;

@@ -95,7 +95,8 @@ impl Trading {
     pub async fn reconcile_step(&self) -> Result<Reconciled, TradingError> {
         let mut found = Reconciled::default();
         self.copy_fills(&mut found).await?;
-        self.copy_settlements().await?;
+        let unread = self.copy_settlements().await?;
+        found.differences.extend(not_understood("settlements", &unread));
         self.book_revenues(&mut found).await?;
         let since = self.reads_since();
         self.compare_cash(since, &mut found).await?;
@@ -127,6 +128,7 @@ impl Trading {
         for _ in 0..PAGES_MAX {
             let page = self.exchange.fills(since, cursor.as_deref()).await?;
             found.fills += page.items.len();
+            found.differences.extend(not_understood("fills", &page.left_out));
             store::insert_fills(&self.pool, &page.items).await?;
             match page.next.filter(|next| Some(next) != cursor.as_ref()) {
                 Some(next) => cursor = Some(next),
@@ -143,16 +145,18 @@ impl Trading {
             .unwrap_or(self.clocks.business.now().min(self.clocks.wall.now().to_timestamp())))
     }
 
-    /// The exchange's settlement rows. A market that it has paid and of whose end we have not read is read soon.
-    async fn copy_settlements(&self) -> Result<(), TradingError> {
+    /// The exchange's settlement rows; gives the names of those that are not understood. A market that it has paid and of whose end we have not read is read soon.
+    async fn copy_settlements(&self) -> Result<Vec<String>, TradingError> {
         // From the last one we know, however long we were away; markets are not always paid in the order of our reading.
         let since = match store::last_settlement(&self.pool).await? {
             Some(last) => last.saturating_sub(SETTLEMENTS_OVERLAP).unwrap_or(last),
             None => self.first_order().await?,
         };
+        let mut unread = Vec::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let page = self.exchange.settlements(since, cursor.as_deref()).await?;
+            unread.extend(page.left_out);
             store::insert_settlements(&self.pool, &page.items).await?;
             match page.next.filter(|next| Some(next) != cursor.as_ref()) {
                 Some(next) => cursor = Some(next),
@@ -162,7 +166,7 @@ impl Trading {
         for market in store::paid_unread(&self.pool).await? {
             self.markets.hint(&market);
         }
-        Ok(())
+        Ok(unread)
     }
 
     /// The revenue of every market that is paid on our side.
@@ -234,10 +238,12 @@ impl Trading {
     async fn compare_positions(&self, since: WallTime, found: &mut Reconciled) -> Result<(), TradingError> {
         let before = self.in_flight(since).await?;
         let mut shown: BTreeMap<MarketTicker, Count> = BTreeMap::new();
+        let mut unread: BTreeSet<MarketTicker> = BTreeSet::new();
         let mut cursor: Option<String> = None;
         for _ in 0..PAGES_MAX {
             let page = self.exchange.positions(cursor.as_deref()).await?;
             shown.extend(page.items.into_iter().map(|p| (p.ticker, p.net)));
+            unread.extend(page.left_out.into_iter().map(MarketTicker));
             match page.next.filter(|next| Some(next) != cursor.as_ref()) {
                 Some(next) => cursor = Some(next),
                 None => break,
@@ -255,7 +261,10 @@ impl Trading {
         }
         // Asked after the books: whatever they hold beyond the exchange's answer is among these orders.
         let after = self.in_flight(since).await?;
-        let all: BTreeSet<&MarketTicker> = books.keys().chain(shown.keys()).filter(|m| !over.contains(*m)).collect();
+        // A position that is not understood is none of which we know; it is not zero.
+        found.differences.extend(not_understood("positions", &unread.iter().map(|m| m.0.clone()).collect::<Vec<_>>()));
+        let known = |m: &MarketTicker| (unread.is_empty() || shown.contains_key(m)) && !over.contains(m);
+        let all: BTreeSet<&MarketTicker> = books.keys().chain(shown.keys()).filter(|m| known(m)).collect();
         let mut rows = Vec::new();
         for market in all {
             let of = |map: &BTreeMap<MarketTicker, Count>| map.get(market).copied().unwrap_or_default();
@@ -277,6 +286,14 @@ impl Trading {
         let since = since.min(self.clocks.wall.now());
         Ok(store::in_flight(&self.pool, since - READS_LAG).await?)
     }
+}
+
+/// What the exchange shows and we do not understand wants a person: nothing may be concluded from its absence.
+fn not_understood(list: &str, names: &[String]) -> Option<String> {
+    let named: Vec<&str> = names.iter().take(5).map(String::as_str).collect();
+    let more = if names.len() > named.len() { " and others" } else { "" };
+    (!names.is_empty())
+        .then(|| format!("{} {list} of the exchange are not understood: {}{more}", names.len(), named.join(", ")))
 }
 
 /// The most that a market without a booked revenue can bring.

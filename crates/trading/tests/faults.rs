@@ -7,6 +7,7 @@ use hunch_exchange_sim::{Fault, FaultKind, On, Outcome, Px, Qty};
 use hunch_kernel::{Points, SeededEntropy, Side, shard_of};
 use hunch_trading::{OrderState, OutcomeRequest};
 use jiff::SignedDuration;
+use serde_json::{Value, json};
 use support::{Bench, TICKER};
 
 #[tokio::test]
@@ -85,6 +86,49 @@ async fn an_unknown_order_is_found_though_business_time_was_moved_days_ahead() {
     bench.sim.clear_faults();
     bench.work_for(40).await;
     assert_eq!(bench.order(&lost).await.state, OrderState::Unknown);
+}
+
+/// An order that is there and cannot be read is not an order that is not there.
+#[tokio::test]
+async fn an_order_that_cannot_be_read_is_not_taken_for_one_that_is_not_there() {
+    for (field, value) in [("fill_count_fp", json!(null)), ("client_order_id", json!(12))] {
+        let bench = Bench::start().await;
+        let member = bench.member(1_000).await;
+        bench.sim.inject(Fault::once(FaultKind::TimeoutAfterAccept { hold_ms: 50 }));
+        let order = bench.stake(member, Side::Yes, 60).await.unwrap();
+        bench.sim.inject(spoiled("orders", field, value).times(100_000));
+        bench.trading.dispatch_step(10).await.unwrap();
+        bench.work_for(60).await;
+        assert_eq!(bench.order(&order).await.state, OrderState::Unknown, "{field}");
+        bench.sim.clear_faults();
+        bench.work_for(10).await;
+        assert_eq!(bench.order(&order).await.state, OrderState::Filled, "{field}");
+        bench.books_fit().await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_of_the_account_is_told_and_not_taken_for_nothing() {
+    let bench = Bench::start().await;
+    let member = bench.member(1_000).await;
+    bench.stake(member, Side::Yes, 60).await.unwrap();
+    bench.work_for(1).await;
+    bench.seconds(6);
+    bench.trading.reconcile_step().await.unwrap();
+    bench.seconds(6);
+    for (list, field) in [("fills", "count_fp"), ("market_positions", "position_fp")] {
+        bench.sim.inject(spoiled(list, field, json!("many")));
+        let found = bench.trading.reconcile_step().await.unwrap();
+        assert_eq!(found.differences.len(), 1, "{list}: {:?}", found.differences);
+        assert!(found.differences[0].contains("not understood"), "{list}: {:?}", found.differences);
+        bench.seconds(6);
+    }
+    bench.books_fit().await;
+}
+
+fn spoiled(list: &str, field: &str, value: Value) -> Fault {
+    let (list, name, field) = (list.to_owned(), TICKER.to_owned(), field.to_owned());
+    Fault::once(FaultKind::SpoilElement { list, name, field, value, absent: false })
 }
 
 #[tokio::test]

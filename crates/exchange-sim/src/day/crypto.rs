@@ -1,6 +1,6 @@
 //! What a coin is worth on the hour.
 
-use super::Day;
+use super::{Day, time_of_day};
 use crate::listing::{plain_market, series_spec};
 use crate::model::{EventSpec, Grid, MarketSpec, Outcome, Script};
 use crate::units::Px;
@@ -14,6 +14,7 @@ impl Day {
         for ends in [5, 30].into_iter().chain(hours) {
             let close = self.after(ends);
             let local = close.to_zoned(self.zoned.time_zone().clone());
+            let shown = time_of_day(&local, "%H:%M");
             let event = format!("KXBTCD-{}", self.code_at(close));
             let price = 89_000 + self.dice.between(-600, 600);
             let mut markets = Vec::new();
@@ -34,7 +35,7 @@ impl Day {
                     ..plain_market(
                         &format!("{event}-T{strike}"),
                         &event,
-                        &format!("Bitcoin above ${strike} at {}?", local.strftime("%H:%M")),
+                        &format!("Bitcoin above ${strike} at {shown}?"),
                         &format!("${strike} or above"),
                         self.after(ends - 90),
                         close,
@@ -46,8 +47,8 @@ impl Day {
             let spec_event = EventSpec {
                 ticker: event,
                 series_ticker: "KXBTCD".to_owned(),
-                title: format!("Bitcoin price at {}?", local.strftime("%H:%M")),
-                sub_title: local.strftime("%b %-d at %H:%M").to_string(),
+                title: format!("Bitcoin price at {shown}?"),
+                sub_title: format!("{} at {shown}", local.strftime("%b %-d")),
                 mutually_exclusive: false,
                 strike_date: Some(close),
             };

@@ -210,7 +210,8 @@ impl Call<'_> {
             path: Some(&path),
             message: None,
         };
-        let fault = self.sim.faults().take(&subject, |kind| !kind.is_socket() && !kind.is_matching());
+        let whole = |kind: &FaultKind| !kind.is_socket() && !kind.is_matching() && !kind.is_within_an_answer();
+        let fault = self.sim.faults().take(&subject, whole);
         match fault {
             Some(FaultKind::RateLimit) => too_many(),
             Some(FaultKind::Error5xx { status, after_accept }) => {
@@ -230,8 +231,19 @@ impl Call<'_> {
             }
             Some(FaultKind::Misreport { field, value }) => misreported(self.answer(&subject), &field, &value).await,
             Some(FaultKind::Malformed2xx) => cut_in_the_middle(self.answer(&subject)).await,
-            _ => self.answer(&subject),
+            _ => self.spoiled(self.answer(&subject)).await,
         }
+    }
+
+    async fn spoiled(&self, response: Response) -> Response {
+        if self.method != Method::GET || !self.sim.faults().spoils_elements() {
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        let whole = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+        let Ok(mut value) = serde_json::from_slice(&whole) else { return Response::from_parts(head, whole.into()) };
+        self.sim.faults().spoil(&mut value);
+        answer(head.status.as_u16(), value)
     }
 
     fn answer(&self, subject: &Subject<'_>) -> Response {

@@ -19,10 +19,17 @@ const STORING_FAILED: SignedDuration = SignedDuration::from_secs(10);
 /// some work still finds room, is ready and not ready by turns.
 const TURNED_AWAY: SignedDuration = SignedDuration::from_secs(2);
 
+/// Markets that could not be read for so long are told.
+const MARKETS_UNREAD: SignedDuration = SignedDuration::from_mins(3);
+
 #[derive(Serialize, ToSchema)]
 pub struct Health {
+    /// ok, or degraded: requests are taken, and something that members miss does not work.
     #[schema(example = "ok")]
     status: &'static str,
+    /// What does not work, when the state is degraded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
     /// The programme's own clock, which a demo speeds up.
     #[schema(value_type = String, format = DateTime)]
     business_time: jiff::Timestamp,
@@ -31,10 +38,10 @@ pub struct Health {
 /// The process runs.
 #[utoipa::path(get, path = "/healthz", tag = "health", responses((status = 200, body = Health)))]
 pub async fn healthz(State(app): State<Arc<App>>) -> axum::Json<Health> {
-    axum::Json(Health { status: "ok", business_time: app.clocks.business.now() })
+    axum::Json(Health { status: "ok", problems: Vec::new(), business_time: app.clocks.business.now() })
 }
 
-/// The process takes requests, its database answers and what tills send can be stored.
+/// The process takes requests, its database answers and what tills send can be stored. A degraded one does too.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
@@ -48,10 +55,22 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<axum::Json<Health>, P
     }
     let asked = sqlx::query("SELECT 1").execute(&app.pool);
     match tokio::time::timeout(Duration::from_secs(DATABASE_SECONDS_MAX), asked).await {
-        Ok(Ok(_)) => Ok(axum::Json(Health { status: "ok", business_time: app.clocks.business.now() })),
+        Ok(Ok(_)) => {
+            let problems: Vec<String> = unread_markets(app.markets.unread_for()).into_iter().collect();
+            let status = if problems.is_empty() { "ok" } else { "degraded" };
+            Ok(axum::Json(Health { status, problems, business_time: app.clocks.business.now() }))
+        }
         Ok(Err(e)) => Err(Problem::storage(&e)),
         Err(_) => Err(Problem::new(ProblemKind::Unavailable, "the database does not answer")),
     }
+}
+
+/// Purchases are taken without markets, so a town whose exchange is not understood stays in service.
+fn unread_markets(unread_for: SignedDuration) -> Option<String> {
+    (unread_for >= MARKETS_UNREAD).then(|| {
+        let minutes = unread_for.as_mins();
+        format!("markets could not be read for {minutes} minutes, so that nobody can stake; see /v1/ops/exchange/left-out and the log")
+    })
 }
 
 /// Everything measured, as Prometheus text.

@@ -1,9 +1,10 @@
 //! What can be staked on today. Prices are points a contract; a contract pays what a dollar is worth in points, or nothing.
 
 use axum::extract::State;
-use hunch_kernel::{MarketTicker, PointRate, Price, Side};
-use hunch_markets::{Kind, Market, result_word, status_word};
+use hunch_kernel::{MarketTicker, MemberId, PointRate, Price, Side};
+use hunch_markets::{Kind, Market, day_ends, result_word, status_word};
 use hunch_trading::points_text;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
@@ -33,6 +34,14 @@ enum ListedStatus {
     Open,
 }
 
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "only described")]
+enum EndsWord {
+    Today,
+    Any,
+}
+
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct MarketsQuery {
@@ -41,6 +50,10 @@ pub struct MarketsQuery {
     /// Only `open` can be listed.
     #[param(inline, value_type = Option<ListedStatus>)]
     pub status: Option<String>,
+    /// `today`, when left out: what ends on the member's own day. `any`: as far as the programme looks ahead, a day and a
+    /// half.
+    #[param(inline, value_type = Option<EndsWord>)]
+    pub ends: Option<String>,
     /// Of the page before.
     pub cursor: Option<String>,
     #[param(minimum = 1, maximum = 200)]
@@ -124,7 +137,7 @@ pub(crate) fn body(market: &Market, rate: PointRate, with_rules: bool) -> Market
     }
 }
 
-/// Open markets by category, soonest end first.
+/// Open markets that end today, by category, soonest end first. Today is the member's own day.
 #[utoipa::path(get, path = "/v1/markets", tag = "stakes", params(MarketsQuery), security(("member" = [])), responses(
     (status = 200, body = MarketList),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
@@ -149,16 +162,28 @@ pub async fn markets(
             "Only status=open can be listed. Ask for an ended market by its name.",
         ));
     }
+    let until = match query.ends.as_deref() {
+        None | Some("today") => day_ends(app.clocks.business.now(), &home_zone(&app, session.member).await?),
+        Some("any") => jiff::Timestamp::MAX,
+        Some(word) => {
+            return Err(Problem::new(ProblemKind::Invalid, format!("ends is today or any, not {word:?}")));
+        }
+    };
     let limit = page::limit(query.limit)? as usize;
     let after = page::decode::<(jiff::Timestamp, String)>(query.cursor.as_deref())?;
     let after = after.map(|(ends, ticker)| (ends, MarketTicker(ticker)));
-    let mut found = app.markets.open(kind, after.as_ref(), limit + 1).await?;
+    let mut found = app.markets.open_until(until, kind, after.as_ref(), limit + 1).await?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next_cursor = found.last().filter(|_| more).and_then(|m| page::encode(&(m.ends_at, m.ticker.as_str())));
     let (rate, stakes) = (app.trading.rate().await?, StakesBody::of(&app, session.member).await?);
     let markets = found.iter().map(|m| body(m, rate, false)).collect();
     Ok(axum::Json(MarketList { stakes, markets, next_cursor }))
+}
+
+async fn home_zone(app: &App, member: MemberId) -> Result<TimeZone, Problem> {
+    let found = app.people.member(member).await?;
+    Ok(found.and_then(|member| TimeZone::get(&member.home_zone).ok()).unwrap_or(TimeZone::UTC))
 }
 
 /// One market, open or ended, with its rules.

@@ -2,6 +2,7 @@
 
 pub mod health;
 pub mod inbox;
+pub mod left_out;
 pub mod likeness;
 pub mod markets;
 pub mod me;

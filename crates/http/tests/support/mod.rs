@@ -192,9 +192,14 @@ impl Service {
 
     /// Someone who joined and signed in through the public API: session token and member token.
     pub async fn member(&self) -> (String, String) {
+        self.member_in("America/New_York").await
+    }
+
+    /// As [`Service::member`], at home in a time zone.
+    pub async fn member_in(&self, zone: &str) -> (String, String) {
         // Each is a person of their own.
         let n = self.joined.fetch_add(1, Ordering::Relaxed);
-        let person = json!({"full_name": format!("Ann Example {n}"), "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
+        let person = json!({"full_name": format!("Ann Example {n}"), "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": zone});
         self.sign_in(person).await
     }
 

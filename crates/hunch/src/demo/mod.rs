@@ -136,6 +136,7 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
         purchases_per_second: args.pace,
         speed: args.speed,
         stakes_per_second: args.stakes,
+        zone: served.zone.iana_name().unwrap_or("America/New_York").to_owned(),
     })
     .await?;
     eprintln!("Watch the town at {base_url}/live#{}", served.operator_token);

@@ -2,8 +2,8 @@
 
 use hunch_exchange::{
     BookTop, CashReport, EventReport, Exchange, ExchangeError, ExchangePosition, ExchangeStatus, ExchangeStream,
-    FillReport, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport, SettlementReport,
-    SubmitOutcome, TradingSchedule, Turn,
+    FillReport, LeftOut, MarketQuery, MarketReport, NewOrder, OrderReport, Page, SentAt, SeriesReport,
+    SettlementReport, SubmitOutcome, TradingSchedule, Turn,
 };
 use hunch_kalshi::Kalshi;
 use hunch_kernel::{EventTicker, MarketTicker};
@@ -104,6 +104,10 @@ impl Exchange for HeldTurns {
         cursor: Option<&str>,
     ) -> Result<Page<SettlementReport>, ExchangeError> {
         self.inner.settlements(since, cursor).await
+    }
+
+    fn left_out(&self) -> Vec<LeftOut> {
+        self.inner.left_out()
     }
 
     async fn stream(&self) -> Result<Box<dyn ExchangeStream>, ExchangeError> {
