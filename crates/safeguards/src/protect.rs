@@ -225,7 +225,7 @@ mod tests {
                         asked = asked.or(Some(now));
                     }
                     Change::Limits { .. } | Change::ConfirmRaise => prop_assert!(!excluded, "no limit moves while excluded"),
-                    Change::Break(_) | Change::Prompts(_) => prop_assert_eq!(next.own, standing.own),
+                    Change::Break(_) | Change::Prompts(_) | Change::Offers(_) => prop_assert_eq!(next.own, standing.own),
                 }
                 standing = next;
             }
