@@ -4,13 +4,6 @@ import * as inbox from "./inbox.js";
 import * as markets from "./markets.js";
 import * as me from "./me.js";
 
-const REASONS = {
-  purchase: "Purchase", welcome: "Welcome", matured: "Now final", stake_held: "Stake set aside",
-  stake_captured: "Stake placed", stake_released: "Stake came back", stake_won: "Hunch was right",
-  stake_scalar: "Settled at a value in between", stake_lost: "Hunch was wrong", corrected: "Corrected",
-  purchase_returned: "Purchase returned", winnings_returned: "Winnings of a returned purchase",
-  debt_charged: "Owed after a return", debt_repaid: "Paid back",
-};
 const AGAIN_MILLISECONDS = 2000;
 
 let token = localStorage.getItem("hunch-session");
@@ -102,9 +95,22 @@ function balance(b) {
 
 function line(l) {
   const when = new Date(l.at).toLocaleString(undefined, { timeZone: zone, dateStyle: "medium", timeStyle: "short" });
-  const points = l.available_points || l.total_points;
-  const what = REASONS[l.reason] || l.reason;
-  return item(l.merchant || what, l.merchant ? `${what}, ${when}` : when, signed(points), points > 0);
+  const points = l.available_points || l.pending_points || l.total_points;
+  const side = l.stake ? ` (${l.stake.side_label})` : "";
+  const notes = [l.name ? l.what : "", parts(l.stake), when, `${number(l.balance_after_points)} after it`];
+  const shown = item((l.name || l.what) + side, notes.filter(Boolean).join(", "), signed(points), points > 0);
+  shown.title = l.rule;
+  return shown;
+}
+
+// A stake's figures, as far as there is more than one.
+function parts(stake) {
+  if (!stake) return "";
+  const told = [`${number(stake.held_points)} set aside`];
+  if (stake.filled_points) told.push(`${number(stake.filled_points)} staked`);
+  if (stake.returned_points) told.push(`${number(stake.returned_points)} came back`);
+  if (stake.paid_points) told.push(`paid ${number(stake.paid_points)}`);
+  return told.join(", ");
 }
 
 async function newest() {

@@ -54,7 +54,7 @@ async fn a_member_shows_a_code_buys_and_reads_the_statement() {
         let page = get(&service, &token, &format!("/v1/me/statement?limit=4&cursor={cursor}")).await;
         assert_eq!(page.status, 200, "{}", page.body);
         seen += page.body["lines"].as_array().unwrap().len();
-        assert_eq!(page.body["lines"][0]["merchant"], "Rosa's Bakery");
+        assert_eq!(page.body["lines"][0]["name"], "Rosa's Bakery");
         match page.body["next_cursor"].as_str() {
             Some(next) => cursor = next.to_owned(),
             None => break,

@@ -122,9 +122,22 @@ async fn the_four_routes_of_the_brief_have_golden_bodies() {
     row["ends_at"] = json!("2026-11-23T12:00:00Z"); // it closed early
     assert_eq!(paid.body, golden);
     let statement = service.get(&token, "/v1/me/statement").await;
-    let reasons: Vec<&str> =
-        statement.body["lines"].as_array().unwrap().iter().map(|l| l["reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons, ["stake_won", "stake_released", "stake_captured", "stake_held", "purchase"]);
+    let lines = statement.body["lines"].as_array().unwrap();
+    assert_eq!(lines.len(), 2, "a stake is one line: {}", statement.body);
+    let told = |n: usize, name: &str| lines[n][name].clone();
+    assert_eq!((told(0, "what"), told(0, "reason")), (json!("Won"), json!("stake")));
+    assert_eq!(told(0, "name"), "Will it rain in New York today?");
+    let held = told(0, "stake")["held_points"].as_i64().unwrap();
+    let golden_stake = json!({
+        "market": RAIN, "side_label": "New York", "held_points": held, "filled_points": 94, "returned_points": held - 94,
+        "paid_points": 256, "state": "won"
+    });
+    assert_eq!(told(0, "stake"), golden_stake);
+    assert_eq!((told(0, "available_points"), told(0, "balance_after_points")), (json!(162), json!(662)));
+    assert!(told(0, "rule").as_str().unwrap().contains("100 points if you are right"), "{}", statement.body);
+    assert_eq!((told(1, "what"), told(1, "name")), (json!("Purchase"), json!("Rosa's Bakery")));
+    assert_eq!((told(1, "available_points"), told(1, "balance_after_points")), (json!(500), json!(500)));
+    assert_eq!(told(1, "rule"), "10 points for each 1.00 USD, 5000 at most.");
     let balance = service.get(&token, "/v1/me/balance").await;
     assert_eq!(balance.body["available_points"], 500 - 94 + 256);
 }
@@ -364,7 +377,7 @@ async fn who_asks_too_fast_is_told_to_wait() {
     assert_eq!(kind(&told), (429, "/problems/too-many-requests"));
     assert_eq!(told.headers["retry-after"], "1");
     assert_eq!(told.headers["content-type"], "application/problem+json");
-    assert!(told.body["detail"].as_str().unwrap().contains("wait a second"), "{}", told.body);
+    assert!(told.body["detail"].as_str().unwrap().contains("Wait a second"), "{}", told.body);
     service.clock.advance(SignedDuration::from_secs(1));
     assert_eq!(service.get(&token, "/v1/me/balance").await.status, 200, "a second later it goes on");
     assert_eq!(service.get(&other, "/v1/me/balance").await.status, 200, "nobody else notices");

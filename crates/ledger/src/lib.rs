@@ -20,6 +20,7 @@ mod decide;
 mod lots;
 mod provenance;
 mod queries;
+mod statement;
 mod store;
 pub mod testing;
 
@@ -30,4 +31,5 @@ pub use command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome,
 pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
 pub use lots::LotRange;
 pub use provenance::{Consumption, Provenance, Stake};
+pub use statement::{StakeEnd, StakeParts, StatementItem, StatementPlace, statement_items};
 pub use queries::{StatementCursor, StatementLine, available, balance, open_members, statement};

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use crate::earn_rule::EarnRule;
+use crate::earn_rule::{self, EarnRule};
 use crate::{LoyaltyError, store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,13 @@ pub struct Merchant {
     pub zone: String,
     pub currency: String,
     pub rules: Vec<EarnRule>,
+}
+
+impl Merchant {
+    /// The rule that was in force then, if any.
+    pub fn rule_at(&self, at: Timestamp) -> Option<&EarnRule> {
+        earn_rule::in_force(&self.rules, at)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

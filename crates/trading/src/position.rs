@@ -106,6 +106,17 @@ impl Trading {
         Ok(store::orders(&mut conn, &[id]).await?.pop().filter(|o| o.member == member))
     }
 
+    /// Those of `ids` that are orders of this member.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn orders_named(&self, member: MemberId, ids: &[OrderId]) -> Result<Vec<Order>, TradingError> {
+        let mut conn = self.pool.acquire().await?;
+        let mut found = store::orders(&mut conn, ids).await?;
+        found.retain(|order| order.member == member);
+        Ok(found)
+    }
+
     /// What was paid on this market to this member, for the settlement webhook's receipt.
     ///
     /// # Errors

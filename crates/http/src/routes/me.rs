@@ -3,20 +3,17 @@
 use axum::extract::State;
 use fast_qr::convert::{Builder, Shape, svg::SvgBuilder};
 use fast_qr::qr::QRBuilder;
-use hunch_ledger::{MemberBalance, StatementCursor, StatementLine};
+use hunch_ledger::MemberBalance;
 use hunch_loyalty::issue_code;
 use hunch_people::Member;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::credentials::MemberSession;
-use crate::extract::Query;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
-use crate::routes::page;
 
 #[derive(Serialize, ToSchema)]
 pub struct Me {
@@ -82,76 +79,10 @@ pub async fn balance(State(app): State<Arc<App>>, session: MemberSession) -> Res
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// Of the page before.
+    #[param(max_length = 400)]
     pub cursor: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<i64>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct Statement {
-    /// Newest first.
-    pub lines: Vec<Line>,
-    /// Absent on the last page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
-}
-
-/// One movement of points.
-#[derive(Serialize, ToSchema)]
-pub struct Line {
-    /// Change of what can be spent.
-    pub available_points: i64,
-    /// Change of everything the member owns; zero when points only moved between pockets.
-    pub total_points: i64,
-    /// purchase, stake_held, stake_won, purchase_returned …
-    pub reason: &'static str,
-    /// The purchase, order or other cause.
-    pub source: Uuid,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub merchant: Option<String>,
-    #[schema(value_type = String, format = DateTime)]
-    pub at: jiff::Timestamp,
-}
-
-/// What happened to the member's points, newest first.
-#[utoipa::path(get, path = "/v1/me/statement", tag = "me", params(PageQuery), security(("member" = [])), responses(
-    (status = 200, body = Statement),
-    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn statement(
-    State(app): State<Arc<App>>,
-    session: MemberSession,
-    Query(query): Query<PageQuery>,
-) -> Result<axum::Json<Statement>, Problem> {
-    let limit = page::limit(query.limit)?;
-    let before = page::decode::<(i64, i16)>(query.cursor.as_deref())?.map(|(seq, line)| StatementCursor { seq, line });
-    let found = hunch_ledger::statement(&app.pool, session.member, before, limit + 1);
-    let mut lines = found.await.map_err(|e| Problem::storage(&e))?;
-    let more = lines.len() as i64 > limit;
-    lines.truncate(limit as usize);
-    let next_cursor = lines.last().filter(|_| more).and_then(|l| page::encode(&(l.cursor.seq, l.cursor.line)));
-    let names = merchant_names(&app, &lines).await?;
-    let lines = lines.iter().map(|l| Line {
-        available_points: l.available_change.0,
-        total_points: l.change.0,
-        reason: l.reason.as_str(),
-        source: l.source,
-        merchant: l.merchant.and_then(|m| names.get(&m).cloned()),
-        at: l.at,
-    });
-    Ok(axum::Json(Statement { lines: lines.collect(), next_cursor }))
-}
-
-async fn merchant_names(app: &App, lines: &[StatementLine]) -> Result<HashMap<Uuid, String>, Problem> {
-    let mut names = HashMap::new();
-    for id in lines.iter().filter_map(|l| l.merchant) {
-        if let std::collections::hash_map::Entry::Vacant(place) = names.entry(id)
-            && let Some(merchant) = app.directory.merchant(hunch_kernel::MerchantId(id)).await?
-        {
-            place.insert(merchant.name);
-        }
-    }
-    Ok(names)
 }
 
 #[derive(Serialize, ToSchema)]
