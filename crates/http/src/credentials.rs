@@ -115,7 +115,9 @@ impl FromRequestParts<Arc<App>> for Operator {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    text(headers, "authorization")?.strip_prefix("Bearer ").map(str::trim).filter(|t| !t.is_empty())
+    // The scheme's name is the same in capitals and small letters (RFC 9110, 11.1).
+    let (scheme, token) = text(headers, "authorization")?.split_once(' ')?;
+    Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, Path as AxumPath, Query as AxumQuery};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
+use crate::mistake;
 use crate::problem::{Problem, ProblemKind};
 
 /// A part of the path, such as an id. One that cannot be an id names nothing.
@@ -14,7 +15,8 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Path<T>, Problem> {
         let found = AxumPath::from_request_parts(parts, state).await;
-        found.map(|AxumPath(value)| Path(value)).map_err(|e| Problem::new(ProblemKind::NotFound, e.body_text()))
+        let sentence = "The id in the address is not one of this programme. Send one as you got it.";
+        found.map(|AxumPath(value)| Path(value)).map_err(|_| Problem::new(ProblemKind::NotFound, sentence))
     }
 }
 
@@ -26,6 +28,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Query<T
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Query<T>, Problem> {
         let found = AxumQuery::from_request_parts(parts, state).await;
-        found.map(|AxumQuery(value)| Query(value)).map_err(|e| Problem::new(ProblemKind::Invalid, e.body_text()))
+        found.map(|AxumQuery(value)| Query(value)).map_err(|_| mistake::of_query::<T>(parts.uri.query().unwrap_or("")))
     }
 }

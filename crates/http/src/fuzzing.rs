@@ -45,7 +45,7 @@ pub fn settlement(
 ) -> Result<(String, &'static str), String> {
     key.holds(signature, body, wall)?;
     let hint = SettlementHint::read(&headers(), body).map_err(|problem| problem.detail.unwrap_or_default())?;
-    Ok((hint.market_id, OutcomeWord::as_str(hint.winning_outcome)))
+    Ok((hint.market_id.0, OutcomeWord::as_str(hint.winning_outcome)))
 }
 
 /// A phone's subscription.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 use std::fmt;
 use std::marker::PhantomData;
 
+use crate::mistake;
 use crate::problem::{Problem, ProblemKind};
 
 /// A JSON body.
@@ -28,22 +29,30 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
         BytesRejection::FailedToBufferBody(e) if e.status() == 413 => {
-            Problem::new(ProblemKind::BodyTooLarge, "send at most one mebibyte; split a batch into smaller ones")
+            Problem::new(ProblemKind::BodyTooLarge, "Send at most one mebibyte. Split a batch into smaller ones.")
         }
-        other => Problem::new(ProblemKind::BadJson, format!("the body could not be read: {other}")),
+        _ => Problem::new(ProblemKind::BadJson, "The body did not arrive whole. Send it again."),
     })
 }
 
 pub(crate) fn parse<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Result<T, Problem> {
     let media = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !media.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Problem::new(ProblemKind::MediaType, "send the header Content-Type: application/json"));
+        return Err(Problem::new(ProblemKind::MediaType, "Send the header Content-Type: application/json."));
     }
+    item(bytes)
+}
+
+/// One JSON object, such as an element of a list whose elements are answered one by one.
+///
+/// # Errors
+/// A problem that names the field and what belongs there.
+pub(crate) fn item<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if holds_nul(bytes) {
-        return Err(Problem::new(ProblemKind::BadJson, "text must not hold the character U+0000"));
+        return Err(Problem::new(ProblemKind::BadJson, "A text must not hold the character U+0000."));
     }
     let parsed = serde_json::from_slice::<Object<T>>(bytes);
-    parsed.map(|Object(body)| body).map_err(|e| Problem::new(ProblemKind::BadJson, e.to_string()))
+    parsed.map(|Object(body)| body).map_err(|_| mistake::of_json::<Object<T>>(bytes))
 }
 
 /// What is written as a JSON object. A derived reader also takes an array of the fields in their order, and then a
@@ -57,7 +66,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
             type Value = Object<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
+                f.write_str("must be a JSON object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
@@ -69,7 +78,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
 }
 
 /// Whether a string of this JSON holds U+0000, which no text column can keep: an escape that is not itself escaped.
-fn holds_nul(bytes: &[u8]) -> bool {
+pub(crate) fn holds_nul(bytes: &[u8]) -> bool {
     bytes.windows(6).enumerate().any(|(at, window)| {
         window == b"\\u0000" && bytes[..at].iter().rev().take_while(|b| **b == b'\\').count().is_multiple_of(2)
     })
@@ -90,7 +99,7 @@ mod tests {
     fn an_array_is_not_an_object() {
         let read = |text: &str| serde_json::from_str::<Vec<Object<Limits>>>(text).map_err(|e| e.to_string());
         assert_eq!(read(r#"[{"day": 5}, {}]"#).unwrap().len(), 2);
-        assert!(read("[[5]]").err().unwrap().contains("expected an object"));
+        assert!(read("[[5]]").err().unwrap().contains("must be a JSON object"));
         assert!(read(r#"[{"dya": 5}]"#).err().unwrap().contains("dya"));
     }
 

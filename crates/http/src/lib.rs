@@ -5,18 +5,21 @@
 //! - The OpenAPI document is made from the code and kept as a snapshot in `docs/openapi.json`.
 
 mod app;
+mod bounds;
 mod credentials;
 mod extract;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod idempotency;
 mod json;
+mod mistake;
 mod openapi;
 mod overload;
 mod problem;
 mod rate_limits;
 mod router;
 mod routes;
+mod sentence;
 
 pub use app::{App, PushTerms, Readiness};
 pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL, WEBHOOK};

@@ -7,6 +7,8 @@ use axum::response::IntoResponse;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::sentence::sentence;
+
 /// The kinds of problem there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemKind {
@@ -172,8 +174,9 @@ pub struct ProblemBody {
 }
 
 impl Problem {
-    pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Problem {
-        Problem { kind, detail: Some(detail.into()) }
+    /// `detail` is made a sentence, if it is none: see [`sentence`].
+    pub fn new(kind: ProblemKind, detail: impl AsRef<str>) -> Problem {
+        Problem { kind, detail: Some(sentence(detail.as_ref())) }
     }
 
     pub fn bare(kind: ProblemKind) -> Problem {
@@ -232,7 +235,7 @@ impl From<hunch_loyalty::PurchaseRefusal> for Problem {
         let kind = match &refusal {
             R::UnknownTerminal(_) => ProblemKind::UnknownTerminal,
             R::UnknownMember => ProblemKind::UnknownMember,
-            R::Amount(_) => ProblemKind::Amount,
+            R::Amount { .. } => ProblemKind::Amount,
             R::Currency { .. } => ProblemKind::Currency,
             R::Future { .. } => ProblemKind::FutureDate,
             R::Receipt => ProblemKind::ReceiptNumber,
@@ -265,7 +268,7 @@ impl From<hunch_loyalty::SessionError> for Problem {
         use hunch_loyalty::SessionError as E;
         let kind = match &error {
             E::UnknownTerminal | E::UnknownSession => ProblemKind::Unauthenticated,
-            E::Stale | E::Signature => ProblemKind::BadSignature,
+            E::Old { .. } | E::Early { .. } | E::Signature => ProblemKind::BadSignature,
             E::Storage(_) => return Problem::storage(&error),
         };
         Problem::new(kind, error.to_string())

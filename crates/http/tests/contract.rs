@@ -8,11 +8,40 @@ use hunch_http::PROBLEMS;
 use serde_json::Value;
 use support::{OPERATOR, Service};
 
-/// `docs/openapi.json` is the document of this very code. To renew it: `cargo run -p hunch -- openapi > docs/openapi.json`.
+/// `docs/openapi.json` is the document of this very code. To renew it: `hunch openapi > docs/openapi.json`, or this test with
+/// `HUNCH_RENEW=1`.
 #[test]
 fn the_committed_document_is_the_codes_own() {
-    let committed = include_str!("../../../docs/openapi.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    if std::env::var_os("HUNCH_RENEW").is_some() {
+        std::fs::write(path, hunch_http::openapi_json()).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
     assert!(committed == hunch_http::openapi_json(), "docs/openapi.json is not what the code says; renew it");
+}
+
+/// Generators name a client's functions by them.
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document: Value = serde_json::from_str(&hunch_http::openapi_json()).unwrap();
+    let mut names = std::collections::HashSet::new();
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
+        let name = operation["operationId"].as_str().unwrap();
+        assert!(names.insert(name.to_owned()), "{name} twice: give one of them an operation_id");
+    }
+}
+
+/// Without a description generators of clients and validators refuse the document.
+#[test]
+fn every_response_is_described() {
+    let document: Value = serde_json::from_str(&hunch_http::openapi_json()).unwrap();
+    let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap());
+    for (method, operation) in operations {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let told = response["description"].as_str().unwrap_or_default();
+            assert!(!told.is_empty(), "{method} {}: {status}", operation["operationId"]);
+        }
+    }
 }
 
 #[test]

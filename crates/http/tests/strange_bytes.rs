@@ -5,10 +5,9 @@ mod support;
 
 use axum::body::Body;
 use axum::http::Request;
-use hunch_http::sign_webhook;
-use hunch_kernel::{Clock, SeededEntropy};
+use hunch_kernel::SeededEntropy;
 use serde_json::{Value, json};
-use support::{OPERATOR, RAIN, Service, WEBHOOK};
+use support::{RAIN, Service};
 
 const ROUNDS: usize = 60;
 
@@ -111,23 +110,7 @@ async fn no_bytes_make_a_route_fail() {
                     .method(method.to_uppercase().as_str())
                     .uri(&uri)
                     .header("content-type", "application/json");
-                request = match scheme.as_str() {
-                    "member" => request.header("authorization", format!("Bearer {member}")),
-                    "operator" => request.header("authorization", format!("Bearer {OPERATOR}")),
-                    "terminal" => {
-                        let now = service.clock.now().as_second();
-                        let signature = hunch_loyalty::sign(&till.key, now, &method.to_uppercase(), path, &body);
-                        request
-                            .header("hunch-session", &till.session)
-                            .header("hunch-timestamp", now)
-                            .header("hunch-signature", signature)
-                    }
-                    "webhook" => {
-                        let header = sign_webhook(WEBHOOK, service.clock.now().as_second(), &body);
-                        request.header("hunch-webhook-signature", header)
-                    }
-                    _ => request,
-                };
+                request = service.prove(request, &scheme, &method.to_uppercase(), path, &body, &member, &till);
                 let shown = String::from_utf8_lossy(&body).chars().take(300).collect::<String>();
                 let answer = service.ask(request.body(Body::from(body)).unwrap()).await;
                 assert!(answer.status < 500, "{method} {uri} with {shown}: {} {}", answer.status, answer.body);

@@ -4,6 +4,8 @@ use hunch_kernel::Points;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::money::written;
+
 /// Points per whole unit of the amount, plus points per visit. Parts of a unit earn nothing: the one rounding there
 /// is, always down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,19 @@ impl EarnRule {
         let all = by_amount + i128::from(self.points_per_visit);
         Points(all.clamp(0, i128::from(self.points_max)) as i64)
     }
+
+    /// The rule as people read it: 10 points for each 1.00 USD and 5 a visit, 500 at most.
+    pub fn words(&self, currency: &str) -> String {
+        let plural = |n: i64| if n == 1 { "1 point".to_owned() } else { format!("{n} points") };
+        let unit = written(self.per_cents, currency);
+        let by_amount = format!("{} for each {unit}", plural(self.points_per_unit));
+        let earned = match (self.points_per_unit, self.points_per_visit) {
+            (_, 0) => by_amount,
+            (0, visit) => format!("{} a visit", plural(visit)),
+            (_, visit) => format!("{by_amount} and {visit} a visit"),
+        };
+        format!("{earned}, {} at most.", self.points_max)
+    }
 }
 
 /// The rule in force at `at`, if any.
@@ -51,6 +66,13 @@ mod tests {
             valid_from,
             valid_to: None,
         }
+    }
+
+    #[test]
+    fn rules_are_told_in_words() {
+        assert_eq!(rule(10, 100, 0, 500).words("USD"), "10 points for each 1.00 USD, 500 at most.");
+        assert_eq!(rule(1, 50, 5, 9).words("EUR"), "1 point for each 0.50 EUR and 5 a visit, 9 at most.");
+        assert_eq!(rule(0, 100, 1, 9).words("JPY"), "1 point a visit, 9 at most.");
     }
 
     #[test]

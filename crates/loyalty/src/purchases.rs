@@ -17,10 +17,10 @@ use uuid::Uuid;
 
 use crate::codes::{CodeError, CodeKey};
 use crate::directory::Directory;
+use crate::money::{amount_max, written};
+use crate::spans::span;
 use crate::{earn_rule, store};
 
-/// More than this on one receipt is a mistake.
-pub(crate) const AMOUNT_CENTS_MAX: i64 = 100_000_000;
 /// A till's clock may be this far ahead.
 const FUTURE_SECONDS_MAX: i64 = 120;
 const RECEIPT_LENGTH_MAX: usize = 64;
@@ -66,11 +66,17 @@ pub enum PurchaseRefusal {
     UnknownTerminal(TerminalId),
     #[error("there is no such member; check the member token, or scan the member's code")]
     UnknownMember,
-    #[error("{0} is not a possible amount: send 1 to 100000000 in the currency's smallest unit")]
-    Amount(i64),
+    #[error(
+        "{} is not a possible amount; one receipt is from {} to {}",
+        written(*minor, currency), written(1, currency), written(amount_max(currency), currency)
+    )]
+    Amount { minor: i64, currency: String },
     #[error("this merchant takes {expected}, the purchase says {got}")]
     Currency { expected: String, got: String },
-    #[error("the purchase is dated {ahead_seconds} seconds in the future; set the till's clock and send it again")]
+    #[error(
+        "the purchase is dated {} in the future; set the till's clock and send it again",
+        span(ahead_seconds.unsigned_abs())
+    )]
     Future { ahead_seconds: i64 },
     #[error("a receipt number has 1 to 64 characters")]
     Receipt,
@@ -136,14 +142,14 @@ impl Purchases {
         let Some((_, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
             return Err(PurchaseRefusal::UnknownTerminal(request.terminal));
         };
-        if request.receipt.is_empty() || request.receipt.len() > RECEIPT_LENGTH_MAX {
+        if request.receipt.is_empty() || request.receipt.chars().nth(RECEIPT_LENGTH_MAX).is_some() {
             return Err(PurchaseRefusal::Receipt);
-        }
-        if !(1..=AMOUNT_CENTS_MAX).contains(&request.amount_cents) {
-            return Err(PurchaseRefusal::Amount(request.amount_cents));
         }
         if request.currency != merchant.currency {
             return Err(PurchaseRefusal::Currency { expected: merchant.currency, got: request.currency });
+        }
+        if !(1..=amount_max(&request.currency)).contains(&request.amount_cents) {
+            return Err(PurchaseRefusal::Amount { minor: request.amount_cents, currency: request.currency });
         }
         let ahead = request.purchased_at.duration_since(self.clocks.business.now());
         if ahead > SignedDuration::from_secs(FUTURE_SECONDS_MAX) {
@@ -366,6 +372,8 @@ fn refusal_of(purchase: &Purchase, refusal: &Refusal) -> PurchaseRefusal {
         | Refusal::UnknownHold
         | Refusal::HoldClosed
         | Refusal::HoldOpen
-        | Refusal::UnknownEarning => PurchaseRefusal::Amount(purchase.amount_cents),
+        | Refusal::UnknownEarning => {
+            PurchaseRefusal::Amount { minor: purchase.amount_cents, currency: purchase.currency.clone() }
+        }
     }
 }

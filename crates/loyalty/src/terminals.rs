@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 use uuid::Uuid;
 
+use crate::spans::{clock, span};
 use crate::{LoyaltyError, store};
 
 pub const SESSION_HOURS: i64 = 24;
@@ -45,8 +46,17 @@ pub enum SessionError {
     UnknownTerminal,
     #[error("the session is unknown or has ended; open a new one")]
     UnknownSession,
-    #[error("the signature's time is more than five minutes from ours; set the till's clock")]
-    Stale,
+    #[error(
+        "this request was signed at {}, and here it is {}, {} later; a signature counts for five minutes, so sign each \
+         request anew just before it is sent; if this one was signed just now, the till's clock is slow and must be set",
+        clock(*signed, *now), clock(*now, *now), span(now.abs_diff(*signed))
+    )]
+    Old { signed: i64, now: i64 },
+    #[error(
+        "this request says that it was signed at {}, and here it is only {}; the till's clock is {} fast and must be set",
+        clock(*signed, *now), clock(*now, *now), span(now.abs_diff(*signed))
+    )]
+    Early { signed: i64, now: i64 },
     #[error("the signature does not match the request")]
     Signature,
     #[error("terminal storage failed")]
@@ -101,7 +111,9 @@ impl TerminalSessions {
     pub async fn verify(&self, request: &SignedRequest<'_>) -> Result<(TerminalId, MerchantId), SessionError> {
         let now = self.clocks.wall.now();
         if now.as_second().abs_diff(request.timestamp) > SIGNATURE_SECONDS_MAX {
-            return Err(SessionError::Stale);
+            let (signed, now) = (request.timestamp, now.as_second());
+            let early = signed > now;
+            return Err(if early { SessionError::Early { signed, now } } else { SessionError::Old { signed, now } });
         }
         let session = self.session(request.session).await?.ok_or(SessionError::UnknownSession)?;
         if session.expires_at <= now {

@@ -124,15 +124,15 @@ async fn each_receipt_of_a_batch_is_answered_by_itself() {
     let answers = shop.purchases.record(batch.clone()).await;
     assert!(answers[0].as_ref().unwrap().first);
     assert!(!answers[1].as_ref().unwrap().first);
-    assert_eq!(answers[2], Err(PurchaseRefusal::Amount(0)));
-    assert_eq!(answers[3], Err(PurchaseRefusal::Amount(-5)));
+    assert_eq!(answers[2], Err(PurchaseRefusal::Amount { minor: 0, currency: "USD".to_owned() }));
+    assert_eq!(answers[3], Err(PurchaseRefusal::Amount { minor: -5, currency: "USD".to_owned() }));
     assert_eq!(answers[4], Err(PurchaseRefusal::UnknownMember));
     assert!(matches!(answers[5], Err(PurchaseRefusal::UnknownTerminal(_))));
     assert!(matches!(answers[6], Err(PurchaseRefusal::Currency { .. })));
     assert!(matches!(answers[7], Err(PurchaseRefusal::Future { ahead_seconds: 86_400 })));
     assert!(answers[8].as_ref().unwrap().first, "a late receipt counts");
     assert_eq!(answers[9].as_ref().unwrap().points, Points(0), "less than a unit earns nothing and is recorded");
-    assert!(matches!(answers[10], Err(PurchaseRefusal::Amount(_))));
+    assert!(matches!(answers[10], Err(PurchaseRefusal::Amount { .. })));
     assert_eq!(answers[11], Err(PurchaseRefusal::Receipt));
     let again = shop.purchases.record(batch).await;
     assert!([0, 1, 8, 9].iter().all(|n| !again[*n].as_ref().unwrap().first), "a repeated batch converges");
@@ -244,7 +244,7 @@ async fn only_a_signed_request_of_a_known_till_is_believed() {
     }
     assert!(matches!(
         sessions.verify(&SignedRequest { timestamp: timestamp - 301, ..request }).await,
-        Err(SessionError::Stale)
+        Err(SessionError::Old { .. })
     ));
     assert!(matches!(
         sessions.verify(&SignedRequest { session: Uuid::nil(), ..request }).await,

@@ -66,10 +66,10 @@ impl Subscribe {
         let refused = |detail: String| Problem::new(ProblemKind::PushSubscription, detail);
         let decode = |name: &str, text: &str| {
             let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('='));
-            bytes.map_err(|_| refused(format!("{name} is not base64url")))
+            bytes.map_err(|_| refused(format!("The field {name} must be base64url.")))
         };
         let keys = self.keys.or_else(|| Some(SubscriptionKeys { p256dh: self.p256dh?, auth: self.auth? }));
-        let keys = keys.ok_or_else(|| refused("keys.p256dh and keys.auth are missing".to_owned()))?;
+        let keys = keys.ok_or_else(|| refused("The fields keys.p256dh and keys.auth are missing.".to_owned()))?;
         let of_endpoint = || derived_uuid(&[b"phone", member.0.as_bytes(), self.endpoint.as_bytes()]);
         Ok(NewSubscription {
             member,
@@ -163,7 +163,7 @@ pub async fn inbox(
     Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Inbox>, Problem> {
     let limit = page::limit(query.limit)?.min(page::LIMIT_MAX - 1);
-    let before = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, NoticeId(id)));
+    let before = page::decode_at::<Uuid>(query.cursor.as_deref())?.map(|(at, id)| (at, NoticeId(id)));
     let mut entries = hunch_messaging::inbox(&app.pool, session.member, before, limit + 1).await?;
     let more = entries.len() as i64 > limit;
     entries.truncate(limit as usize);

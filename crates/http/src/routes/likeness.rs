@@ -21,6 +21,7 @@ pub struct LikenessQuery {
     /// Also those that are decided.
     pub all: Option<bool>,
     /// Of the page before.
+    #[param(max_length = 400)]
     pub cursor: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<i64>,
@@ -89,7 +90,7 @@ impl From<FoundLikeness> for Likeness {
 }
 
 /// Accounts that may be somebody's second one and wait for a decision.
-#[utoipa::path(get, path = "/v1/ops/likenesses", tag = "ops", params(LikenessQuery), security(("operator" = [])), responses(
+#[utoipa::path(get, path = "/v1/ops/likenesses", operation_id = "likenesses", tag = "ops", params(LikenessQuery), security(("operator" = [])), responses(
     (status = 200, body = Likenesses),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
@@ -99,7 +100,7 @@ pub async fn list(
     Query(query): Query<LikenessQuery>,
 ) -> Result<axum::Json<Likenesses>, Problem> {
     let limit = page::limit(query.limit)?;
-    let after = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, MemberId(id)));
+    let after = page::decode_at::<Uuid>(query.cursor.as_deref())?.map(|(at, id)| (at, MemberId(id)));
     let found = app.safeguards.likenesses(!query.all.unwrap_or(false), after, limit + 1).await;
     let mut found = found.map_err(|e| Problem::storage(&e))?;
     let more = found.len() as i64 > limit;
@@ -109,7 +110,7 @@ pub async fn list(
 }
 
 /// Decides whether an account is the second one of somebody who is a member already. A decision stands.
-#[utoipa::path(post, path = "/v1/ops/likenesses/{member}/decision", tag = "ops", params(("member" = Uuid, Path)),
+#[utoipa::path(post, path = "/v1/ops/likenesses/{member}/decision", operation_id = "decide_likeness", tag = "ops", params(("member" = Uuid, Path)),
     request_body = DecisionBody, security(("operator" = [])), responses(
     (status = 200, body = Likeness),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),

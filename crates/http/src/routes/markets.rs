@@ -55,6 +55,7 @@ pub struct MarketsQuery {
     #[param(inline, value_type = Option<EndsWord>)]
     pub ends: Option<String>,
     /// Of the page before.
+    #[param(max_length = 400)]
     pub cursor: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<i64>,
@@ -170,7 +171,7 @@ pub async fn markets(
         }
     };
     let limit = page::limit(query.limit)? as usize;
-    let after = page::decode::<(jiff::Timestamp, String)>(query.cursor.as_deref())?;
+    let after = page::decode_at::<String>(query.cursor.as_deref())?;
     let after = after.map(|(ends, ticker)| (ends, MarketTicker(ticker)));
     let mut found = app.markets.open_until(until, kind, after.as_ref(), limit + 1).await?;
     let more = found.len() > limit;
@@ -187,7 +188,7 @@ async fn home_zone(app: &App, member: MemberId) -> Result<TimeZone, Problem> {
 }
 
 /// One market, open or ended, with its rules.
-#[utoipa::path(get, path = "/v1/markets/{market}", tag = "stakes", params(("market" = String, Path)), security(("member" = [])), responses(
+#[utoipa::path(get, path = "/v1/markets/{market}", tag = "stakes", params(("market" = String, Path, max_length = 200)), security(("member" = [])), responses(
     (status = 200, body = MarketBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]

@@ -15,6 +15,7 @@ pub mod protect;
 pub mod sign_in;
 pub mod stakes;
 pub mod standing;
+pub mod statement;
 pub mod stream;
 pub mod trading_ops;
 pub mod unclear;

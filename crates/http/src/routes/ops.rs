@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::{Amount, Day, Moment, Whole};
 use crate::credentials::Operator;
 use crate::json::{Json, Object};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
@@ -25,21 +26,21 @@ pub struct AddMerchant {
     pub name: String,
     #[schema(min_length = 1, max_length = 40, example = "bakery")]
     pub category: String,
-    #[schema(example = "America/New_York")]
+    #[schema(max_length = 64, example = "America/New_York")]
     pub zone: String,
     #[schema(pattern = "^[A-Z]{3}$")]
     pub currency: String,
     /// Points for each whole `per_cents` of a purchase.
-    #[schema(minimum = 0)]
-    pub points_per_unit: i64,
-    #[schema(minimum = 1)]
-    pub per_cents: i64,
+    #[schema(inline)]
+    pub points_per_unit: Amount,
+    #[schema(inline)]
+    pub per_cents: Whole<1, 1_000_000_000>,
     #[serde(default)]
-    #[schema(minimum = 0)]
-    pub points_per_visit: i64,
+    #[schema(inline)]
+    pub points_per_visit: Amount,
     /// Most points of one purchase.
-    #[schema(minimum = 1)]
-    pub points_max: i64,
+    #[schema(inline)]
+    pub points_max: Whole<1, 1_000_000_000>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -64,10 +65,10 @@ pub async fn post_merchant(
         category: body.category,
         zone: body.zone,
         currency: body.currency,
-        points_per_unit: body.points_per_unit,
-        per_cents: body.per_cents,
-        points_per_visit: body.points_per_visit,
-        points_max: body.points_max,
+        points_per_unit: body.points_per_unit.0,
+        per_cents: body.per_cents.0,
+        points_per_visit: body.points_per_visit.0,
+        points_max: body.points_max.0,
     };
     add_merchant(&app.pool, &new, app.clocks.business.now()).await?;
     app.directory.forget();
@@ -135,9 +136,9 @@ pub struct AddMember {
     pub email: String,
     #[schema(max_length = 40)]
     pub phone: String,
-    #[schema(value_type = String, format = Date)]
-    pub birth_date: jiff::civil::Date,
-    #[schema(example = "America/New_York")]
+    #[schema(inline)]
+    pub birth_date: Day,
+    #[schema(max_length = 64, example = "America/New_York")]
     pub home_zone: String,
 }
 
@@ -165,12 +166,15 @@ pub async fn post_members(
     _: Operator,
     Json(body): Json<AddMembers>,
 ) -> Result<(StatusCode, axum::Json<MembersAdded>), Problem> {
-    if body.members.is_empty() || body.members.len() > MEMBERS_MAX {
-        return Err(Problem::new(ProblemKind::BatchTooLarge, format!("send 1 to {MEMBERS_MAX} members at once")));
+    if body.members.is_empty() {
+        return Err(Problem::new(ProblemKind::Invalid, "Send at least one member. The list is empty."));
+    }
+    if body.members.len() > MEMBERS_MAX {
+        return Err(Problem::new(ProblemKind::BatchTooLarge, format!("Send at most {MEMBERS_MAX} members at once.")));
     }
     let people = body.members.into_iter().map(|Object(m)| NewMember {
         member: m.member_token.map(MemberId),
-        person: Person { full_name: m.full_name, email: m.email, phone: m.phone, birth_date: m.birth_date },
+        person: Person { full_name: m.full_name, email: m.email, phone: m.phone, birth_date: m.birth_date.0 },
         home_zone: m.home_zone,
     });
     let ids = app.safeguards.take_in(people.collect()).await?;
@@ -188,10 +192,10 @@ pub struct AddOffer {
     pub title: String,
     #[schema(minimum = 1, maximum = 100_000)]
     pub bonus_points: i64,
-    #[schema(value_type = String, format = DateTime)]
-    pub valid_from: jiff::Timestamp,
-    #[schema(value_type = String, format = DateTime)]
-    pub valid_to: jiff::Timestamp,
+    #[schema(inline)]
+    pub valid_from: Moment,
+    #[schema(inline)]
+    pub valid_to: Moment,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -214,7 +218,7 @@ pub async fn post_offer(
     if app.directory.merchant(merchant).await?.is_none() {
         return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
     }
-    let (bonus, valid) = (Points(body.bonus_points), body.valid_from..body.valid_to);
+    let (bonus, valid) = (Points(body.bonus_points), body.valid_from.0..body.valid_to.0);
     let offer = add_offer(&app.pool, &app.entropy, merchant, &body.title, bonus, valid).await?;
     Ok((StatusCode::CREATED, axum::Json(OfferAdded { offer })))
 }

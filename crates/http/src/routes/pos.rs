@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::Moment;
 use crate::credentials::Signed;
 use crate::json::{Json, Object};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
@@ -82,13 +83,13 @@ pub struct PurchaseBody {
     #[schema(max_length = 128)]
     pub member_code: Option<String>,
     /// In the currency's smallest unit.
-    #[schema(minimum = 1, maximum = 100_000_000)]
+    #[schema(minimum = 1, maximum = 10_000_000_000_000_i64)]
     pub amount_cents: i64,
     #[schema(pattern = "^[A-Z]{3}$", example = "USD")]
     pub currency: String,
     /// When it was bought. Days late is fine; the future is not.
-    #[schema(value_type = String, format = DateTime)]
-    pub purchased_at: jiff::Timestamp,
+    #[schema(inline)]
+    pub purchased_at: Moment,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -111,7 +112,7 @@ impl PurchaseBody {
             member,
             amount_cents: self.amount_cents,
             currency: self.currency,
-            purchased_at: self.purchased_at,
+            purchased_at: self.purchased_at.0,
         })
     }
 }
@@ -172,8 +173,11 @@ pub async fn record_batch(
     signed: Signed<PurchaseBatch>,
 ) -> Result<axum::Json<BatchAnswer>, Problem> {
     let purchases = signed.body.purchases;
-    if purchases.is_empty() || purchases.len() > BATCH_MAX {
-        let sentence = format!("a batch holds 1 to {BATCH_MAX} purchases, this one has {}; split it", purchases.len());
+    if purchases.is_empty() {
+        return Err(Problem::new(ProblemKind::Invalid, "A batch holds at least one purchase, and this one has none."));
+    }
+    if purchases.len() > BATCH_MAX {
+        let sentence = format!("A batch holds 1 to {BATCH_MAX} purchases, this one has {}. Split it.", purchases.len());
         return Err(Problem::new(ProblemKind::BatchTooLarge, sentence));
     }
     let mut items: Vec<(String, Option<Problem>)> = Vec::with_capacity(purchases.len());

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::bounds::Amount;
 use crate::credentials::MemberSession;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
@@ -26,7 +27,7 @@ pub struct Place {
     pub latitude: f64,
     #[schema(minimum = -180, maximum = 180)]
     pub longitude: f64,
-    #[schema(minimum = 0)]
+    #[schema(minimum = 0, maximum = 20_000_000)]
     pub accuracy_metres: f64,
 }
 
@@ -62,10 +63,10 @@ pub async fn put_place(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LimitsBody {
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
-    pub day_points: Option<i64>,
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
-    pub week_points: Option<i64>,
+    #[schema(inline)]
+    pub day_points: Option<Amount>,
+    #[schema(inline)]
+    pub week_points: Option<Amount>,
 }
 
 /// How a member stands after a change.
@@ -104,7 +105,7 @@ pub async fn put_limits(
     session: MemberSession,
     Json(body): Json<LimitsBody>,
 ) -> Result<axum::Json<StandingBody>, Problem> {
-    let change = Change::Limits { day: body.day_points.map(Points), week: body.week_points.map(Points) };
+    let change = Change::Limits { day: body.day_points.map(|n| Points(n.0)), week: body.week_points.map(|n| Points(n.0)) };
     apply(&app, session.member, change).await
 }
 
@@ -317,9 +318,13 @@ async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json
     let zone = zone_of(&found);
     let request = StandingRequest { member, home_zone: found.home_zone, change };
     let answered = app.standing.submit(found.shard, request).await.map_err(|e| match e {
-        DoorError::Busy => Problem::new(ProblemKind::Busy, e.to_string()),
-        DoorError::Storage(_) => Problem::new(ProblemKind::Unavailable, e.to_string()),
-        DoorError::Stopped | DoorError::Unknown => Problem::new(ProblemKind::Timeout, e.to_string()),
+        DoorError::Busy => Problem::new(ProblemKind::Busy, "The programme is busy. Send the same again in a moment."),
+        DoorError::Storage(_) => {
+            Problem::new(ProblemKind::Unavailable, "The change could not be stored. Send the same again in a moment.")
+        }
+        DoorError::Stopped | DoorError::Unknown => {
+            Problem::new(ProblemKind::Timeout, "It is not known whether the change was stored. Look, then send it again.")
+        }
     })?;
     let Changed { version, limits, raise, protection } = answered.map_err(|refusal| in_local_time(refusal, &zone))?;
     Ok(axum::Json(StandingBody {
@@ -345,7 +350,7 @@ fn in_local_time(refusal: ChangeRefusal, zone: &TimeZone) -> Problem {
         }
         other => other.to_string(),
     };
-    Problem { detail: Some(detail), ..Problem::from(refusal) }
+    Problem::new(Problem::from(refusal).kind, detail)
 }
 
 fn zone_of(member: &Member) -> TimeZone {

@@ -41,6 +41,7 @@ impl From<SideWord> for Side {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuoteBody {
+    #[schema(max_length = 200)]
     pub market: String,
     pub side: SideWord,
     /// The most to stake.
@@ -179,7 +180,7 @@ fn order_body(order: &Order, market: Option<&Market>) -> OrderBody {
 /// Confirms a quote: the points are held and the order goes to the exchange. The same quote gives the same order however
 /// often; an `Idempotency-Key` gets the very same answer for thirty days.
 #[utoipa::path(post, path = "/v1/orders", tag = "stakes", request_body = ConfirmBody,
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 128 characters")), security(("member" = [])), responses(
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 128, description = "1 to 128 characters")), security(("member" = [])), responses(
     (status = 201, body = OrderBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
@@ -242,7 +243,7 @@ pub async fn orders(
     Query(query): Query<PageQuery>,
 ) -> Result<axum::Json<Orders>, Problem> {
     let limit = page::limit(query.limit)?;
-    let before = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, OrderId(id)));
+    let before = page::decode_at::<Uuid>(query.cursor.as_deref())?.map(|(at, id)| (at, OrderId(id)));
     let mut found = app.trading.orders(session.member, before, limit + 1).await?;
     let more = found.len() as i64 > limit;
     found.truncate(limit as usize);
@@ -268,6 +269,7 @@ pub struct PositionsQuery {
     #[param(inline, value_type = Option<PositionStatus>)]
     pub status: Option<String>,
     /// Of the page before.
+    #[param(max_length = 400)]
     pub cursor: Option<String>,
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<i64>,
@@ -362,7 +364,7 @@ pub async fn positions(
         }
     };
     let limit = page::limit(query.limit)?;
-    let before = page::decode::<(jiff::Timestamp, Uuid)>(query.cursor.as_deref())?.map(|(at, id)| (at, PositionId(id)));
+    let before = page::decode_at::<Uuid>(query.cursor.as_deref())?.map(|(at, id)| (at, PositionId(id)));
     let mut found = app.trading.holdings(session.member, open_only, before, limit + 1).await?;
     let more = found.len() as i64 > limit;
     found.truncate(limit as usize);

@@ -42,7 +42,7 @@ pub async fn stream(
     let (member, shard) = (session.member, app.people.shard(session.member));
     let head = head(&app, shard).await?;
     let asked = headers.get("last-event-id").and_then(|v| v.to_str().ok()).and_then(|id| read_id(id, shard));
-    let resume = asked.filter(|seq| *seq <= head && head - seq <= REPLAY_MESSAGES_MAX);
+    let resume = asked.filter(|seq| (head.saturating_sub(REPLAY_MESSAGES_MAX)..=head).contains(seq));
     let (events, receiver) = mpsc::channel(WAITING_EVENTS_MAX);
     let (after, snapshot) = match resume {
         Some(seq) => (seq, false),
@@ -59,7 +59,8 @@ async fn head(app: &App, shard: Shard) -> Result<i64, Problem> {
 
 fn read_id(text: &str, shard: Shard) -> Option<i64> {
     let (of, seq) = text.split_once('-')?;
-    (of.parse::<i16>().ok()? == shard.0).then(|| seq.parse().ok())?
+    let seq = seq.parse().ok().filter(|seq| *seq >= 0);
+    (of.parse::<i16>().ok()? == shard.0).then_some(seq)?
 }
 
 /// Ends when the reader has gone or the database stays away; the reader comes back with the last id it has seen.
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn an_id_of_another_shard_is_not_followed() {
         assert_eq!(read_id("3-41", Shard(3)), Some(41));
-        for other in ["4-41", "3", "3-", "-3-4", "x-1", ""] {
+        for other in ["4-41", "3", "3-", "-3-4", "3--9223372036854775808", "3-9223372036854775808", "x-1", ""] {
             assert_eq!(read_id(other, Shard(3)), None, "{other}");
         }
     }

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::{Text, Whole};
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -20,6 +21,7 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::webhook::OutcomeWord;
 
 const LIVE_ROWS: i64 = 12;
+const FUNDING_MICROS_MAX: u64 = 1_000_000_000_000_000;
 
 /// The last day in figures, and the newest of everything. Nobody is named.
 #[derive(Serialize, ToSchema)]
@@ -172,8 +174,8 @@ impl From<hunch_trading::Switch> for SwitchBody {
 #[serde(deny_unknown_fields)]
 pub struct SetSwitch {
     pub on: bool,
-    #[schema(min_length = 1, max_length = 200)]
-    pub reason: String,
+    #[schema(inline)]
+    pub reason: Text<1, 200>,
 }
 
 /// Turns staking on or off for everyone. Results are paid all the same.
@@ -186,10 +188,10 @@ pub async fn set_staking(
     operator: Operator,
     Json(body): Json<SetSwitch>,
 ) -> Result<axum::Json<SwitchBody>, Problem> {
-    if body.reason.trim().is_empty() || body.reason.chars().count() > 200 {
+    if body.reason.0.trim().is_empty() {
         return Err(Problem::new(ProblemKind::Invalid, "Say in up to 200 characters why staking is switched."));
     }
-    let reason = format!("{}: {}", operator.name, body.reason);
+    let reason = format!("{}: {}", operator.name, body.reason.0);
     Ok(axum::Json(app.trading.set_staking(body.on, &reason).await?.into()))
 }
 
@@ -197,10 +199,10 @@ pub async fn set_staking(
 #[serde(deny_unknown_fields)]
 pub struct Funding {
     /// Names this movement for ever: sending it again books nothing, and is refused with another amount or shard.
-    #[schema(min_length = 1, max_length = 100)]
-    pub reference: String,
-    #[schema(minimum = 0, maximum = 63)]
-    pub exchange_shard: i16,
+    #[schema(inline)]
+    pub reference: Text<1, 100>,
+    #[schema(inline)]
+    pub exchange_shard: Whole<0, 63>,
     /// Dollars; negative when money was taken out.
     #[schema(example = "2500.00", pattern = "^-?[0-9]{1,9}(\\.[0-9]{1,6})?$")]
     pub dollars: String,
@@ -216,23 +218,19 @@ pub async fn fund(State(app): State<Arc<App>>, _: Operator, Json(body): Json<Fun
         .dollars
         .parse()
         .map_err(|e: hunch_kernel::MoneyError| Problem::new(ProblemKind::Invalid, e.to_string()))?;
-    if dollars == Dollars::ZERO
-        || dollars.0.abs() > 1_000_000_000_000_000
-        || body.reference.is_empty()
-        || body.reference.len() > 100
-    {
-        return Err(Problem::new(ProblemKind::Invalid, "send a reference and an amount that is not zero"));
+    if dollars == Dollars::ZERO || dollars.0.unsigned_abs() > FUNDING_MICROS_MAX {
+        let sentence = "Send an amount that is not zero, and at most a thousand million dollars.";
+        return Err(Problem::new(ProblemKind::Invalid, sentence));
     }
-    if !(0..=63).contains(&body.exchange_shard) {
-        return Err(Problem::new(ProblemKind::Invalid, "an exchange shard is a number from 0 to 63"));
-    }
-    let shard = ExchangeShard(body.exchange_shard);
-    app.trading.book_funding(&body.reference, shard, dollars).await?;
+    // From 0 to 63, so it fits.
+    let shard = ExchangeShard(body.exchange_shard.0 as i16);
+    let reference = &body.reference.0;
+    app.trading.book_funding(reference, shard, dollars).await?;
     // Asked afterwards: of two that come at once with one reference, one is what was booked.
-    let wanted = hunch_treasury::fund(&body.reference, shard, dollars);
+    let wanted = hunch_treasury::fund(reference, shard, dollars);
     let booked = hunch_treasury::is_booked(&app.pool, &wanted).await.map_err(|e| Problem::storage(&e))?;
     if !booked {
-        let detail = format!("reference {:?} stands for another movement; give this one its own", body.reference);
+        let detail = format!("The reference {reference:?} stands for another movement. Give this one its own.");
         return Err(Problem::new(ProblemKind::FundingReused, detail));
     }
     Ok(StatusCode::NO_CONTENT)
@@ -241,13 +239,14 @@ pub async fn fund(State(app): State<Arc<App>>, _: Operator, Json(body): Json<Fun
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProposeCorrection {
+    #[schema(max_length = 200)]
     pub market: String,
     pub result: OutcomeWord,
     /// What one YES contract should have paid, in dollars.
     #[schema(example = "1.0000", pattern = "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$")]
     pub value: String,
-    #[schema(min_length = 1, max_length = 500)]
-    pub reason: String,
+    #[schema(inline)]
+    pub reason: Text<1, 500>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -286,16 +285,13 @@ pub async fn propose_correction(
 ) -> Result<(StatusCode, axum::Json<CorrectionBody>), Problem> {
     let value: Price =
         body.value.parse().map_err(|e: hunch_kernel::MoneyError| Problem::new(ProblemKind::Invalid, e.to_string()))?;
-    if body.reason.is_empty() || body.reason.len() > 500 {
-        return Err(Problem::new(ProblemKind::Invalid, "say in up to 500 characters why the paid result is wrong"));
-    }
     let result = match body.result {
         OutcomeWord::Yes => MarketResult::Yes,
         OutcomeWord::No => MarketResult::No,
         OutcomeWord::Scalar => MarketResult::Scalar,
     };
     let market = MarketTicker(body.market);
-    let made = app.trading.propose_correction(&market, result, value, &body.reason, operator.name).await?;
+    let made = app.trading.propose_correction(&market, result, value, &body.reason.0, operator.name).await?;
     Ok((StatusCode::CREATED, axum::Json(made.into())))
 }
 

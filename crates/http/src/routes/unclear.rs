@@ -68,7 +68,7 @@ impl From<Order> for UnclearOrder {
 }
 
 /// The orders that the programme could not clear up within a minute. It goes on trying.
-#[utoipa::path(get, path = "/v1/ops/orders/unclear", tag = "ops", security(("operator" = [])), responses(
+#[utoipa::path(get, path = "/v1/ops/orders/unclear", operation_id = "unclear_orders", tag = "ops", security(("operator" = [])), responses(
     (status = 200, body = UnclearOrders),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
@@ -124,7 +124,7 @@ pub struct EndedOrder {
 }
 
 /// Ends an unclear order by hand: what filled is booked, the rest is given back to its member.
-#[utoipa::path(post, path = "/v1/ops/orders/{id}/end", tag = "ops", request_body = OrderFinding,
+#[utoipa::path(post, path = "/v1/ops/orders/{id}/end", operation_id = "end_unclear_order", tag = "ops", request_body = OrderFinding,
     params(("id" = Uuid, Path)), security(("operator" = [])), responses(
     (status = 200, body = EndedOrder),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::Text;
 use crate::json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
@@ -38,11 +39,11 @@ impl WebhookKey {
         let (Some(time), Some(signature)) = (field("t"), field("v1")) else {
             return Err("send Hunch-Webhook-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">");
         };
-        let time_sent: i64 = time.parse().map_err(|_| "t is the time of sending in unix seconds")?;
+        let time_sent: i64 = time.parse().map_err(|_| "The part t is the time of sending in unix seconds.")?;
         if wall.now().as_second().abs_diff(time_sent) > SECONDS_OFF_MAX {
             return Err("the call is older than five minutes or from the future; set the clock and sign it anew");
         }
-        let signature = hex::decode(signature).map_err(|_| "v1 is hexadecimal")?;
+        let signature = hex::decode(signature).map_err(|_| "The part v1 is hexadecimal.")?;
         hmac::verify(&self.0, &signed_text(time_sent, body), &signature)
             .map_err(|_| "the signature does not fit the body")
     }
@@ -83,8 +84,8 @@ impl OutcomeWord {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettlementHint {
-    #[schema(min_length = 1, max_length = 200)]
-    pub market_id: String,
+    #[schema(inline)]
+    pub market_id: Text<1, 200>,
     pub winning_outcome: OutcomeWord,
     /// Of one contract, in dollars.
     #[schema(example = "1.0000", pattern = "^(0(\\.[0-9]{1,6})?|1(\\.0{1,6})?)$")]
@@ -96,13 +97,10 @@ pub struct SettlementHint {
 impl SettlementHint {
     pub(crate) fn read(headers: &HeaderMap, bytes: &[u8]) -> Result<SettlementHint, Problem> {
         let hint: SettlementHint = json::parse(headers, bytes)?;
-        if hint.market_id.is_empty() || hint.market_id.len() > 200 {
-            return Err(Problem::new(ProblemKind::Invalid, "market_id has 1 to 200 characters"));
-        }
         if hint.payout.parse::<Price>().is_err() {
             return Err(Problem::new(
                 ProblemKind::Invalid,
-                "payout is what one contract pays, from 0 to 1 dollar, as text",
+                "The field payout is what one contract pays, from 0 to 1 dollar, as text.",
             ));
         }
         Ok(hint)
@@ -140,7 +138,7 @@ pub async fn settlement(
     let body = SettlementHint::read(&headers, &bytes)?;
     let mut sum = [0u8; 32];
     sum.copy_from_slice(digest(&SHA256, &bytes).as_ref());
-    let hint = Hint { digest: sum, market: MarketTicker(body.market_id), member: body.member_id.map(MemberId) };
+    let hint = Hint { digest: sum, market: MarketTicker(body.market_id.0), member: body.member_id.map(MemberId) };
     let mut taken = app.trading.take_hint(&hint).await?;
     // Reading the market and paying take milliseconds as a rule: the answer waits a little, so that it can say what
     // was credited.

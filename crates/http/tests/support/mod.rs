@@ -190,6 +190,31 @@ impl Service {
         self.ask(request.body(Body::from(body.to_string())).unwrap()).await
     }
 
+    /// A request with the credentials that a route's scheme asks for. `path` is what a till signs.
+    #[allow(clippy::too_many_arguments, reason = "who asks, what and how are as many things")]
+    pub fn prove(
+        &self,
+        request: axum::http::request::Builder,
+        scheme: &str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        member: &str,
+        till: &Till,
+    ) -> axum::http::request::Builder {
+        let now = self.clock.now().as_second();
+        match scheme {
+            "member" => request.header("authorization", format!("Bearer {member}")),
+            "operator" => request.header("authorization", format!("Bearer {OPERATOR}")),
+            "terminal" => request
+                .header("hunch-session", &till.session)
+                .header("hunch-timestamp", now)
+                .header("hunch-signature", sign(&till.key, now, method, path, body)),
+            "webhook" => request.header("hunch-webhook-signature", hunch_http::sign_webhook(WEBHOOK, now, body)),
+            _ => request,
+        }
+    }
+
     /// Someone who joined and signed in through the public API: session token and member token.
     pub async fn member(&self) -> (String, String) {
         self.member_in("America/New_York").await
