@@ -1,5 +1,5 @@
 //! `cargo xtask contract`: schemathesis asks a running programme everything that the OpenAPI document allows, and much
-//! that it does not.
+//! that it does not. Before that, a stranger's tools judge the document itself.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -16,6 +16,7 @@ use crate::{
 };
 
 const SUITE: &str = "crates/http/tests/schemathesis";
+const CLIENTS: &str = "crates/http/tests/clients";
 /// Cases for each operation and phase.
 const LONG: u32 = 200;
 const SHORT: u32 = 20;
@@ -43,8 +44,20 @@ pub fn short() -> anyhow::Result<()> {
     ask(&workspace::programs_of_tests()?.join("hunch"), SHORT, 1)
 }
 
+/// A stranger's tools take the document as valid and make a Python client of it that works. What they make in TypeScript is
+/// a suite of its own, beside this one.
+fn judge_document(served: &Served) -> anyhow::Result<()> {
+    let root = workspace::root();
+    run(Command::new(setup::readers_of_the_document())
+        .arg(root.join(CLIENTS).join("judge.py"))
+        .args([&served.url])
+        .args([&served.folder, &root.join("docs/openapi.json"), &root.join(".hunch/clients")])
+        .env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
 fn ask(hunch: &Path, examples: u32, seed: u32) -> anyhow::Result<()> {
     let served = Served::start(hunch)?;
+    judge_document(&served)?;
     let root = workspace::root();
     let suite = root.join(SUITE);
     let report = root.join(".hunch/schemathesis");

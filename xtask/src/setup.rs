@@ -135,6 +135,12 @@ fn needs(extent: Extent) -> anyhow::Result<Vec<Need>> {
         bring: bring_schemathesis,
         remedy: "as root: `apt-get install python3-venv`, then `cargo xtask setup --tests` again",
     });
+    needs.push(Need {
+        name: "readers of the OpenAPI document, in Python",
+        look: find_readers,
+        bring: bring_readers,
+        remedy: "as root: `apt-get install python3-venv`, then `cargo xtask setup --tests` again",
+    });
     if node::suites(workspace::root())?.iter().any(|suite| node::needs_browser(suite)) {
         needs.push(Need {
             name: "Chromium",
@@ -293,6 +299,24 @@ fn find_schemathesis() -> Option<String> {
 
 fn bring_schemathesis() -> anyhow::Result<()> {
     python("schemathesis", &schemathesis_pins()).map(drop)
+}
+
+fn readers_pins() -> PathBuf {
+    workspace::root().join("crates/http/tests/clients/requirements.txt")
+}
+
+/// A Python that validates the OpenAPI document and makes clients of it, once [`bring`] has brought it.
+pub fn readers_of_the_document() -> PathBuf {
+    environment("openapi").join("bin/python")
+}
+
+fn find_readers() -> Option<String> {
+    let program = environment("openapi").join("bin/openapi-python-client");
+    has_pins("openapi", &readers_pins()).then(|| ask(program, &["--version"]))?
+}
+
+fn bring_readers() -> anyhow::Result<()> {
+    python("openapi", &readers_pins()).map(drop)
 }
 
 /// A Python with the packages that `pins` lists, in an environment of its own that is made where it is missing or has

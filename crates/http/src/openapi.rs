@@ -1,6 +1,8 @@
 //! The OpenAPI document, made from the routes.
 
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::{Modify, OpenApi};
 
 use crate::credentials::{MEMBER, OPERATOR, TERMINAL, WEBHOOK};
@@ -35,6 +37,49 @@ impl Modify for Schemes {
         );
         components.add_security_scheme(WEBHOOK, SecurityScheme::ApiKey(ApiKey::Header(webhook)));
         components.add_security_scheme(TERMINAL, SecurityScheme::ApiKey(ApiKey::Header(signature)));
+    }
+}
+
+/// Every response says what it is. Those of problems say the same everywhere; one of success that says nothing itself says
+/// what its operation did.
+pub(crate) fn describe_responses(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+        for operation in operations.into_iter().flatten() {
+            let done = operation.summary.clone().unwrap_or_default();
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    response.description = described(status, &done);
+                }
+            }
+        }
+    }
+}
+
+/// A field whose type says its own bounds, and that has a description besides, comes as "all of" the type and an object with
+/// the description, which no number and no text is. They become one.
+pub(crate) fn join_descriptions(document: &mut utoipa::openapi::OpenApi) {
+    for schema in document.components.iter_mut().flat_map(|c| c.schemas.values_mut()) {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        for field in object.properties.values_mut() {
+            if let RefOr::T(Schema::AllOf(all)) = field
+                && let [RefOr::T(Schema::Object(bounded)), RefOr::T(Schema::Object(told))] = all.items.as_mut_slice()
+                && told.properties.is_empty()
+            {
+                bounded.description = told.description.take();
+                *field = RefOr::T(Schema::Object(bounded.clone()));
+            }
+        }
+    }
+}
+
+fn described(status: &str, done: &str) -> String {
+    match status.as_bytes().first() {
+        Some(b'4') => "Refused: the problem says why, and what can be done.".to_owned(),
+        Some(b'5') => "Not possible now: the problem says whether to send the same again.".to_owned(),
+        _ => format!("Done. {done}").trim_end().to_owned(),
     }
 }
 

@@ -15,12 +15,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::openapi::Document;
+use crate::openapi::{Document, describe_responses, join_descriptions};
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, left_out, likeness, markets, me, ops, pages, pos, protect, sign_in, stakes, stream, trading_ops,
-    unclear,
+    health, inbox, left_out, likeness, markets, me, ops, pages, pos, protect, sign_in, stakes, statement, stream,
+    trading_ops, unclear,
     webhook,
 };
 
@@ -29,7 +29,7 @@ const REQUEST_SECONDS_MAX: u64 = 30;
 
 /// The routes and their document.
 pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
-    OpenApiRouter::with_openapi(Document::openapi())
+    let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
@@ -41,7 +41,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(sign_in::sign_out))
         .routes(routes!(me::me))
         .routes(routes!(me::balance))
-        .routes(routes!(me::statement))
+        .routes(routes!(statement::statement))
         .routes(routes!(me::code))
         .routes(routes!(stream::stream))
         .routes(routes!(inbox::push_key))
@@ -81,7 +81,10 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(trading_ops::fund))
         .routes(routes!(trading_ops::propose_correction))
         .routes(routes!(trading_ops::approve_correction))
-        .split_for_parts()
+        .split_for_parts();
+    describe_responses(&mut document);
+    join_descriptions(&mut document);
+    (routes, document)
 }
 
 /// The whole service.

@@ -256,7 +256,7 @@ EXISTING = {
     "/v1/ops/members": lambda: {"members": [a_person()]},
     "/v1/ops/terminals": lambda: {"merchant": MERCHANT["merchant"]},
     "/v1/ops/offers": lambda: {
-        "merchant": MERCHANT["merchant"], "valid_from": "2000-01-01T00:00:00Z", "valid_to": "9999-01-01T00:00:00Z"
+        "merchant": MERCHANT["merchant"], "valid_from": "2000-01-01T00:00:00Z", "valid_to": "2099-01-01T00:00:00Z"
     },
     "/v1/ops/fundings": lambda: {"dollars": "0.10", "reference": str(uuid.uuid4())},
     "/v1/ops/corrections": room_for_a_correction,
@@ -381,11 +381,14 @@ RIGHT_REFUSALS = [
     ("invalid", "an end after its start"),
     ("invalid", "a yes pays 1, a no pays 0"),
     ("invalid", "payout is what one contract pays"),
-    ("invalid", "Idempotency-Key"),
+    ("invalid", "idempotency-key"),
     ("push-subscription", ""),
     # To JSON Schema 52.0 is an integer, and U+0000 a character like others.
-    ("bad-json", "floating point"),
-    ("bad-json", "U+0000"),
+    ("bad-json", "must be a whole number"),
+    ("bad-json", "u+0000"),
+    # JSON Schema has no words for the bounds of a date, nor for those of an amount that depend on its currency.
+    ("invalid", "in the years"),
+    ("amount", ""),
 ]
 
 
@@ -402,7 +405,7 @@ def filter_failure(context, failure, case, response):
         # The unsigned or wrongly signed request is one of schemathesis's own.
         if kind == "unauthenticated" and case.meta and "Hunch-Signature" in (case.headers or {}):
             return False
-        return not any(kind.startswith(prefix) and words in detail for prefix, words in RIGHT_REFUSALS)
+        return not any(kind.startswith(prefix) and words in detail.lower() for prefix, words in RIGHT_REFUSALS)
     if isinstance(failure, AcceptedNegativeData) and case.operation.path == "/v1/pos/purchases/batch":
         # Each purchase of a batch is answered by itself.
         return not answer["refused"]
