@@ -204,6 +204,41 @@ pub const CHECKS: &[Check] = &[
          FROM loyalty.purchase_return r LEFT JOIN loyalty.purchase b USING (purchase)"
     ),
     check!(
+        "L6o",
+        "what offers gave is in their purchases and in the ledger, at that shop, in that time, and goes back with them",
+        "SELECT o.offer IS NOT NULL AND p.purchase IS NOT NULL AND o.merchant = p.merchant AND u.member = p.member AND u.points = o.bonus_points
+                AND p.purchased_at >= o.valid_from AND (p.purchased_at < o.valid_to OR o.told_until IS NOT NULL)
+                AND (u.returned_at IS NULL) = (r.purchase IS NULL),
+                'purchase ' || u.purchase || ': had offer ' || u.offer || ' and could not', u.purchase::text
+         FROM loyalty.offer_use u
+         LEFT JOIN loyalty.purchase p USING (purchase)
+         LEFT JOIN loyalty.offer o USING (offer)
+         LEFT JOIN loyalty.purchase_return r USING (purchase)
+         UNION ALL
+         SELECT p.offer_points = coalesce(u.points, 0) AND p.offer_points = coalesce(e.points, 0),
+                'purchase ' || p.purchase || ': offers gave ' || p.offer_points || ' by its row, ' || coalesce(u.points, 0) || ' by their uses, ' ||
+                coalesce(e.points, 0) || ' by the ledger', p.purchase::text
+         FROM loyalty.purchase p
+         LEFT JOIN (SELECT purchase, sum(points) AS points FROM loyalty.offer_use GROUP BY purchase) u USING (purchase)
+         LEFT JOIN (SELECT source, sum(amount) AS points FROM ledger.entry WHERE reason = 6 GROUP BY source) e ON e.source = p.purchase
+         WHERE p.offer_points <> 0 OR u.points IS NOT NULL OR e.points IS NOT NULL
+         UNION ALL
+         SELECT count(*) = 1, 'member ' || member || ' has offer ' || offer || ' ' || count(*) || ' times', member::text
+         FROM loyalty.offer_use WHERE returned_at IS NULL GROUP BY member, offer"
+    ),
+    check!(
+        "L6r",
+        "every purchase is named by its till and receipt number, however that is spelled",
+        "SELECT p.purchase = encode(set_byte(set_byte(p.h, 6, (get_byte(p.h, 6) & 15) | 128), 8, (get_byte(p.h, 8) & 63) | 128), 'hex')::uuid,
+                'purchase ' || p.purchase || ' has another receipt number than its name says', p.purchase::text
+         FROM (SELECT b.purchase, substring(sha256(int8send(8) || 'purchase'::bytea || int8send(16) || uuid_send(b.terminal) || int8send(octet_length(k.key)) || convert_to(k.key, 'UTF8')) FOR 16) AS h
+               FROM loyalty.purchase b
+               CROSS JOIN LATERAL (SELECT coalesce(b.receipt_key, b.receipt) AS key) k
+               LEFT JOIN audit.mark m ON m.shard = b.shard AND NOT $1
+               LEFT JOIN loyalty.receipt_spelling s USING (purchase)
+               WHERE s.purchase IS NULL AND b.seq > coalesce(m.last_seq, 0)) p"
+    ),
+    check!(
         "S1",
         "no prompt left without a permit of its moment",
         "SELECT a.content <> 'prompt' OR a.standing IS NOT NULL, 'an attempt of notice delivery without standing', 0

@@ -199,6 +199,8 @@ pub(crate) mod tests {
             amount_cents: cents,
             currency: "USD".to_owned(),
             points: cents / 10,
+            rule: None,
+            offers: Vec::new(),
             purchased_at: when,
             recorded_at: when,
             received_wall_us: 0,

@@ -112,10 +112,17 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             return only("expired");
         }
         let refusal = match &stored.category {
-            None => match self.gate.sit(&[member]).await.offer(member, device) {
-                Ok(permit) => return Ok(OpenedPrompt::Offer { permit, offer: reference, title }),
-                Err(refusal) => refusal,
-            },
+            None => {
+                let offer = reference.parse().unwrap_or_default();
+                if hunch_loyalty::offer_for(&self.pool, member, offer, now).await?.is_none() {
+                    // A purchase would not be credited for it.
+                    return only("offer_over");
+                }
+                match self.gate.sit(&[member]).await.offer(member, device) {
+                    Ok(permit) => return Ok(OpenedPrompt::Offer { permit, offer: reference, title }),
+                    Err(refusal) => refusal,
+                }
+            }
             Some(category) => {
                 let Some(market) = self.market_now(&MarketTicker(reference)).await? else {
                     return only("market_closed");
@@ -141,7 +148,8 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     pub async fn recommend(&self, member: MemberId, device: Option<DeviceId>) -> Result<Recommendation, EngageError> {
         let now = self.clocks.business.now();
         let slot = now.as_second().div_euclid(CARD_SECONDS);
-        let nearby = self.nearby(None).await?;
+        let used = hunch_loyalty::offers_used(&self.pool, &[member]).await?;
+        let nearby = self.nearby(None).await?.for_member(used.get(&member));
         let sitting = self.gate.sit(&[member]).await;
         let mut no_market = None;
         for card in 0..CARDS_MAX {

@@ -128,6 +128,7 @@ async function sendWaiting() {
     result("yes", [
       element("div", `+${number(answer.earned_points)}`, "points"),
       element("p", `points for ${money(sale.amount_cents, sale.currency)}`),
+      ...answer.offers.map((offer) => element("p", `${number(offer.points)} of them from “${offer.title}”`)),
     ]);
     showTill();
   } catch (error) {

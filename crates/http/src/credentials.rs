@@ -35,6 +35,24 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &Arc<App>) -> Result<Signed<T>, Problem> {
+        let SignedBytes { terminal, merchant, headers, bytes } = SignedBytes::from_request(request, app).await?;
+        // Parsed only after the signature held: strangers do not reach the parser.
+        Ok(Signed { terminal, merchant, body: json::parse(&headers, &bytes)? })
+    }
+}
+
+/// A body that a terminal signed, not read yet.
+pub struct SignedBytes {
+    pub terminal: TerminalId,
+    pub merchant: MerchantId,
+    pub headers: HeaderMap,
+    pub bytes: bytes::Bytes,
+}
+
+impl FromRequest<Arc<App>> for SignedBytes {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Arc<App>) -> Result<SignedBytes, Problem> {
         let headers = request.headers().clone();
         let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
         let bytes = json::read(request, app).await?;
@@ -51,8 +69,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for Signed<T> {
             SignedRequest { session, timestamp, method: &method, path: &path, body: &bytes, signature: &signature };
         let (terminal, merchant) = app.terminal_sessions.verify(&signed).await?;
         app.limits.terminal(terminal)?;
-        // Parsed only after the signature held: strangers do not reach the parser.
-        Ok(Signed { terminal, merchant, body: json::parse(&headers, &bytes)? })
+        Ok(SignedBytes { terminal, merchant, headers, bytes })
     }
 }
 

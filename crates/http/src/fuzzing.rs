@@ -6,10 +6,11 @@ use hunch_loyalty::PurchaseRequest;
 use hunch_messaging::NewSubscription;
 use uuid::Uuid;
 
+use crate::items;
 use crate::json;
 use crate::problem::Problem;
 use crate::routes::inbox::Subscribe;
-use crate::routes::pos::{PurchaseBatch, PurchaseBody};
+use crate::routes::pos::PurchaseBody;
 use crate::routes::webhook::{OutcomeWord, SettlementHint, WebhookKey};
 
 fn headers() -> HeaderMap {
@@ -29,8 +30,8 @@ pub fn purchase(body: &[u8]) -> Result<PurchaseRequest, Problem> {
 /// # Errors
 /// The problem that the whole batch would be answered with.
 pub fn batch(body: &[u8]) -> Result<Vec<Result<PurchaseRequest, Problem>>, Problem> {
-    let batch = json::parse::<PurchaseBatch>(&headers(), body)?;
-    Ok(batch.purchases.into_iter().map(|one| one.0.into_request(TerminalId(Uuid::nil()))).collect())
+    let batch = items::read::<PurchaseBody>(&headers(), body, "purchases")?;
+    Ok(batch.into_iter().map(|one| one?.into_request(TerminalId(Uuid::nil()))).collect())
 }
 
 /// A relay's call: the market and the outcome it names, if its signature holds.

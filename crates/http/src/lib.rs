@@ -11,6 +11,7 @@ mod extract;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod idempotency;
+mod items;
 mod json;
 mod mistake;
 mod openapi;

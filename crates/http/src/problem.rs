@@ -22,11 +22,13 @@ pub enum ProblemKind {
     Forbidden,
     Invalid,
     BatchTooLarge,
+    AlreadyExists,
     UnknownTerminal,
     UnknownMember,
     Amount,
     Currency,
     FutureDate,
+    PastDate,
     ReceiptNumber,
     ReceiptReused,
     CodeForeign,
@@ -93,11 +95,13 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::Forbidden, "/problems/forbidden", "These credentials may not do this", 403, None),
     (ProblemKind::Invalid, "/problems/invalid", "A value is not possible", 422, None),
     (ProblemKind::BatchTooLarge, "/problems/batch-too-large", "Too many items in one batch", 422, None),
+    (ProblemKind::AlreadyExists, "/problems/already-exists", "Exists already with other content", 409, None),
     (ProblemKind::UnknownTerminal, "/problems/unknown-terminal", "Terminal not known", 422, None),
     (ProblemKind::UnknownMember, "/problems/unknown-member", "Member not known", 422, None),
     (ProblemKind::Amount, "/problems/amount", "Amount not possible", 422, None),
     (ProblemKind::Currency, "/problems/currency", "Not the merchant's currency", 422, None),
     (ProblemKind::FutureDate, "/problems/future-date", "Dated in the future", 422, None),
+    (ProblemKind::PastDate, "/problems/past-date", "Dated too far in the past", 422, None),
     (ProblemKind::ReceiptNumber, "/problems/receipt-number", "Receipt number not possible", 422, None),
     (ProblemKind::ReceiptReused, "/problems/receipt-reused", "Receipt number already used", 409, None),
     (ProblemKind::CodeForeign, "/problems/code-foreign", "Not a member code", 422, None),
@@ -238,6 +242,7 @@ impl From<hunch_loyalty::PurchaseRefusal> for Problem {
             R::Amount { .. } => ProblemKind::Amount,
             R::Currency { .. } => ProblemKind::Currency,
             R::Future { .. } => ProblemKind::FutureDate,
+            R::Past { .. } => ProblemKind::PastDate,
             R::Receipt => ProblemKind::ReceiptNumber,
             R::Code(CodeError::Foreign) => ProblemKind::CodeForeign,
             R::Code(CodeError::Expired) => ProblemKind::CodeExpired,
@@ -279,6 +284,7 @@ impl From<hunch_loyalty::LoyaltyError> for Problem {
     fn from(error: hunch_loyalty::LoyaltyError) -> Problem {
         match &error {
             hunch_loyalty::LoyaltyError::Invalid(_) => Problem::new(ProblemKind::Invalid, error.to_string()),
+            hunch_loyalty::LoyaltyError::Differs { .. } => Problem::new(ProblemKind::AlreadyExists, error.to_string()),
             hunch_loyalty::LoyaltyError::Storage(_) => Problem::storage(&error),
         }
     }
@@ -293,6 +299,8 @@ impl From<hunch_people::PeopleError> for Problem {
                 ProblemKind::Invalid
             }
             E::SandboxOnly => ProblemKind::SandboxOnly,
+            E::Twice { .. } => ProblemKind::Invalid,
+            E::Differs { .. } => ProblemKind::AlreadyExists,
             E::Code => ProblemKind::SignInCode,
             E::TooManyTries => ProblemKind::TooManyTries,
             E::Person(VaultError::Storage | VaultError::OtherKey) | E::Storage(_) | E::Log(_) | E::Commit(_) => {

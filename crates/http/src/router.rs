@@ -19,7 +19,8 @@ use crate::openapi::{Document, describe_responses, join_descriptions};
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, left_out, likeness, markets, me, ops, pages, pos, protect, sign_in, stakes, statement, stream,
+    health, inbox, left_out, likeness, markets, me, merchants, offers, ops, pages, pos, protect, sign_in, stakes,
+    statement, stream,
     trading_ops, unclear,
     webhook,
 };
@@ -68,10 +69,13 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(protect::put_prompts))
         .routes(routes!(protect::put_offers))
         .routes(routes!(ops::post_merchant))
+        .routes(routes!(merchants::patch_merchant))
+        .routes(routes!(merchants::post_earn_rule, merchants::get_earn_rules))
         .routes(routes!(ops::post_members))
         .routes(routes!(likeness::list))
         .routes(routes!(likeness::decide))
-        .routes(routes!(ops::post_offer))
+        .routes(routes!(offers::post_offer))
+        .routes(routes!(offers::post_offer_end))
         .routes(routes!(ops::post_terminal))
         .routes(routes!(trading_ops::live))
         .routes(routes!(left_out::left_out))

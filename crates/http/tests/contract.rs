@@ -107,8 +107,12 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("get", "/v1/ops/likenesses", "operator"),
     ("post", "/v1/ops/likenesses/{member}/decision", "operator"),
     ("post", "/v1/ops/offers", "operator"),
+    ("post", "/v1/ops/offers/{offer}/end", "operator"),
     ("post", "/v1/ops/members", "operator"),
     ("post", "/v1/ops/merchants", "operator"),
+    ("patch", "/v1/ops/merchants/{merchant}", "operator"),
+    ("post", "/v1/ops/merchants/{merchant}/earn-rules", "operator"),
+    ("get", "/v1/ops/merchants/{merchant}/earn-rules", "operator"),
     ("post", "/v1/ops/terminals", "operator"),
 ];
 

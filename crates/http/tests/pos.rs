@@ -152,3 +152,96 @@ async fn a_code_that_is_used_old_or_foreign_is_told_apart() {
         assert!(answer.body["detail"].as_str().is_some_and(|d| d.contains("member code")), "{}", answer.body);
     }
 }
+
+/// A receipt without its offset from UTC, a field of the wrong kind and a thing that is no receipt cost only themselves.
+#[tokio::test]
+async fn one_bad_receipt_costs_only_itself() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let mut without_offset = purchase("2", 100);
+    without_offset["purchased_at"] = json!("2026-11-23T11:59:00");
+    let mut in_words = purchase("3", 100);
+    in_words["amount_cents"] = json!("a hundred");
+    let batch = json!({"purchases": [purchase("1", 100), without_offset, in_words, [1], null, purchase("4", 100)]});
+    let answer = service.signed(&till, "/v1/pos/purchases/batch", &batch.to_string()).await;
+    assert_eq!((answer.status, &answer.body["recorded"], &answer.body["refused"]), (200, &json!(2), &json!(4)));
+    let results = answer.body["results"].as_array().unwrap();
+    for n in [0, 5] {
+        assert_eq!(results[n]["recorded"]["earned_points"], 10, "{}", results[n]);
+    }
+    for n in [1, 2] {
+        let problem = &results[n]["problem"];
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("purchases[{n}]: ")), "{detail}");
+        assert!(problem["type"] == "/problems/bad-json" || problem["type"] == "/problems/invalid", "{problem}");
+    }
+    let alone = service.signed(&till, "/v1/pos/purchases/batch", "{\"purchases\": []}").await;
+    assert_eq!((alone.status, &alone.body["type"]), (422, &json!("/problems/invalid")), "an empty list is not too long");
+}
+
+/// What the member was told, what the till answers, and what is on the statement are one number.
+#[tokio::test]
+async fn an_offer_is_in_the_tills_answer_the_statement_and_the_return() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let (token, member) = service.member().await;
+    let sale = |receipt: &str, time: &str| {
+        let mut body = purchase(receipt, 500);
+        (body["member_token"], body["purchased_at"]) = (json!(member), json!(time));
+        body.to_string()
+    };
+    let minute_ago = "2026-11-23T11:59:00Z";
+    let offer = json!({
+        "offer": "00000000-0000-0000-0000-000000000500", "merchant": support::MERCHANT, "title": "Pasta night",
+        "bonus_points": 60, "valid_from": "2026-11-23T00:00:00Z", "valid_to": "2026-11-30T00:00:00Z"
+    });
+    let added = service.operator("/v1/ops/offers", offer.clone()).await;
+    assert_eq!((added.status, &added.body["offer"]), (201, &offer["offer"]), "{}", added.body);
+    assert_eq!(service.operator("/v1/ops/offers", offer.clone()).await.body, added.body, "sent again, it is the same offer");
+    let mut changed = offer.clone();
+    changed["bonus_points"] = json!(61);
+    let refused = service.operator("/v1/ops/offers", changed).await;
+    assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-exists")));
+    assert!(refused.body["detail"].as_str().unwrap().contains("bonus_points"), "{}", refused.body);
+
+    let sold = service.signed(&till, "/v1/pos/purchases", &sale("1", minute_ago)).await;
+    assert_eq!((sold.status, &sold.body["earned_points"]), (200, &json!(110)), "{}", sold.body);
+    assert_eq!(sold.body["offers"], json!([{"offer": offer["offer"], "title": "Pasta night", "points": 60}]));
+    let again = service.signed(&till, "/v1/pos/purchases", &sale(" 1", minute_ago)).await;
+    assert_eq!((again.status, &again.body["offers"]), (200, &sold.body["offers"]));
+    assert_eq!(service.get(&token, "/v1/me/balance").await.body["available_points"], 110);
+    let statement = service.get(&token, "/v1/me/statement").await.body;
+    let lines: Vec<&str> = statement["lines"].as_array().unwrap().iter().filter_map(|l| l["reason"].as_str()).collect();
+    assert!(lines.contains(&"offer") && lines.contains(&"purchase"), "{statement}");
+    let back = json!({"purchase": sold.body["purchase"]}).to_string();
+    let returned = service.signed(&till, "/v1/pos/returns", &back).await;
+    assert_eq!((&returned.body["earned_points"], &returned.body["taken_points"]), (&json!(110), &json!(110)));
+
+    let end = format!("/v1/ops/offers/{}/end", offer["offer"].as_str().unwrap());
+    let ended = service.operator(&end, json!({"at_once": true})).await;
+    assert_eq!((ended.status, &ended.body["valid_to"]), (200, &json!("2026-11-23T12:00:00Z")), "{}", ended.body);
+    let sold = service.signed(&till, "/v1/pos/purchases", &sale("2", "2026-11-23T12:00:00Z")).await;
+    assert_eq!(sold.body["earned_points"], 50);
+    let nobody = "/v1/ops/offers/00000000-0000-0000-0000-000000000000/end";
+    assert_eq!(service.operator(nobody, json!({})).await.status, 404);
+}
+
+/// A till whose clock stands still is told so, and what was refused comes again with the right time.
+#[tokio::test]
+async fn a_dead_clock_is_refused_and_the_corrected_receipt_counts() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let refused = [
+        ("1970-01-01T00:00:00Z", "/problems/invalid"),
+        ("-004713-01-01T00:00:00Z", "/problems/invalid"),
+        ("2001-05-01T00:00:00Z", "/problems/past-date"),
+    ];
+    for (time, kind) in refused {
+        let mut dead = purchase("1", 500);
+        dead["purchased_at"] = json!(time);
+        let answer = service.signed(&till, "/v1/pos/purchases", &dead.to_string()).await;
+        assert_eq!((answer.status, &answer.body["type"]), (422, &json!(kind)), "{}", answer.body);
+    }
+    let corrected = service.signed(&till, "/v1/pos/purchases", &purchase("1", 500).to_string()).await;
+    assert_eq!((corrected.status, &corrected.body["earned_points"]), (200, &json!(50)));
+}

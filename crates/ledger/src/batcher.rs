@@ -3,6 +3,7 @@
 //!
 //! - A database error never reaches innocent requests: the group is halved until the culprit is alone,
 //!   which is answered with an error and logged.
+//! - Whoever had a request refused so waits apart afterwards: one request a step, after everybody else's (see `watch.rs`).
 //! - A commit whose answer was lost is run again: the keys of what took effect give the first answers.
 //! - Nobody is answered before the commit.
 
@@ -15,8 +16,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
 
 use crate::apply::BatchError;
+use crate::watch::Watch;
 
 /// How many requests one transaction takes at most.
 const BATCH_REQUESTS_MAX: usize = 1_000;
@@ -37,6 +40,11 @@ pub trait ShardHandler: Send + Sync + 'static {
     type Request: Send + Sync + 'static;
     type Answer: Send + 'static;
     const NAME: &'static str;
+
+    /// Who handed the request in, where that is someone outside whose requests may be refused by the database again and again.
+    fn origin(_: &Self::Request) -> Option<Uuid> {
+        None
+    }
 
     /// One answer per request, in the same order.
     async fn handle(&self, tx: &mut ShardTx, requests: &[Self::Request]) -> Result<Vec<Self::Answer>, BatchError>;
@@ -91,14 +99,14 @@ impl<H: ShardHandler> Door<H> {
         let mut waiting = Vec::with_capacity(requests.len());
         {
             let place = self.queue.shards.get(shard.0 as usize).ok_or(DoorError::Stopped)?;
-            let mut queue = lock(place);
-            if queue.len() + requests.len() > QUEUE_REQUESTS_MAX / self.queue.shards.len() {
+            let mut places = lock(place);
+            if places.len() + requests.len() > QUEUE_REQUESTS_MAX / self.queue.shards.len() {
                 return Err(DoorError::Busy);
             }
             let since = Instant::now();
             for request in requests {
                 let (sender, receiver) = oneshot::channel();
-                queue.push_back((request, sender, since));
+                places.push((request, sender, since));
                 waiting.push(receiver);
             }
         }
@@ -168,7 +176,7 @@ impl BatcherBuilder {
     pub fn register<H: ShardHandler>(&mut self, handler: H) -> Door<H> {
         let queue = Arc::new(HandlerQueue {
             handler: Arc::new(handler),
-            shards: (0..self.bells.len()).map(|_| Mutex::new(VecDeque::new())).collect(),
+            shards: (0..self.bells.len()).map(|_| Mutex::default()).collect(),
             bells: self.bells.clone(),
         });
         self.queues.push(queue.clone());
@@ -225,12 +233,16 @@ impl Batcher {
     pub async fn step(&self, shard: Shard) -> StepReport {
         let mut groups: Vec<Box<dyn Group>> = Vec::new();
         for (queue, places) in self.queues.iter().zip(self.places(shard)) {
-            groups.extend(queue.take(shard, places));
+            groups.extend(queue.clone().take(shard, places));
         }
-        let requests = groups.iter().map(|group| group.len()).sum();
+        let apart: Vec<Box<dyn Group>> = self.queues.iter().filter_map(|queue| queue.clone().take_apart(shard)).collect();
+        let requests = groups.iter().chain(&apart).map(|group| group.len()).sum();
         let mut report = StepReport { requests, ..StepReport::default() };
         if !groups.is_empty() {
             self.run(shard, groups, &mut report).await;
+        }
+        for group in apart {
+            self.run(shard, vec![group], &mut report).await;
         }
         report
     }
@@ -238,7 +250,7 @@ impl Batcher {
     /// How many requests of each queue the next transaction takes. Each has an equal share for itself and what others
     /// leave of theirs, so that a crowd of purchases holds up no exclusion, outcome or payout.
     fn places(&self, shard: Shard) -> Vec<usize> {
-        let waiting: Vec<usize> = self.queues.iter().map(|queue| queue.len(shard)).collect();
+        let waiting: Vec<usize> = self.queues.iter().map(|queue| queue.together(shard)).collect();
         let share = BATCH_REQUESTS_MAX / waiting.len().max(1);
         let mut left = BATCH_REQUESTS_MAX - waiting.iter().map(|n| (*n).min(share)).sum::<usize>();
         waiting
@@ -279,7 +291,11 @@ impl Batcher {
                             if error.is_outage() {
                                 lock(&self.trouble.0).told = Some(self.clocks.wall.now());
                             }
-                            group.fail(&error.told());
+                            group.fail(&error.told(), error.is_outage());
+                            // What the same origin handed in besides waits apart, so that it is not found out one by one here.
+                            todo.iter_mut().flatten().for_each(|group| group.set_aside());
+                            todo.iter_mut().for_each(|groups| groups.retain(|group| group.len() > 0));
+                            todo.retain(|groups| !groups.is_empty());
                         }
                     }
                 }
@@ -413,29 +429,77 @@ type Waiting<H> =
 
 struct HandlerQueue<H: ShardHandler> {
     handler: Arc<H>,
-    shards: Vec<Mutex<VecDeque<Waiting<H>>>>,
+    shards: Vec<Mutex<Places<H>>>,
     bells: Arc<Vec<Notify>>,
+}
+
+/// Where requests of a shard wait.
+struct Places<H: ShardHandler> {
+    together: VecDeque<Waiting<H>>,
+    /// Those of watched origins.
+    apart: VecDeque<Waiting<H>>,
+    watch: Watch,
+}
+
+impl<H: ShardHandler> Default for Places<H> {
+    fn default() -> Places<H> {
+        Places { together: VecDeque::new(), apart: VecDeque::new(), watch: Watch::default() }
+    }
+}
+
+impl<H: ShardHandler> Places<H> {
+    fn len(&self) -> usize {
+        self.together.len() + self.apart.len()
+    }
+
+    fn push(&mut self, waiting: Waiting<H>) {
+        let apart = self.watch.is_watched(H::origin(&waiting.0));
+        if apart { self.apart.push_back(waiting) } else { self.together.push_back(waiting) }
+    }
 }
 
 trait Queue: Send + Sync {
     fn len(&self, shard: Shard) -> usize;
-    fn take(&self, shard: Shard, requests_max: usize) -> Option<Box<dyn Group>>;
+    /// How many wait to go together.
+    fn together(&self, shard: Shard) -> usize;
+    fn take(self: Arc<Self>, shard: Shard, requests_max: usize) -> Option<Box<dyn Group>>;
+    /// The next request that waits apart.
+    fn take_apart(self: Arc<Self>, shard: Shard) -> Option<Box<dyn Group>>;
+}
+
+impl<H: ShardHandler> HandlerQueue<H> {
+    fn group(self: Arc<Self>, shard: Shard, waiting: Vec<Waiting<H>>) -> Option<Box<dyn Group>> {
+        let since = waiting.first()?.2;
+        let (requests, senders) = waiting.into_iter().map(|(request, sender, _)| (request, sender)).unzip();
+        Some(Box::new(HandlerGroup { queue: self, shard, requests, senders, since, answers: Vec::new() }))
+    }
+
+    fn place(&self, shard: Shard) -> Option<&Mutex<Places<H>>> {
+        self.shards.get(shard.0 as usize)
+    }
 }
 
 impl<H: ShardHandler> Queue for HandlerQueue<H> {
     fn len(&self, shard: Shard) -> usize {
-        self.shards.get(shard.0 as usize).map_or(0, |q| lock(q).len())
+        self.place(shard).map_or(0, |place| lock(place).len())
     }
 
-    fn take(&self, shard: Shard, requests_max: usize) -> Option<Box<dyn Group>> {
-        let mut queue = lock(self.shards.get(shard.0 as usize)?);
-        let n = queue.len().min(requests_max);
-        if n == 0 {
-            return None;
-        }
-        let since = queue.front()?.2;
-        let (requests, senders) = queue.drain(..n).map(|(request, sender, _)| (request, sender)).unzip();
-        Some(Box::new(HandlerGroup { handler: self.handler.clone(), requests, senders, since, answers: Vec::new() }))
+    fn together(&self, shard: Shard) -> usize {
+        self.place(shard).map_or(0, |place| lock(place).together.len())
+    }
+
+    fn take(self: Arc<Self>, shard: Shard, requests_max: usize) -> Option<Box<dyn Group>> {
+        let taken: Vec<Waiting<H>> = {
+            let mut places = lock(self.place(shard)?);
+            let n = places.together.len().min(requests_max);
+            places.together.drain(..n).collect()
+        };
+        self.group(shard, taken)
+    }
+
+    fn take_apart(self: Arc<Self>, shard: Shard) -> Option<Box<dyn Group>> {
+        let next = lock(self.place(shard)?).apart.pop_front()?;
+        self.group(shard, vec![next])
     }
 }
 
@@ -449,11 +513,15 @@ trait Group: Send {
     async fn run(&mut self, tx: &mut ShardTx) -> Result<(), BatchError>;
     fn halve(self: Box<Self>) -> (Box<dyn Group>, Box<dyn Group>);
     fn answer(self: Box<Self>);
-    fn fail(self: Box<Self>, error: &DoorError);
+    /// In an outage nobody is to blame; else whoever handed it in is watched.
+    fn fail(self: Box<Self>, error: &DoorError, outage: bool);
+    /// Gives the requests of watched origins back to wait apart.
+    fn set_aside(&mut self);
 }
 
 struct HandlerGroup<H: ShardHandler> {
-    handler: Arc<H>,
+    queue: Arc<HandlerQueue<H>>,
+    shard: Shard,
     requests: Vec<H::Request>,
     senders: Vec<oneshot::Sender<Result<H::Answer, DoorError>>>,
     since: Instant,
@@ -475,7 +543,7 @@ impl<H: ShardHandler> Group for HandlerGroup<H> {
     }
 
     async fn run(&mut self, tx: &mut ShardTx) -> Result<(), BatchError> {
-        self.answers = self.handler.handle(tx, &self.requests).await?;
+        self.answers = self.queue.handler.handle(tx, &self.requests).await?;
         if self.answers.len() == self.requests.len() {
             Ok(())
         } else {
@@ -491,7 +559,8 @@ impl<H: ShardHandler> Group for HandlerGroup<H> {
     fn halve(mut self: Box<Self>) -> (Box<dyn Group>, Box<dyn Group>) {
         let half = self.requests.len() / 2;
         let second = HandlerGroup {
-            handler: self.handler.clone(),
+            queue: self.queue.clone(),
+            shard: self.shard,
             requests: self.requests.split_off(half),
             senders: self.senders.split_off(half),
             since: self.since,
@@ -501,15 +570,38 @@ impl<H: ShardHandler> Group for HandlerGroup<H> {
     }
 
     fn answer(self: Box<Self>) {
+        if let Some(place) = self.queue.place(self.shard) {
+            let watch = &mut lock(place).watch;
+            self.requests.iter().filter_map(H::origin).for_each(|origin| watch.went_well(origin));
+        }
         for (sender, answer) in self.senders.into_iter().zip(self.answers) {
             // A caller that stopped waiting finds its effect by the key.
             let _ = sender.send(Ok(answer));
         }
     }
 
-    fn fail(self: Box<Self>, error: &DoorError) {
+    fn fail(self: Box<Self>, error: &DoorError, outage: bool) {
+        if let (Some(place), false) = (self.queue.place(self.shard), outage) {
+            let watch = &mut lock(place).watch;
+            self.requests.iter().filter_map(H::origin).for_each(|origin| watch.parked(origin));
+        }
         for sender in self.senders {
             let _ = sender.send(Err(error.clone()));
+        }
+    }
+
+    fn set_aside(&mut self) {
+        let queue = self.queue.clone();
+        let Some(place) = queue.place(self.shard) else { return };
+        let mut places = lock(place);
+        let all: Vec<(H::Request, _)> = self.requests.drain(..).zip(self.senders.drain(..)).collect();
+        for (request, sender) in all {
+            if places.watch.is_watched(H::origin(&request)) {
+                places.apart.push_back((request, sender, self.since));
+            } else {
+                self.requests.push(request);
+                self.senders.push(sender);
+            }
         }
     }
 }

@@ -22,6 +22,9 @@ pub enum Action {
     /// Points arrive as a new lot. What the member owes is paid from them first. Earning nothing is possible: the
     /// key is used then, and no points move.
     Earn { points: Points, funder: Funder, source: Uuid, bucket: EarnBucket, reason: Reason },
+    /// Points of several kinds arrive as one lot, available at once: each part is an entry with a reason of its own, and a
+    /// clawback takes back all of them. No part at all is possible, as with earning nothing.
+    EarnParts { parts: Vec<EarnPart>, funder: Funder, source: Uuid },
     /// Provisional points become available.
     Mature { points: Points, source: Uuid },
     /// Points move from available to held.
@@ -39,7 +42,7 @@ pub enum Action {
 impl Action {
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Action::Earn { .. } => "earn",
+            Action::Earn { .. } | Action::EarnParts { .. } => "earn",
             Action::Mature { .. } => "mature",
             Action::PlaceHold { .. } => "place_hold",
             Action::CloseHold { .. } => "close_hold",
@@ -48,6 +51,13 @@ impl Action {
             Action::Clawback { .. } => "clawback",
         }
     }
+}
+
+/// A part of what one cause gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarnPart {
+    pub points: Points,
+    pub reason: Reason,
 }
 
 /// Who pays for points.
@@ -84,6 +94,7 @@ pub enum Reason {
     Purchase = 1,
     Welcome = 2,
     Matured = 3,
+    Offer = 6,
     StakeHeld = 10,
     StakeCaptured = 11,
     StakeReleased = 12,
@@ -98,10 +109,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 14] = [
+    const ALL: [Reason; 15] = [
         Reason::Purchase,
         Reason::Welcome,
         Reason::Matured,
+        Reason::Offer,
         Reason::StakeHeld,
         Reason::StakeCaptured,
         Reason::StakeReleased,
@@ -129,6 +141,7 @@ impl Reason {
             Reason::Purchase => "purchase",
             Reason::Welcome => "welcome",
             Reason::Matured => "matured",
+            Reason::Offer => "offer",
             Reason::StakeHeld => "stake_held",
             Reason::StakeCaptured => "stake_captured",
             Reason::StakeReleased => "stake_released",

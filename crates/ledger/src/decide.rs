@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::account::{AccountCode, MemberBalance};
-use crate::command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal};
+use crate::command::{Action, Command, Done, EarnBucket, EarnPart, Funder, HoldOwner, Outcome, Reason, Refusal};
 use crate::lots::{self, LotRange};
 use crate::provenance::{self, Provenance, share, trace};
 
@@ -182,6 +182,7 @@ impl Work {
                 self.repay_debt(*source);
                 Ok(points)
             }
+            Action::EarnParts { parts, funder, source } => self.earn_parts(parts, *funder, *source),
             Action::Mature { points, source } => {
                 let points = positive(*points)?;
                 let available = self.member.balance.provisional;
@@ -209,6 +210,24 @@ impl Work {
                 self.claw_back(provenance)
             }
         }
+    }
+
+    /// The parts follow one another in the member's stream, so that together they are one range.
+    fn earn_parts(&mut self, parts: &[EarnPart], funder: Funder, source: Uuid) -> Result<Points, Refusal> {
+        let mut total = Points::ZERO;
+        for part in parts {
+            total += positive(part.points)?;
+        }
+        if total == Points::ZERO {
+            return Ok(total);
+        }
+        positive(total)?;
+        let (account, house) = funder.account();
+        for part in parts {
+            self.credit_lot(account, AccountCode::Available, house, part.points, part.reason, source);
+        }
+        self.repay_debt(source);
+        Ok(total)
     }
 
     fn place_hold(&mut self, state: &State, id: HoldId, points: Points, owner: HoldOwner) -> Result<Points, Refusal> {

@@ -23,11 +23,14 @@ mod queries;
 mod statement;
 mod store;
 pub mod testing;
+mod watch;
 
 pub use account::{AccountCode, MemberBalance};
 pub use apply::{BatchError, apply};
 pub use batcher::{Batcher, BatcherBuilder, Door, DoorError, ShardHandler, StepReport, TRYING_SECONDS_MAX, Trouble};
-pub use command::{Action, Command, Done, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal, request_digest};
+pub use command::{
+    Action, Command, Done, EarnBucket, EarnPart, Funder, HoldOwner, Outcome, Reason, Refusal, request_digest,
+};
 pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
 pub use lots::LotRange;
 pub use provenance::{Consumption, Provenance, Stake};

@@ -9,6 +9,7 @@ use uuid::Uuid;
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (0u8..3, -5i64..200, prop::bool::weighted(0.1)).prop_map(|(member, points, provisional)| Op::Earn { member, points, provisional }),
+        2 => (0u8..3, -1i64..200, -1i64..60).prop_map(|(member, points, extra)| Op::EarnBoth { member, points, extra }),
         1 => (0u8..3, 0i64..100).prop_map(|(member, points)| Op::Mature { member, points }),
         4 => (0u8..3, 0i64..250).prop_map(|(member, points)| Op::Hold { member, points }),
         3 => (any::<usize>(), 0i64..260).prop_map(|(which, capture)| Op::Close { which, capture }),

@@ -1,5 +1,6 @@
-//! The merchants, tills and rules a purchase is checked against: read often, changed rarely, so kept in memory and
-//! read again when something is asked for that memory does not know, or when it is a minute old.
+//! The merchants, tills, rules and offers a purchase is checked against: read often, changed rarely, so kept in memory and
+//! read again when something is asked for that memory does not know, or when it is a minute old; offers, when they are a
+//! second old, because members are told of them.
 
 use hunch_kernel::{
     MerchantId, SharedEntropy, SharedWallClock, TerminalId, WallTime, random_token, read_lock, within, write_lock,
@@ -10,7 +11,11 @@ use sqlx::PgPool;
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
+use crate::credit::Sale;
 use crate::earn_rule::{self, EarnRule};
+use crate::merchants::named;
+use crate::offers::Offer;
+use crate::purchases::oldest_receipt;
 use crate::{LoyaltyError, store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,24 +43,19 @@ pub struct Terminal {
     pub active: bool,
 }
 
-/// A merchant to be, with its first earn rule.
-#[derive(Clone, Debug)]
-pub struct NewMerchant {
-    pub id: MerchantId,
-    pub name: String,
-    pub category: String,
-    pub zone: String,
-    pub currency: String,
-    pub points_per_unit: i64,
-    pub per_cents: i64,
-    pub points_per_visit: i64,
-    pub points_max: i64,
-}
-
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub merchants: HashMap<MerchantId, Merchant>,
     pub terminals: HashMap<TerminalId, Terminal>,
+    /// Receipts were recorded while each spelling of a number had an id of its own.
+    pub spellings: bool,
+    read_at: Option<WallTime>,
+}
+
+/// Offers that may still count, by merchant.
+#[derive(Debug, Default)]
+struct KnownOffers {
+    by_merchant: HashMap<MerchantId, Vec<Offer>>,
     read_at: Option<WallTime>,
 }
 
@@ -70,11 +70,13 @@ pub struct Directory {
 #[derive(Default)]
 struct Memory {
     known: Arc<Known>,
+    offers: Arc<KnownOffers>,
     /// How often it was forgotten: what was read before the last time is out of date.
     forgotten: u64,
 }
 
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
+const OFFERS_FRESH: SignedDuration = SignedDuration::from_secs(1);
 /// How soon an unknown id may make us read again: a flood of made-up ids must not become a flood of reads.
 const RETRY: SignedDuration = SignedDuration::from_millis(500);
 
@@ -102,6 +104,40 @@ impl Directory {
         self.look(|known| known.merchants.get(&id).cloned()).await
     }
 
+    pub(crate) async fn has_spellings(&self) -> Result<bool, LoyaltyError> {
+        Ok(self.look(|known| known.read_at.map(|_| known.spellings)).await?.unwrap_or_default())
+    }
+
+    /// Offers that a sale like this may have. `now` is business time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn offers(&self, sale: &Sale, now: Timestamp) -> Result<Vec<Offer>, LoyaltyError> {
+        let (known, forgotten) = {
+            let memory = read_lock(&self.memory);
+            (memory.offers.clone(), memory.forgotten)
+        };
+        let of_sale = |known: &KnownOffers| {
+            let offers = known.by_merchant.get(&sale.merchant).map(Vec::as_slice).unwrap_or_default();
+            offers.iter().filter(|offer| offer.counts(sale)).cloned().collect::<Vec<Offer>>()
+        };
+        if known.read_at.is_some_and(|at| within(self.wall.now(), at, OFFERS_FRESH)) {
+            return Ok(of_sale(&known));
+        }
+        let mut fresh = KnownOffers { read_at: Some(self.wall.now()), ..KnownOffers::default() };
+        for offer in store::offers::ending_after(&self.pool, oldest_receipt(now)).await? {
+            fresh.by_merchant.entry(offer.merchant).or_default().push(offer);
+        }
+        // In the order in which what they gave is read again.
+        fresh.by_merchant.values_mut().for_each(|offers| offers.sort_by_key(|offer| offer.id));
+        let fresh = Arc::new(fresh);
+        let mut memory = write_lock(&self.memory);
+        if memory.forgotten == forgotten {
+            memory.offers = fresh.clone();
+        }
+        Ok(of_sale(&fresh))
+    }
+
     async fn look<T>(&self, find: impl Fn(&Known) -> Option<T>) -> Result<Option<T>, LoyaltyError> {
         let (known, forgotten) = {
             let memory = read_lock(&self.memory);
@@ -124,35 +160,9 @@ impl Directory {
     pub fn forget(&self) {
         let mut memory = write_lock(&self.memory);
         memory.known = Arc::default();
+        memory.offers = Arc::default();
         memory.forgotten += 1;
     }
-}
-
-fn named(name: &str, most: usize, sentence: &'static str) -> Result<(), LoyaltyError> {
-    let long = name.chars().count() > most;
-    if name.trim().is_empty() || long { Err(LoyaltyError::Invalid(sentence)) } else { Ok(()) }
-}
-
-/// Adds a merchant with its first rule. Safe to repeat with the same id.
-///
-/// # Errors
-/// `Invalid` names what is wrong; `Storage` when the database fails.
-pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<(), LoyaltyError> {
-    named(&new.name, 80, "a merchant's name has 1 to 80 characters")?;
-    named(&new.category, 40, "a merchant's category has 1 to 40 characters")?;
-    if new.currency.len() != 3 || !new.currency.bytes().all(|b| b.is_ascii_uppercase()) {
-        return Err(LoyaltyError::Invalid("a currency is three capital letters, such as USD"));
-    }
-    if jiff::tz::TimeZone::get(&new.zone).is_err() {
-        return Err(LoyaltyError::Invalid("the time zone is not known; use a name such as America/New_York"));
-    }
-    if new.points_per_unit < 0 || new.per_cents <= 0 || new.points_per_visit < 0 || new.points_max <= 0 {
-        return Err(LoyaltyError::Invalid(
-            "a rule's points cannot be negative, its unit and its maximum must be positive",
-        ));
-    }
-    store::insert_merchant(pool, new, now).await?;
-    Ok(())
 }
 
 /// Adds a till and gives its secret, which is shown this once.
@@ -166,19 +176,9 @@ pub async fn add_terminal(
     name: &str,
     now: Timestamp,
 ) -> Result<(TerminalId, String), LoyaltyError> {
-    named(name, 80, "a till's name has 1 to 80 characters")?;
+    named(name, 80, "name must have 1 to 80 characters, in one line")?;
     let id = TerminalId(entropy.uuid());
     let secret = random_token(entropy.as_ref());
     store::insert_terminal(pool, id, merchant, name, digest(&SHA256, secret.as_bytes()).as_ref(), now).await?;
     Ok((id, secret))
-}
-
-/// All merchants by name.
-///
-/// # Errors
-/// `Storage` when the database fails.
-pub async fn merchants(pool: &PgPool) -> Result<Vec<Merchant>, LoyaltyError> {
-    let mut all: Vec<Merchant> = store::directory(pool).await?.merchants.into_values().collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
 }

@@ -8,17 +8,31 @@ use crate::money::written;
 
 /// Points per whole unit of the amount, plus points per visit. Parts of a unit earn nothing: the one rounding there
 /// is, always down.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EarnRule {
-    pub rule: Uuid,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarnTerms {
     pub points_per_unit: i64,
     /// Size of a unit, in minor units of the merchant's currency.
     pub per_cents: i64,
     pub points_per_visit: i64,
-    /// No purchase earns more than this.
+    /// No purchase earns more than this by the rule.
     pub points_max: i64,
+}
+
+/// Terms with the time in which they hold: until the next rule of the merchant begins, or to an end of their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EarnRule {
+    pub rule: Uuid,
+    pub terms: EarnTerms,
     pub valid_from: Timestamp,
     pub valid_to: Option<Timestamp>,
+}
+
+impl EarnTerms {
+    pub fn points(&self, amount_cents: i64) -> Points {
+        let by_amount = i128::from(amount_cents / self.per_cents) * i128::from(self.points_per_unit);
+        let all = by_amount + i128::from(self.points_per_visit);
+        Points(all.clamp(0, i128::from(self.points_max)) as i64)
+    }
 }
 
 impl EarnRule {
@@ -27,22 +41,20 @@ impl EarnRule {
     }
 
     pub fn points(&self, amount_cents: i64) -> Points {
-        let by_amount = i128::from(amount_cents / self.per_cents) * i128::from(self.points_per_unit);
-        let all = by_amount + i128::from(self.points_per_visit);
-        Points(all.clamp(0, i128::from(self.points_max)) as i64)
+        self.terms.points(amount_cents)
     }
 
     /// The rule as people read it: 10 points for each 1.00 USD and 5 a visit, 500 at most.
     pub fn words(&self, currency: &str) -> String {
         let plural = |n: i64| if n == 1 { "1 point".to_owned() } else { format!("{n} points") };
-        let unit = written(self.per_cents, currency);
-        let by_amount = format!("{} for each {unit}", plural(self.points_per_unit));
-        let earned = match (self.points_per_unit, self.points_per_visit) {
+        let unit = written(self.terms.per_cents, currency);
+        let by_amount = format!("{} for each {unit}", plural(self.terms.points_per_unit));
+        let earned = match (self.terms.points_per_unit, self.terms.points_per_visit) {
             (_, 0) => by_amount,
             (0, visit) => format!("{} a visit", plural(visit)),
             (_, visit) => format!("{by_amount} and {visit} a visit"),
         };
-        format!("{earned}, {} at most.", self.points_max)
+        format!("{earned}, {} at most.", self.terms.points_max)
     }
 }
 
@@ -57,15 +69,8 @@ mod tests {
 
     fn rule(points_per_unit: i64, per_cents: i64, points_per_visit: i64, points_max: i64) -> EarnRule {
         let valid_from = "2026-01-01T00:00:00Z".parse().unwrap();
-        EarnRule {
-            rule: Uuid::nil(),
-            points_per_unit,
-            per_cents,
-            points_per_visit,
-            points_max,
-            valid_from,
-            valid_to: None,
-        }
+        let terms = EarnTerms { points_per_unit, per_cents, points_per_visit, points_max };
+        EarnRule { rule: Uuid::nil(), terms, valid_from, valid_to: None }
     }
 
     #[test]

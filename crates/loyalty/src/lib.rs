@@ -1,18 +1,22 @@
 //! Merchants, tills, what a purchase earns, receipts and returns, and the code a member shows at the till.
 //!
 //! Invariants
-//! - A receipt (terminal and number) has one effect for ever; a repeat gets the first answer (L6).
+//! - A receipt (terminal and number, however it is spelled) has one effect for ever; a repeat gets the first answer (L6).
 //! - Points follow the rule in force when the purchase was made, however late the receipt arrives.
+//! - What members are told that an offer gives is what a purchase is credited: one pure decision, [`credit`], serves both.
 //! - The purchase row, its points and its message are one transaction (E1).
 //! - A member code works once.
 
 mod codes;
+mod credit;
 mod directory;
 mod earn_rule;
+mod merchants;
 mod money;
 mod newest;
 mod offers;
 mod purchases;
+mod receipt;
 mod receipts;
 mod returns;
 mod spans;
@@ -20,14 +24,22 @@ mod store;
 mod terminals;
 
 pub use codes::{CodeError, CodeKey, MemberCode, issue_code};
-pub use directory::{Directory, Merchant, NewMerchant, Terminal, add_merchant, add_terminal, merchants};
-pub use earn_rule::EarnRule;
+pub use credit::{Credit, CreditCause, CreditLine, OfferCredit, Sale, credit};
+pub use directory::{Directory, Merchant, Terminal, add_terminal};
+pub use earn_rule::{EarnRule, EarnTerms};
+pub use merchants::{
+    MerchantChange, NewEarnRule, NewMerchant, add_earn_rule, add_merchant, change_merchant, merchant, merchants,
+};
 pub use money::AMOUNT_MINOR_MAX;
 pub use newest::{NewestPurchase, newest_purchases, sold_since};
-pub use offers::{Offer, active_offers, add_offer};
-pub use purchases::{
-    MemberRef, Purchase, PurchaseAnswer, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases, purchase_id,
+pub use offers::{
+    BONUS_POINTS_MAX, NewOffer, Offer, WITHDRAWN_HOURS, active_offers, add_offer, end_offer, offer_for, offers_used,
 };
+pub use purchases::{
+    MemberRef, Purchase, PurchaseAnswer, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases,
+    RECEIPT_DAYS_MAX, purchase_id,
+};
+pub use receipt::RECEIPT_CHARS_MAX;
 pub use receipts::{Receipt, receipts};
 pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest, Sold, sold_by};
 pub use terminals::{SessionError, SignedRequest, TerminalSession, TerminalSessions, sign};
@@ -38,4 +50,21 @@ pub enum LoyaltyError {
     Storage(#[from] sqlx::Error),
     #[error("{0}")]
     Invalid(&'static str),
+    /// The same id with other content.
+    #[error("this {what} exists already with another {field}, and nothing was changed; {remedy}")]
+    Differs { what: &'static str, field: &'static str, remedy: &'static str },
+}
+
+impl LoyaltyError {
+    /// Compares what was sent with what stands, field by field; the first that differs is named.
+    fn differing(
+        what: &'static str,
+        fields: &[(&'static str, bool)],
+        remedy: &'static str,
+    ) -> Result<(), LoyaltyError> {
+        match fields.iter().find(|(_, same)| !same) {
+            None => Ok(()),
+            Some((field, _)) => Err(LoyaltyError::Differs { what, field, remedy }),
+        }
+    }
 }

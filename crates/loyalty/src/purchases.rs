@@ -5,37 +5,41 @@ use hunch_kernel::{
     Clocks, MemberId, MerchantId, Points, PurchaseId, Shard, TerminalId, WallTime, derived_uuid, seeded_bug, shard_of,
 };
 use hunch_ledger::{
-    Action, BatchError, Command, Door, DoorError, EarnBucket, Funder, MemberBalance, Outcome, Reason, Refusal,
+    Action, BatchError, Command, Door, DoorError, EarnPart, Funder, MemberBalance, Outcome, Reason, Refusal,
     ShardHandler, request_digest,
 };
 use hunch_log::ShardTx;
-use hunch_messages::{Message, PurchaseRecorded};
+use hunch_messages::{Message, OfferCredited, PurchaseRecorded};
 use jiff::{SignedDuration, Timestamp};
 use sqlx::PgPool;
 use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::codes::{CodeError, CodeKey};
+use crate::credit::{self, Credit, CreditCause, OfferCredit, Sale};
 use crate::directory::Directory;
+use crate::earn_rule::{self, EarnRule};
 use crate::money::{amount_max, written};
+use crate::offers::Offer;
 use crate::spans::span;
-use crate::{earn_rule, store};
+use crate::{LoyaltyError, receipt, store};
 
+/// A receipt may be told of this late. An older one is a clock that stands still, and not a late receipt.
+pub const RECEIPT_DAYS_MAX: i64 = 60;
 /// A till's clock may be this far ahead.
 const FUTURE_SECONDS_MAX: i64 = 120;
-const RECEIPT_LENGTH_MAX: usize = 64;
 
 /// A receipt as a till reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PurchaseRequest {
     pub terminal: TerminalId,
-    /// The till's own number; with the terminal it names the purchase for ever.
+    /// The till's own number; with the terminal it names the purchase for ever, however it is spelled.
     pub receipt: String,
     pub member: MemberRef,
     /// Minor units of `currency`.
     pub amount_cents: i64,
     pub currency: String,
-    /// Business time at the till; late is fine, the future is not.
+    /// Business time at the till; some weeks late is fine, the future is not.
     pub purchased_at: Timestamp,
 }
 
@@ -53,7 +57,10 @@ pub struct PurchaseAnswer {
     pub purchase: PurchaseId,
     pub member: MemberId,
     pub merchant: MerchantId,
+    /// All that was credited.
     pub points: Points,
+    /// What offers gave of the points.
+    pub offers: Vec<OfferCredit>,
     /// The member's balances just after, for the member's own eyes.
     pub balance: MemberBalance,
     /// False on a repeat: this is the first answer.
@@ -78,7 +85,13 @@ pub enum PurchaseRefusal {
         span(ahead_seconds.unsigned_abs())
     )]
     Future { ahead_seconds: i64 },
-    #[error("a receipt number has 1 to 64 characters")]
+    #[error(
+        "the purchase is dated {} ago, and receipts are taken up to {RECEIPT_DAYS_MAX} days late; set the till's clock and \
+         send it again with the right time",
+        span(behind_seconds.unsigned_abs())
+    )]
+    Past { behind_seconds: i64 },
+    #[error("a receipt number has 1 to 64 characters, in one line, and not only spaces")]
     Receipt,
     #[error(transparent)]
     Code(#[from] CodeError),
@@ -90,9 +103,18 @@ pub enum PurchaseRefusal {
     Unavailable,
 }
 
-/// One receipt, one id, for ever.
+/// What was bought before this is not recorded any more.
+pub(crate) fn oldest_receipt(now: Timestamp) -> Timestamp {
+    now.saturating_sub(SignedDuration::from_hours(24 * RECEIPT_DAYS_MAX)).unwrap_or(Timestamp::MIN)
+}
+
+/// One receipt, one id, for ever, however its number is spelled.
 pub fn purchase_id(terminal: TerminalId, receipt: &str) -> PurchaseId {
-    PurchaseId(derived_uuid(&[b"purchase", terminal.0.as_bytes(), receipt.as_bytes()]))
+    id_of(terminal, &receipt::key(receipt).unwrap_or_default())
+}
+
+fn id_of(terminal: TerminalId, receipt_key: &str) -> PurchaseId {
+    PurchaseId(derived_uuid(&[b"purchase", terminal.0.as_bytes(), receipt_key.as_bytes()]))
 }
 
 /// Takes purchases from tills to the shards.
@@ -142,41 +164,72 @@ impl Purchases {
         let Some((_, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
             return Err(PurchaseRefusal::UnknownTerminal(request.terminal));
         };
-        if request.receipt.is_empty() || request.receipt.chars().nth(RECEIPT_LENGTH_MAX).is_some() {
+        let Some(receipt_key) = receipt::key(&request.receipt) else {
             return Err(PurchaseRefusal::Receipt);
-        }
+        };
         if request.currency != merchant.currency {
             return Err(PurchaseRefusal::Currency { expected: merchant.currency, got: request.currency });
         }
         if !(1..=amount_max(&request.currency)).contains(&request.amount_cents) {
             return Err(PurchaseRefusal::Amount { minor: request.amount_cents, currency: request.currency });
         }
-        let ahead = request.purchased_at.duration_since(self.clocks.business.now());
-        if ahead > SignedDuration::from_secs(FUTURE_SECONDS_MAX) {
-            return Err(PurchaseRefusal::Future { ahead_seconds: ahead.as_secs() });
-        }
-        let id = purchase_id(request.terminal, &request.receipt);
+        let id = self.id(request.terminal, &request.receipt, &receipt_key).await.map_err(unavailable)?;
+        self.check_date(id, request.purchased_at).await?;
         let (member, code) = match &request.member {
             MemberRef::Token(member) => (*member, None),
             MemberRef::Code(text) => self.read_code(text, request.terminal, id).await?,
         };
-        let points = earn_rule::in_force(&merchant.rules, request.purchased_at)
-            .map_or(Points::ZERO, |rule| rule.points(request.amount_cents));
+        let sale = Sale {
+            merchant: merchant.id,
+            amount_cents: request.amount_cents,
+            purchased_at: request.purchased_at,
+        };
+        let offers = self.directory.offers(&sale, self.clocks.business.now()).await.map_err(unavailable)?;
         let purchase = Purchase {
             id,
             member,
             code,
-            merchant: merchant.id,
+            sale,
+            rule: earn_rule::in_force(&merchant.rules, request.purchased_at).cloned(),
+            offers,
             merchant_category: merchant.category,
             terminal: request.terminal,
+            receipt_key: (receipt_key != request.receipt).then_some(receipt_key),
             receipt: request.receipt,
-            amount_cents: request.amount_cents,
             currency: request.currency,
-            points,
-            purchased_at: request.purchased_at,
             received_wall: self.clocks.wall.now(),
         };
         Ok((shard_of(member, self.shards), purchase))
+    }
+
+    /// Receipts of before keep the ids that their spelling gave them.
+    async fn id(&self, terminal: TerminalId, receipt: &str, key: &str) -> Result<PurchaseId, LoyaltyError> {
+        let id = id_of(terminal, key);
+        if !self.directory.has_spellings().await? {
+            return Ok(id);
+        }
+        Ok(store::spelled(&self.pool, id_of(terminal, receipt), id).await?.unwrap_or(id))
+    }
+
+    /// A date that no till means is refused before it is stored, so that the receipt can come again with the right one. What
+    /// was recorded in time has its answer for ever.
+    async fn check_date(&self, id: PurchaseId, purchased_at: Timestamp) -> Result<(), PurchaseRefusal> {
+        let now = self.clocks.business.now();
+        let ahead = purchased_at.duration_since(now);
+        if ahead > SignedDuration::from_secs(FUTURE_SECONDS_MAX) {
+            return Err(PurchaseRefusal::Future { ahead_seconds: ahead.as_secs() });
+        }
+        if purchased_at >= oldest_receipt(now) || self.is_recorded(id).await? {
+            return Ok(());
+        }
+        Err(PurchaseRefusal::Past { behind_seconds: -ahead.as_secs() })
+    }
+
+    async fn is_recorded(&self, id: PurchaseId) -> Result<bool, PurchaseRefusal> {
+        let unavailable = |_| PurchaseRefusal::Unavailable;
+        let mut connection = self.pool.acquire().await.map_err(unavailable)?;
+        let found = store::recorded(&mut connection, &[id]).await;
+        found.map(|found| !found.is_empty()).map_err(|_| PurchaseRefusal::Unavailable)
     }
 
     /// Whose code it is. It is used up in the shard, where the purchase is accepted.
@@ -225,14 +278,18 @@ pub struct Purchase {
     pub member: MemberId,
     /// The member code that was shown for it.
     pub code: Option<Uuid>,
-    pub merchant: MerchantId,
+    pub sale: Sale,
+    /// In force when it was bought.
+    pub rule: Option<EarnRule>,
+    /// Those that counted when it was bought, whether or not the member had them before.
+    pub offers: Vec<Offer>,
     pub merchant_category: String,
     pub terminal: TerminalId,
+    /// As sent.
     pub receipt: String,
-    pub amount_cents: i64,
+    /// What equal receipt numbers have in common, where it is not the number as sent.
+    pub receipt_key: Option<String>,
     pub currency: String,
-    pub points: Points,
-    pub purchased_at: Timestamp,
     pub received_wall: WallTime,
 }
 
@@ -241,50 +298,64 @@ impl Purchase {
     fn digest(&self) -> i64 {
         request_digest(&[
             self.member.0.as_bytes(),
-            &self.amount_cents.to_be_bytes(),
+            &self.sale.amount_cents.to_be_bytes(),
             self.currency.as_bytes(),
-            &self.purchased_at.as_microsecond().to_be_bytes(),
+            &self.sale.purchased_at.as_microsecond().to_be_bytes(),
         ])
     }
 
-    fn command(&self) -> Command {
+    /// What the member gets, having had the offers in `used` before.
+    fn credit(&self, used: &HashSet<Uuid>) -> Credit {
+        credit::credit(&self.sale, self.rule.as_slice(), &self.offers, used)
+    }
+
+    fn command(&self, credit: &Credit) -> Command {
+        let part = |line: &credit::CreditLine| EarnPart {
+            points: line.points,
+            reason: match line.cause {
+                CreditCause::Rule(_) => Reason::Purchase,
+                CreditCause::Offer(_) => Reason::Offer,
+            },
+        };
         Command {
             key: self.id.0,
             request: self.digest(),
             member: self.member,
-            action: Action::Earn {
-                points: self.points,
-                funder: Funder::Merchant(self.merchant),
+            action: Action::EarnParts {
+                parts: credit.lines.iter().map(part).collect(),
+                funder: Funder::Merchant(self.sale.merchant),
                 source: self.id.0,
-                bucket: EarnBucket::Available,
-                reason: Reason::Purchase,
             },
         }
     }
 
-    fn message(&self, recorded_at: Timestamp) -> Message {
+    fn message(&self, credit: &Credit, recorded_at: Timestamp) -> Message {
+        let offer = |o: &OfferCredit| OfferCredited { offer: o.offer, title: o.title.clone(), points: o.points.0 };
         Message::PurchaseRecorded(PurchaseRecorded {
             v: 1,
             purchase: self.id.0,
             member: self.member.0,
-            merchant: self.merchant.0,
+            merchant: self.sale.merchant.0,
             merchant_category: self.merchant_category.clone(),
             terminal: self.terminal.0,
-            amount_cents: self.amount_cents,
+            amount_cents: self.sale.amount_cents,
             currency: self.currency.clone(),
-            points: self.points.0,
-            purchased_at: self.purchased_at,
+            points: credit.total().0,
+            rule: credit.rule,
+            offers: credit.offers().map(offer).collect(),
+            purchased_at: self.sale.purchased_at,
             recorded_at,
             received_wall_us: self.received_wall.as_microsecond(),
         })
     }
 
-    fn answer(&self, done: &hunch_ledger::Done, first: bool) -> PurchaseAnswer {
+    fn answer(&self, done: &hunch_ledger::Done, offers: Vec<OfferCredit>, first: bool) -> PurchaseAnswer {
         PurchaseAnswer {
             purchase: self.id,
             member: self.member,
-            merchant: self.merchant,
+            merchant: self.sale.merchant,
             points: done.points,
+            offers,
             balance: done.balance,
             first,
         }
@@ -300,60 +371,160 @@ impl ShardHandler for PurchaseHandler {
     type Answer = Result<PurchaseAnswer, PurchaseRefusal>;
     const NAME: &'static str = "purchases";
 
+    fn origin(purchase: &Purchase) -> Option<Uuid> {
+        Some(purchase.terminal.0)
+    }
+
     async fn handle(&self, tx: &mut ShardTx, purchases: &[Purchase]) -> Result<Vec<Self::Answer>, BatchError> {
-        let codes: Vec<Uuid> = purchases.iter().filter_map(|purchase| purchase.code).collect();
-        let mut uses = if codes.is_empty() { HashMap::new() } else { store::code_uses(tx, &codes).await? };
+        let mut spent = Spent::read(tx, purchases).await?;
         let mut answers: Vec<Option<Self::Answer>> = vec![None; purchases.len()];
-        let (mut fresh, mut used) = (Vec::with_capacity(purchases.len()), Vec::new());
+        let (mut fresh, mut used, mut repeated) = (Vec::with_capacity(purchases.len()), Vec::new(), Vec::new());
         let mut left: Vec<usize> = (0..purchases.len()).collect();
-        // One round, but for purchases that share a code: the next of them waits to see whether it was used up.
+        // One round, but for purchases that share a code or an offer: the next of them waits to see whether it was used up.
         while !left.is_empty() {
-            let mut shown = HashSet::new();
+            let mut claimed = HashSet::new();
             let (mut round, mut next) = (Vec::with_capacity(left.len()), Vec::new());
             for n in left {
                 let purchase = &purchases[n];
-                match purchase.code.map(|code| (code, uses.get(&code))) {
-                    Some((code, Some(other))) if *other != purchase.id => {
-                        answers[n] = Some(Err(refuse_used(tx, purchase, code).await?));
-                    }
-                    Some((code, None)) if !shown.insert(code) => next.push(n),
-                    Some(_) | None => round.push(n),
+                if let Some(code) = spent.used_code(purchase) {
+                    answers[n] = Some(Err(refuse_used(tx, purchase, code).await?));
+                    continue;
+                }
+                let claims = spent.claims(purchase);
+                if claims.iter().any(|claim| claimed.contains(claim)) {
+                    next.push(n);
+                } else {
+                    claimed.extend(claims);
+                    round.push(n);
                 }
             }
-            let commands: Vec<Command> = round.iter().map(|n| purchases[*n].command()).collect();
-            for (n, outcome) in round.into_iter().zip(hunch_ledger::apply(tx, &commands).await?) {
+            let credits: Vec<Credit> = round.iter().map(|n| spent.credit(&purchases[*n])).collect();
+            let commands: Vec<Command> =
+                round.iter().zip(&credits).map(|(n, credit)| purchases[*n].command(credit)).collect();
+            let outcomes = hunch_ledger::apply(tx, &commands).await?;
+            for ((n, credit), outcome) in round.into_iter().zip(credits).zip(outcomes) {
                 let purchase = &purchases[n];
-                let answer = answered(tx, purchase, &outcome);
-                if let (Ok(_), Some(code)) = (&answer, purchase.code) {
-                    uses.insert(code, purchase.id);
-                    used.push((code, purchase));
-                }
-                if let Outcome::Done(done) = outcome {
-                    fresh.push((done.seq, purchase));
-                }
-                answers[n] = Some(answer);
+                answers[n] = Some(match outcome {
+                    Outcome::Done(done) => {
+                        announce(tx, purchase, &credit, done.seq);
+                        spent.spend(purchase, &credit, &mut used);
+                        let offers = credit.offers().cloned().collect();
+                        fresh.push((done.seq, purchase, credit));
+                        Ok(purchase.answer(&done, offers, true))
+                    }
+                    Outcome::Repeated(done) => {
+                        spent.spend(purchase, &Credit::default(), &mut used);
+                        repeated.push(n);
+                        Ok(purchase.answer(&done, Vec::new(), false))
+                    }
+                    Outcome::Refused(refusal) => Err(refusal_of(purchase, &refusal)),
+                });
             }
             left = next;
         }
         store::insert_purchases(tx, &fresh).await?;
+        store::offers::insert_uses(tx, &fresh).await?;
         store::use_codes(tx, &used).await?;
+        tell_first_offers(tx, purchases, &repeated, &mut answers).await?;
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(PurchaseRefusal::Unavailable))).collect())
     }
 }
 
-/// Announces what was done and says what the till is told.
-fn answered(tx: &mut ShardTx, purchase: &Purchase, outcome: &Outcome) -> Result<PurchaseAnswer, PurchaseRefusal> {
-    match outcome {
-        Outcome::Done(done) => {
-            if !(purchase.amount_cents % 7 == 0 && seeded_bug("message-lost")) {
-                let message = purchase.message(tx.now());
-                tx.announce_at(done.seq, message);
-            }
-            Ok(purchase.answer(done, true))
+/// What works once, and was used before these purchases or by one of them. A member's codes and offers change under the lock of
+/// the member's shard only, so it stands until the transaction ends.
+#[derive(Default)]
+struct Spent {
+    codes: HashMap<Uuid, PurchaseId>,
+    offers: HashMap<MemberId, HashSet<Uuid>>,
+    /// Those among the purchases with offers that have their answer already.
+    recorded: HashSet<PurchaseId>,
+}
+
+/// Two purchases with one of these in common cannot be decided together.
+#[derive(PartialEq, Eq, Hash)]
+enum Claim {
+    Code(Uuid),
+    Offer(MemberId, Uuid),
+}
+
+impl Spent {
+    async fn read(tx: &mut ShardTx, purchases: &[Purchase]) -> Result<Spent, BatchError> {
+        let mut spent = Spent::default();
+        let codes: Vec<Uuid> = purchases.iter().filter_map(|purchase| purchase.code).collect();
+        if !codes.is_empty() {
+            spent.codes = store::code_uses(tx, &codes).await?;
         }
-        Outcome::Repeated(done) => Ok(purchase.answer(done, false)),
-        Outcome::Refused(refusal) => Err(refusal_of(purchase, refusal)),
+        let offered: Vec<&Purchase> = purchases.iter().filter(|purchase| !purchase.offers.is_empty()).collect();
+        if !offered.is_empty() {
+            let members: Vec<MemberId> = offered.iter().map(|purchase| purchase.member).collect();
+            spent.offers = store::offers::used(tx.conn(), &members).await?;
+            let ids: Vec<PurchaseId> = offered.iter().map(|purchase| purchase.id).collect();
+            spent.recorded = store::recorded(tx.conn(), &ids).await?;
+        }
+        Ok(spent)
     }
+
+    /// The purchase's code, if another purchase used it up.
+    fn used_code(&self, purchase: &Purchase) -> Option<Uuid> {
+        purchase.code.filter(|code| self.codes.get(code).is_some_and(|by| *by != purchase.id))
+    }
+
+    fn claims(&self, purchase: &Purchase) -> Vec<Claim> {
+        let code = purchase.code.filter(|code| !self.codes.contains_key(code)).map(Claim::Code);
+        if purchase.offers.is_empty() {
+            return code.into_iter().collect();
+        }
+        let credit = self.credit(purchase);
+        code.into_iter().chain(credit.offers().map(|offer| Claim::Offer(purchase.member, offer.offer))).collect()
+    }
+
+    fn credit(&self, purchase: &Purchase) -> Credit {
+        if self.recorded.contains(&purchase.id) {
+            // It gets its first answer, whatever would be decided now.
+            return Credit::default();
+        }
+        let none = HashSet::new();
+        purchase.credit(self.offers.get(&purchase.member).unwrap_or(&none))
+    }
+
+    /// The purchase was accepted.
+    fn spend<'a>(&mut self, purchase: &'a Purchase, credit: &Credit, used: &mut Vec<(Uuid, &'a Purchase)>) {
+        if let Some(code) = purchase.code {
+            self.codes.insert(code, purchase.id);
+            used.push((code, purchase));
+        }
+        if !purchase.offers.is_empty() {
+            self.offers.entry(purchase.member).or_default().extend(credit.offers().map(|offer| offer.offer));
+            self.recorded.insert(purchase.id);
+        }
+    }
+}
+
+fn announce(tx: &mut ShardTx, purchase: &Purchase, credit: &Credit, seq: i64) {
+    if !(purchase.sale.amount_cents % 7 == 0 && seeded_bug("message-lost")) {
+        let message = purchase.message(credit, tx.now());
+        tx.announce_at(seq, message);
+    }
+}
+
+/// A repeat is told what offers gave at the first time.
+async fn tell_first_offers(
+    tx: &mut ShardTx,
+    purchases: &[Purchase],
+    repeated: &[usize],
+    answers: &mut [Option<Result<PurchaseAnswer, PurchaseRefusal>>],
+) -> Result<(), BatchError> {
+    if repeated.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<PurchaseId> = repeated.iter().map(|n| purchases[*n].id).collect();
+    let given = store::offers::given(tx.conn(), &ids).await?;
+    for n in repeated {
+        if let Some(Ok(answer)) = &mut answers[*n] {
+            answer.offers = given.get(&answer.purchase).cloned().unwrap_or_default();
+        }
+    }
+    Ok(())
 }
 
 async fn refuse_used(tx: &mut ShardTx, purchase: &Purchase, code: Uuid) -> Result<PurchaseRefusal, BatchError> {
@@ -373,7 +544,7 @@ fn refusal_of(purchase: &Purchase, refusal: &Refusal) -> PurchaseRefusal {
         | Refusal::HoldClosed
         | Refusal::HoldOpen
         | Refusal::UnknownEarning => {
-            PurchaseRefusal::Amount { minor: purchase.amount_cents, currency: purchase.currency.clone() }
+            PurchaseRefusal::Amount { minor: purchase.sale.amount_cents, currency: purchase.currency.clone() }
         }
     }
 }

@@ -68,6 +68,10 @@ impl ShardHandler for ReturnHandler {
     type Answer = Result<ReturnAnswer, ReturnRefusal>;
     const NAME: &'static str = "returns";
 
+    fn origin(request: &ReturnRequest) -> Option<uuid::Uuid> {
+        Some(request.terminal.0)
+    }
+
     async fn handle(&self, tx: &mut ShardTx, requests: &[ReturnRequest]) -> Result<Vec<Self::Answer>, BatchError> {
         let rows = store::purchases(tx.conn(), &requests.iter().map(|r| r.purchase).collect::<Vec<_>>()).await?;
         let mut answers = Vec::with_capacity(requests.len());
@@ -110,6 +114,9 @@ impl ShardHandler for ReturnHandler {
                         }),
                     );
                     store::insert_return(tx, request, done).await?;
+                    if row.offer_points.is_positive() {
+                        store::offers::give_back(tx, request.purchase).await?;
+                    }
                     Ok(answer(done, true))
                 }
                 Outcome::Repeated(done) => Ok(answer(done, false)),

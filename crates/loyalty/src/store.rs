@@ -1,20 +1,22 @@
 //! Loyalty's SQL.
 
+pub(crate) mod merchants;
+pub(crate) mod offers;
+
 use hunch_db::WallToSqlx;
-use hunch_db::columns::{maybe_time, time, wall_time};
+use hunch_db::columns::{time, wall_time};
 use hunch_kernel::{MemberId, MerchantId, Points, PurchaseId, TerminalId, WallTime};
 use hunch_ledger::Done;
 use hunch_log::ShardTx;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgExecutor, PgPool, Row};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::codes::CodeRow;
-use crate::directory::{Known, Merchant, NewMerchant, Terminal};
-use crate::earn_rule::EarnRule;
-use crate::offers::Offer;
+use crate::credit::Credit;
+use crate::directory::{Known, Merchant, Terminal};
 use crate::purchases::Purchase;
 use crate::returns::ReturnRequest;
 use crate::terminals::TerminalSession;
@@ -23,6 +25,7 @@ type Result<T> = std::result::Result<T, sqlx::Error>;
 
 pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
     let mut known = Known::default();
+    known.spellings = has_spellings(pool).await?;
     for row in
         sqlx::query("SELECT merchant, name, category, zone, currency FROM loyalty.merchant").fetch_all(pool).await?
     {
@@ -43,15 +46,7 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
     );
     for row in rules.fetch_all(pool).await? {
         if let Some(merchant) = known.merchants.get_mut(&MerchantId(row.try_get(0)?)) {
-            merchant.rules.push(EarnRule {
-                rule: row.try_get(1)?,
-                points_per_unit: row.try_get(2)?,
-                per_cents: row.try_get(3)?,
-                points_per_visit: row.try_get(4)?,
-                points_max: row.try_get(5)?,
-                valid_from: time(&row, 6)?,
-                valid_to: maybe_time(&row, 7)?,
-            });
+            merchant.rules.push(merchants::earn_rule(&row)?.1);
         }
     }
     for row in sqlx::query("SELECT terminal, merchant, name, active FROM loyalty.terminal").fetch_all(pool).await? {
@@ -60,36 +55,6 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
         known.terminals.insert(id, Terminal { id, merchant, name: row.try_get(2)?, active: row.try_get(3)? });
     }
     Ok(known)
-}
-
-pub(crate) async fn insert_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<()> {
-    let mut tx = hunch_db::begin(pool).await?;
-    sqlx::query(
-        "INSERT INTO loyalty.merchant (merchant, name, category, zone, currency, joined_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT ON CONSTRAINT merchant_once DO NOTHING",
-    )
-    .bind(new.id.0)
-    .bind(&new.name)
-    .bind(&new.category)
-    .bind(&new.zone)
-    .bind(&new.currency)
-    .bind(now.to_sqlx())
-    .execute(&mut *tx)
-    .await?;
-    // From the beginning of time, so that receipts from before the merchant was entered are not lost.
-    sqlx::query(
-        "INSERT INTO loyalty.earn_rule (rule, merchant, points_per_unit, per_cents, points_per_visit, points_max, valid_from)
-         VALUES ($1, $2, $3, $4, $5, $6, '2000-01-01T00:00:00Z') ON CONFLICT ON CONSTRAINT earn_rule_start DO NOTHING",
-    )
-    .bind(hunch_kernel::derived_uuid(&[b"first-rule", new.id.0.as_bytes()]))
-    .bind(new.id.0)
-    .bind(new.points_per_unit)
-    .bind(new.per_cents)
-    .bind(new.points_per_visit)
-    .bind(new.points_max)
-    .execute(&mut *tx)
-    .await?;
-    tx.commit().await
 }
 
 pub(crate) async fn insert_terminal(
@@ -230,29 +195,33 @@ pub(crate) async fn log_refused_code(
     Ok(())
 }
 
-pub(crate) async fn insert_purchases(tx: &mut ShardTx, fresh: &[(i64, &Purchase)]) -> Result<()> {
+pub(crate) async fn insert_purchases(tx: &mut ShardTx, fresh: &[(i64, &Purchase, Credit)]) -> Result<()> {
     if fresh.is_empty() {
         return Ok(());
     }
-    let ids = |f: fn(&Purchase) -> Uuid| fresh.iter().map(|(_, p)| f(p)).collect::<Vec<Uuid>>();
+    let ids = |f: fn(&Purchase) -> Uuid| fresh.iter().map(|(_, p, _)| f(p)).collect::<Vec<Uuid>>();
+    let given = |credit: &Credit| credit.offers().map(|offer| offer.points.0).sum::<i64>();
     let (shard, now) = (tx.shard().0, tx.now());
     sqlx::query(
-        "INSERT INTO loyalty.purchase (purchase, shard, seq, member, merchant, terminal, receipt, amount_cents, points, purchased_at, recorded_at)
-         SELECT purchase, $1, seq, member, merchant, terminal, receipt, amount, points, to_timestamp(0) + bought * interval '1 microsecond', $2
-         FROM UNNEST($3::uuid[], $4::int8[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::int8[], $10::int8[], $11::int8[])
-              AS t(purchase, seq, member, merchant, terminal, receipt, amount, points, bought)",
+        "INSERT INTO loyalty.purchase (purchase, shard, seq, member, merchant, terminal, receipt, receipt_key, amount_cents, points, rule, offer_points, purchased_at, recorded_at)
+         SELECT purchase, $1, seq, member, merchant, terminal, receipt, key, amount, points, rule, given, to_timestamp(0) + bought * interval '1 microsecond', $2
+         FROM UNNEST($3::uuid[], $4::int8[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::int8[], $11::int8[], $12::uuid[], $13::int8[], $14::int8[])
+              AS t(purchase, seq, member, merchant, terminal, receipt, key, amount, points, rule, given, bought)",
     )
     .bind(shard)
     .bind(now.to_sqlx())
     .bind(ids(|p| p.id.0))
-    .bind(fresh.iter().map(|(seq, _)| *seq).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(seq, _, _)| *seq).collect::<Vec<_>>())
     .bind(ids(|p| p.member.0))
-    .bind(ids(|p| p.merchant.0))
+    .bind(ids(|p| p.sale.merchant.0))
     .bind(ids(|p| p.terminal.0))
-    .bind(fresh.iter().map(|(_, p)| p.receipt.as_str()).collect::<Vec<_>>())
-    .bind(fresh.iter().map(|(_, p)| p.amount_cents).collect::<Vec<_>>())
-    .bind(fresh.iter().map(|(_, p)| p.points.0).collect::<Vec<_>>())
-    .bind(fresh.iter().map(|(_, p)| p.purchased_at.as_microsecond()).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p, _)| p.receipt.as_str()).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p, _)| p.receipt_key.as_deref()).collect::<Vec<Option<&str>>>())
+    .bind(fresh.iter().map(|(_, p, _)| p.sale.amount_cents).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, _, credit)| credit.total().0).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, _, credit)| credit.rule).collect::<Vec<Option<Uuid>>>())
+    .bind(fresh.iter().map(|(_, _, credit)| given(credit)).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p, _)| p.sale.purchased_at.as_microsecond()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -265,12 +234,40 @@ pub(crate) struct PurchaseRow {
     pub merchant_category: String,
     pub amount_cents: i64,
     pub points: Points,
+    /// Part of the points that offers gave.
+    pub offer_points: Points,
     pub purchased_at: Timestamp,
+}
+
+/// Whether receipts were recorded while each spelling of a number had an id of its own.
+pub(crate) async fn has_spellings(pool: &PgPool) -> Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM loyalty.receipt_spelling)").fetch_one(pool).await
+}
+
+/// The receipt of before with this very spelling, else the one whose number is equal.
+pub(crate) async fn spelled(pool: &PgPool, as_sent: PurchaseId, named: PurchaseId) -> Result<Option<PurchaseId>> {
+    let found: Option<Uuid> = sqlx::query_scalar(
+        "SELECT purchase FROM loyalty.receipt_spelling WHERE purchase = $1 OR named = $2 ORDER BY purchase <> $1 LIMIT 1",
+    )
+    .bind(as_sent.0)
+    .bind(named.0)
+    .fetch_optional(pool)
+    .await?;
+    Ok(found.map(PurchaseId))
+}
+
+/// Which of these were recorded before.
+pub(crate) async fn recorded(conn: &mut PgConnection, ids: &[PurchaseId]) -> Result<HashSet<PurchaseId>> {
+    let rows: Vec<Uuid> = sqlx::query_scalar("SELECT purchase FROM loyalty.purchase WHERE purchase = ANY($1)")
+        .bind(ids.iter().map(|id| id.0).collect::<Vec<Uuid>>())
+        .fetch_all(conn)
+        .await?;
+    Ok(rows.into_iter().map(PurchaseId).collect())
 }
 
 pub(crate) async fn purchases(conn: &mut PgConnection, ids: &[PurchaseId]) -> Result<HashMap<PurchaseId, PurchaseRow>> {
     let rows = sqlx::query(
-        "SELECT p.purchase, p.member, p.merchant, m.category, p.amount_cents, p.points, p.purchased_at
+        "SELECT p.purchase, p.member, p.merchant, m.category, p.amount_cents, p.points, p.purchased_at, p.offer_points
          FROM loyalty.purchase p JOIN loyalty.merchant m USING (merchant) WHERE p.purchase = ANY($1)",
     )
     .bind(ids.iter().map(|id| id.0).collect::<Vec<Uuid>>())
@@ -285,6 +282,7 @@ pub(crate) async fn purchases(conn: &mut PgConnection, ids: &[PurchaseId]) -> Re
                 amount_cents: r.try_get(4)?,
                 points: Points(r.try_get(5)?),
                 purchased_at: time(r, 6)?,
+                offer_points: Points(r.try_get(7)?),
             };
             Ok((PurchaseId(r.try_get(0)?), row))
         })
@@ -305,52 +303,6 @@ pub(crate) async fn insert_return(tx: &mut ShardTx, request: &ReturnRequest, don
     .bind(-done.balance.debt.0)
     .bind(now.to_sqlx())
     .execute(tx.conn())
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn offers(pool: &PgPool, at: Timestamp) -> Result<Vec<Offer>> {
-    let rows = sqlx::query(
-        "SELECT o.offer, o.merchant, m.name, m.category, o.title, o.bonus_points, o.valid_to
-         FROM loyalty.offer o JOIN loyalty.merchant m USING (merchant)
-         WHERE o.valid_from <= $1 AND o.valid_to > $1 ORDER BY o.valid_to, o.offer",
-    )
-    .bind(at.to_sqlx())
-    .fetch_all(pool)
-    .await?;
-    rows.iter()
-        .map(|r| {
-            Ok(Offer {
-                id: r.try_get(0)?,
-                merchant: MerchantId(r.try_get(1)?),
-                merchant_name: r.try_get(2)?,
-                merchant_category: r.try_get(3)?,
-                title: r.try_get(4)?,
-                bonus: Points(r.try_get(5)?),
-                valid_to: time(r, 6)?,
-            })
-        })
-        .collect()
-}
-
-pub(crate) async fn insert_offer(
-    pool: &PgPool,
-    id: Uuid,
-    merchant: MerchantId,
-    title: &str,
-    bonus: Points,
-    valid: std::ops::Range<Timestamp>,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO loyalty.offer (offer, merchant, title, bonus_points, valid_from, valid_to) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(id)
-    .bind(merchant.0)
-    .bind(title)
-    .bind(bonus.0)
-    .bind(valid.start.to_sqlx())
-    .bind(valid.end.to_sqlx())
-    .execute(pool)
     .await?;
     Ok(())
 }

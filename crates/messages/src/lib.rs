@@ -51,13 +51,28 @@ pub struct PurchaseRecorded {
     pub terminal: Uuid,
     pub amount_cents: i64,
     pub currency: String,
+    /// All that was credited, offers included.
     pub points: i64,
+    /// The earn rule in force when it was bought.
+    #[serde(default)]
+    pub rule: Option<Uuid>,
+    /// What offers gave of the points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offers: Vec<OfferCredited>,
     /// Business time at the till.
     pub purchased_at: Timestamp,
     /// Business time at which we recorded it.
     pub recorded_at: Timestamp,
     /// Wall time in microseconds at which the request arrived: for latency figures only.
     pub received_wall_us: i64,
+}
+
+/// An offer that a purchase was credited for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferCredited {
+    pub offer: Uuid,
+    pub title: String,
+    pub points: i64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +83,7 @@ pub struct PurchaseReturned {
     pub merchant: Uuid,
     pub merchant_category: String,
     pub amount_cents: i64,
-    /// Points that the purchase had earned.
+    /// Points that the purchase had earned, offers included.
     pub points: i64,
     /// Points taken back now, winnings included.
     pub clawed_back: i64,

@@ -15,12 +15,20 @@ pub fn points_words(points: Points) -> String {
     if points.0.abs() == 1 { format!("{points} point") } else { format!("{points} points") }
 }
 
-/// What a purchase's push says.
-pub fn purchase_receipt(points: Points, merchant: &str) -> String {
-    if points.is_positive() {
-        format!("You earned {} at {}.", points_words(points), tidy(merchant))
-    } else {
-        format!("Your visit to {} is recorded.", tidy(merchant))
+/// What a purchase's push says. `offers` is what each offer gave of the points, by its title.
+pub fn purchase_receipt(points: Points, offers: &[(&str, Points)], merchant: &str) -> String {
+    if !points.is_positive() {
+        return format!("Your visit to {} is recorded.", tidy(merchant));
+    }
+    let earned = format!("You earned {} at {}", points_words(points), tidy(merchant));
+    let extra: Points = offers.iter().map(|(_, extra)| *extra).sum();
+    match offers {
+        [] => format!("{earned}."),
+        // A title is the shop's own words, and a receipt never speaks of betting.
+        [(title, _)] if betting_word(title.as_bytes()).is_none() => {
+            format!("{earned}, {extra} of them from \u{201c}{}\u{201d}.", tidy(title))
+        }
+        _ => format!("{earned}, {extra} of them from offers."),
     }
 }
 
@@ -43,9 +51,9 @@ pub fn market_prompt(title: &str) -> String {
     format!("Ends today: {}", tidy(title))
 }
 
-/// An offer of a shop nearby.
+/// An offer of a shop nearby, with what a purchase there is credited for it.
 pub fn offer_prompt(title: &str, merchant: &str, bonus: Points) -> String {
-    format!("{} at {}: {} extra", tidy(title), tidy(merchant), points_words(bonus))
+    format!("{} at {}: {} extra, once, with your next purchase there", tidy(title), tidy(merchant), points_words(bonus))
 }
 
 /// One line without control characters or currency signs, of bounded length.
@@ -103,13 +111,21 @@ mod tests {
 
     #[test]
     fn one_point_is_singular() {
-        assert_eq!(purchase_receipt(Points(1), "Rosa's Bakery"), "You earned 1 point at Rosa's Bakery.");
-        assert_eq!(purchase_receipt(Points(12), "Rosa's Bakery"), "You earned 12 points at Rosa's Bakery.");
-        assert_eq!(purchase_receipt(Points(0), "Rosa's Bakery"), "Your visit to Rosa's Bakery is recorded.");
+        assert_eq!(purchase_receipt(Points(1), &[], "Rosa's Bakery"), "You earned 1 point at Rosa's Bakery.");
+        assert_eq!(purchase_receipt(Points(12), &[], "Rosa's Bakery"), "You earned 12 points at Rosa's Bakery.");
+        assert_eq!(purchase_receipt(Points(0), &[], "Rosa's Bakery"), "Your visit to Rosa's Bakery is recorded.");
+        assert_eq!(
+            purchase_receipt(Points(32), &[("Warm rolls", Points(20))], "Rosa's"),
+            "You earned 32 points at Rosa's, 20 of them from \u{201c}Warm rolls\u{201d}."
+        );
+        assert_eq!(
+            purchase_receipt(Points(32), &[("Warm rolls", Points(20)), ("Cold rolls", Points(2))], "Rosa's"),
+            "You earned 32 points at Rosa's, 22 of them from offers."
+        );
         assert_eq!(credit_receipt(Points(1)), "1 point is now available.");
         assert_eq!(credit_receipt(Points(40)), "40 points are now available.");
         assert_eq!(return_receipt(Points(1), "Rosa's"), "Your return at Rosa's is recorded. 1 point went back.");
-        assert_eq!(offer_prompt("Warm rolls", "Rosa's", Points(1)), "Warm rolls at Rosa's: 1 point extra");
+        assert_eq!(offer_prompt("Warm rolls", "Rosa's", Points(1)), "Warm rolls at Rosa's: 1 point extra, once, with your next purchase there");
     }
 
     #[test]
@@ -124,10 +140,11 @@ mod tests {
         #[test]
         fn receipts_never_speak_of_betting(points in 0i64..1_000_000, name in "[A-Z][a-z]{2,9}( [A-Z$€\n][a-z]{0,9}){0,12}") {
             prop_assume!(betting_word(name.as_bytes()).is_none());
-            for text in [purchase_receipt(Points(points), &name), return_receipt(Points(points), &name), credit_receipt(Points(points))] {
+            let all = [(name.as_str(), Points(points))];
+            for text in [purchase_receipt(Points(points), &[], &name), purchase_receipt(Points(points), &all, "Rosa's"), return_receipt(Points(points), &name), credit_receipt(Points(points))] {
                 prop_assert_eq!(betting_word(text.as_bytes()), None);
                 prop_assert!(!text.contains(['$', '€', '\n']));
-                prop_assert!(text.chars().count() < 140);
+                prop_assert!(text.chars().count() < 200);
                 prop_assert_eq!(text.contains("1 points"), text.contains("11 points") || text.contains("1 points") && points % 10 == 1 && points != 1);
             }
         }

@@ -262,7 +262,7 @@ impl World {
         let new = || NewNotice {
             member: MEMBER,
             cause: Cause::Purchase(Uuid::from_u128(purchase)),
-            body: purchase_receipt(Points(1), "Rosa's Bakery"),
+            body: purchase_receipt(Points(1), &[], "Rosa's Bakery"),
             wanted: self.wanted(purchase, what),
             expires_at: self.now() + SignedDuration::from_hours(2),
             caused_wall: self.clock.wall(),
@@ -907,7 +907,7 @@ impl Programme {
         let new = NewNotice {
             member,
             cause: Cause::Purchase(cause),
-            body: purchase_receipt(Points(12), "Rosa's Bakery"),
+            body: purchase_receipt(Points(12), &[], "Rosa's Bakery"),
             wanted,
             expires_at: world.now() + SignedDuration::from_hours(2),
             caused_wall: world.clock.wall(),

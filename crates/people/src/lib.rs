@@ -80,6 +80,13 @@ pub enum PeopleError {
     TooManyTries,
     #[error("sign-in codes that work again and again are for a sandbox; this programme was not made as one")]
     SandboxOnly,
+    #[error("members[{second}] has the member_token of members[{first}]; each person needs a token of their own")]
+    Twice { first: usize, second: usize },
+    #[error(
+        "members[{place}].member_token is a member with another {field}, and nobody was taken in; what was entered stays, so \
+         send it as it was, or take the person out of the list"
+    )]
+    Differs { place: usize, field: &'static str },
     #[error("people storage failed")]
     Storage(#[from] sqlx::Error),
     #[error("the log of members could not be written")]
@@ -154,11 +161,12 @@ impl People {
     /// whom nobody knows, and repeating with the same tokens converges.
     ///
     /// # Errors
-    /// `Zone` or `Person` says what is wrong, and nobody is taken in; `Storage`.
+    /// `Zone`, `Person`, `Twice` or `Differs` says what is wrong, and nobody is taken in; `Storage`, when some may be in.
     pub async fn join(&self, people: Vec<NewMember>) -> Result<Vec<MemberId>, PeopleError> {
         if let Some(bad) = people.iter().find(|p| jiff::tz::TimeZone::get(&p.home_zone).is_err()) {
             return Err(PeopleError::Zone(bad.home_zone.clone()));
         }
+        self.check_again(&people).await?;
         let now = self.clocks.business.now();
         let ids: Vec<MemberId> =
             people.iter().map(|p| p.member.unwrap_or_else(|| MemberId(self.entropy.uuid()))).collect();
@@ -181,6 +189,26 @@ impl People {
             tx.commit().await?;
         }
         Ok(ids)
+    }
+
+    /// One token is one person: twice in a request it is a mistake, and with other data than before as well.
+    async fn check_again(&self, people: &[NewMember]) -> Result<(), PeopleError> {
+        let mut places: HashMap<MemberId, usize> = HashMap::new();
+        for (second, token) in people.iter().enumerate().filter_map(|(n, p)| Some((n, p.member?))) {
+            if let Some(first) = places.insert(token, second) {
+                return Err(PeopleError::Twice { first, second });
+            }
+        }
+        let named: Vec<(usize, MemberId)> =
+            people.iter().enumerate().filter_map(|(n, p)| Some((n, p.member?))).collect();
+        let persons: Vec<(MemberId, &Person)> = named.iter().map(|(n, id)| (*id, &people[*n].person)).collect();
+        if let Some((at, field)) = self.vault.differing(&persons).await? {
+            return Err(PeopleError::Differs { place: named[at].0, field });
+        }
+        let ids: Vec<MemberId> = named.iter().map(|(_, id)| *id).collect();
+        let zones = store::home_zones(self.database.app(), &ids).await?;
+        let moved = named.iter().find(|(n, id)| zones.get(id).is_some_and(|zone| *zone != people[*n].home_zone));
+        moved.map_or(Ok(()), |(place, _)| Err(PeopleError::Differs { place: *place, field: "home_zone" }))
     }
 
     /// # Errors

@@ -6,7 +6,7 @@ use hunch_kernel::{MemberId, MerchantId, Shard, WallTime, shard_of};
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::{PgConnection, PgPool, Row};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::Member;
@@ -33,6 +33,15 @@ pub(crate) async fn insert_members(
     .fetch_all(conn)
     .await?;
     Ok(new.into_iter().map(MemberId).collect())
+}
+
+pub(crate) async fn home_zones(pool: &PgPool, members: &[MemberId]) -> Result<HashMap<MemberId, String>> {
+    let rows: Vec<(Uuid, String)> =
+        sqlx::query_as("SELECT member, home_zone FROM people.member WHERE member = ANY($1)")
+            .bind(members.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+            .fetch_all(pool)
+            .await?;
+    Ok(rows.into_iter().map(|(member, zone)| (MemberId(member), zone)).collect())
 }
 
 pub(crate) async fn count(pool: &PgPool) -> Result<i64> {

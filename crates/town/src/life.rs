@@ -2,7 +2,7 @@
 
 use futures_util::{StreamExt, TryStreamExt};
 use hunch_kernel::{Clocks, SharedEntropy, derived_uuid};
-use jiff::SignedDuration;
+use jiff::Timestamp;
 use reqwest::Client;
 use serde::Serialize;
 use serde_json::json;
@@ -382,6 +382,8 @@ impl Drop for Staking {
     }
 }
 
+const OFFER_SECONDS: i64 = 30 * 24 * 3600;
+
 fn shop_id(number: usize) -> Uuid {
     derived_uuid(&[b"town-shop", &number.to_be_bytes()])
 }
@@ -391,10 +393,12 @@ async fn open_shops(operator: &Operator, config: &TownConfig) -> Result<Vec<Till
     for (n, (name, category)) in SHOPS.iter().enumerate() {
         tills.push(operator.open_shop(shop_id(n), name, category, &config.zone).await?);
     }
-    let now = config.clocks.business.now();
-    let month = now..now.saturating_add(SignedDuration::from_hours(30 * 24)).unwrap_or(now);
+    // The same ones for thirty days, however often the town is opened: each member has an offer once.
+    let month = config.clocks.business.now().as_second().div_euclid(OFFER_SECONDS);
+    let begins = |month: i64| Timestamp::from_second(month * OFFER_SECONDS).unwrap_or_default();
     for (shop, title, bonus) in OFFERS {
-        operator.add_offer(shop_id(shop), title, bonus, month.clone()).await?;
+        let id = derived_uuid(&[b"town-offer", &shop.to_be_bytes(), &month.to_be_bytes()]);
+        operator.add_offer(id, shop_id(shop), title, bonus, begins(month)..begins(month + 1)).await?;
     }
     Ok(tills)
 }

@@ -44,14 +44,14 @@ pub(crate) const SHOPS: [(&str, &str); 40] = [
     ("The Wine Cellar", "drinks"),
 ];
 
-/// (shop, title, bonus points).
+/// (shop, title, bonus points). A title promises nothing: the points do.
 pub(crate) const OFFERS: [(usize, &str, i64); 6] = [
-    (0, "Double points on sourdough", 60),
-    (3, "A second coffee on the house", 40),
+    (0, "Sourdough week", 60),
+    (3, "Coffee break", 40),
     (7, "Fresh greens week", 80),
     (15, "Pasta night", 120),
     (20, "Local authors' corner", 50),
-    (31, "Treat for every dog", 30),
+    (31, "Dogs are welcome", 30),
 ];
 
 const FIRST: [&str; 24] = [

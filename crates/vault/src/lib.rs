@@ -180,6 +180,32 @@ impl Vault {
         Ok(())
     }
 
+    /// What was sent of members that the vault knows and differs from what was entered: the member's place in the list and the
+    /// field's name. Nobody learns what was entered.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub async fn differing(&self, people: &[(MemberId, &Person)]) -> Result<Option<(usize, &'static str)>, VaultError> {
+        let rows = sqlx::query(
+            "SELECT member, full_name, email, phone, birth_date::text FROM vault.person WHERE member = ANY($1)",
+        )
+        .bind(people.iter().map(|(m, _)| m.0).collect::<Vec<Uuid>>())
+        .fetch_all(&self.pool)
+        .await?;
+        let mut entered: HashMap<MemberId, [String; 4]> = HashMap::with_capacity(rows.len());
+        for r in rows {
+            let kept = [r.try_get(1)?, r.try_get(2)?, r.try_get(3)?, r.try_get(4)?];
+            entered.insert(MemberId(r.try_get(0)?), kept);
+        }
+        let differs = |person: &Person, kept: &[String; 4]| {
+            let sent = [&person.full_name, &person.email, &person.phone, &person.birth_date.to_string()];
+            let names = ["full_name", "email", "phone", "birth_date"];
+            names.into_iter().zip(sent.into_iter().zip(kept)).find(|(_, (sent, kept))| sent != kept).map(|(name, _)| name)
+        };
+        let mut found = people.iter().enumerate().filter_map(|(n, (m, person))| Some((n, differs(person, entered.get(m)?)?)));
+        Ok(found.next())
+    }
+
     /// For each member the vault knows: the greatest of `ages` (years) they have reached on their local day, 0 if none.
     /// Nobody learns more of a birthday than that.
     ///

@@ -271,8 +271,10 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let after = owner.position.last_seq;
         let batches = self.tail.read_after(&self.pool, shard, after, batches_max).await?;
         let Some(last_seq) = batches.last().map(|batch| batch.last_seq) else { return Ok(StepReport::default()) };
-        let mut sitting = self.gate.sit(&fresh_buyers(&batches, after, self.clocks.business.now())).await;
-        let mut plan = Plan::default();
+        let buyers = fresh_buyers(&batches, after, self.clocks.business.now());
+        let mut sitting = self.gate.sit(&buyers).await;
+        let used = hunch_loyalty::offers_used(&self.pool, &buyers).await?;
+        let mut plan = Plan { used, ..Plan::default() };
         let mut messages = 0;
         for batch in &batches {
             let new: Vec<(i64, &Message)> = batch.after(after).collect();

@@ -3,7 +3,7 @@
 use hunch_kernel::{MarketTicker, WallTime, read_lock, within, write_lock};
 use hunch_messaging::PromptGate;
 use jiff::SignedDuration;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -34,6 +34,14 @@ impl Nearby {
 
     pub(super) fn merchant(&self, id: Uuid) -> &str {
         self.merchants.get(&id).map_or("your shop", String::as_str)
+    }
+
+    /// Without the offers that the member had already: a purchase would not be credited for them again.
+    pub(crate) fn for_member(self: &Arc<Nearby>, used: Option<&HashSet<Uuid>>) -> Arc<Nearby> {
+        let Some(used) = used else { return self.clone() };
+        let free = |c: &&Candidate| !matches!(c, Candidate::Offer(offer) if used.contains(&offer.offer));
+        let candidates = self.candidates.iter().filter(free).cloned().collect();
+        Arc::new(Nearby { candidates, merchants: self.merchants.clone(), read_wall: self.read_wall })
     }
 }
 

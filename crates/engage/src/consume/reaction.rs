@@ -7,7 +7,9 @@ use hunch_messaging::copy::{
 };
 use hunch_messaging::{Cause, NewNotice, OpenPrompt, PromptGate, PromptSitting, Wanted, is_denial, open_prompts};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use uuid::Uuid;
 
 use super::{DecidedBy, Engage, Heard, Recorded};
 use crate::EngageError;
@@ -26,6 +28,8 @@ const RECEIPT: Wanted = Wanted::Receipt { alone: None };
 /// What a step will write.
 #[derive(Default)]
 pub(super) struct Plan {
+    /// Offers that its buyers had before, these purchases included: what it goes by.
+    pub used: HashMap<MemberId, HashSet<Uuid>>,
     pub recorded: Vec<Recorded>,
     pub heard: Vec<Heard>,
     pub notices: Vec<NewNotice>,
@@ -85,6 +89,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let now = self.clocks.business.now();
         let nearby = self.nearby(Some(m.merchant)).await?;
         let seed = seed_of(m.member, m.purchase);
+        let nearby = nearby.for_member(plan.used.get(&MemberId(m.member)));
         let (decision, by) = if is_fresh(m, now) {
             self.consider(shard, seq, m, &nearby.candidates, sitting, seed, mind)
         } else {
@@ -109,10 +114,11 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             by,
             at: now,
         });
+        let offers: Vec<(&str, Points)> = m.offers.iter().map(|o| (o.title.as_str(), Points(o.points))).collect();
         plan.notices.push(NewNotice {
             member: MemberId(m.member),
             cause: Cause::Purchase(m.purchase),
-            body: purchase_receipt(Points(m.points), nearby.merchant(m.merchant)),
+            body: purchase_receipt(Points(m.points), &offers, nearby.merchant(m.merchant)),
             wanted: say.wanted,
             expires_at: now + RECEIPT_LIFE,
             caused_wall: WallTime::from_microsecond(m.received_wall_us).unwrap_or_else(|| self.clocks.wall.now()),

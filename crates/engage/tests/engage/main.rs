@@ -54,6 +54,62 @@ async fn every_purchase_is_decided_once_and_stands_in_the_inbox() {
     assert!(town.count("SELECT count(*) FROM engage.decision WHERE action = 'nothing'").await > 0);
 }
 
+/// The number a member reads in the offer is the number the purchase is credited, and its receipt says so. Once it is had,
+/// neither a push, nor the page that a push opens, nor the card tells of it.
+#[tokio::test]
+async fn an_offer_that_is_told_is_credited_and_then_told_no_more() {
+    let town = Town::open(1).await;
+    let (engage, member) = (town.engage(), town.members[0]);
+    let offer = hunch_loyalty::NewOffer {
+        id: uuid::Uuid::from_u128(500),
+        merchant: hunch_kernel::MerchantId(uuid::Uuid::from_u128(2)),
+        title: "Coffee break".to_owned(),
+        bonus: hunch_kernel::Points(40),
+        valid: town.now()..town.now() + SignedDuration::from_hours(24 * 30),
+    };
+    hunch_loyalty::add_offer(town.db.app(), &offer, town.now()).await.unwrap();
+    let mut told = None;
+    for n in 0..60 {
+        let purchase = town.buy(member, &format!("o{n}")).await;
+        town.settle(&engage).await;
+        let id = notice_id(member, Cause::Purchase(purchase));
+        let stored = notice(town.db.app(), member, id).await.unwrap().unwrap();
+        if stored.prompt_title.as_deref().is_some_and(|title| title.contains("Coffee")) {
+            told = Some((id, stored.prompt_title.unwrap()));
+            break;
+        }
+        town.clock.advance(SignedDuration::from_mins(5));
+    }
+    let (id, promise) = told.expect("the policy chose the offer");
+    assert_eq!(promise, "Coffee break at Blue Cup: 40 points extra, once, with your next purchase there");
+    let open = || async { engage.open_notice(member, None, id).await.unwrap().unwrap().prompt };
+    assert!(matches!(open().await, OpenedPrompt::Offer { .. }));
+
+    town.clock.advance(SignedDuration::from_mins(1));
+    let visit = town.receipt(member, 1, "visit", 100, town.now());
+    let answer = town.purchases.record(vec![visit]).await.remove(0).unwrap();
+    assert_eq!((answer.points.0, answer.offers[0].points.0), (41, 40));
+    town.settle(&engage).await;
+    let receipt = notice_id(member, Cause::Purchase(answer.purchase.0));
+    let receipt = notice(town.db.app(), member, receipt).await.unwrap().unwrap();
+    assert_eq!(receipt.body, "You earned 41 points at Blue Cup, 40 of them from \u{201c}Coffee break\u{201d}.");
+    assert_eq!(open().await, OpenedPrompt::ReceiptOnly { reason: "offer_over".to_owned() });
+    for n in 0..40 {
+        town.buy(member, &format!("later{n}")).await;
+        town.settle(&engage).await;
+        assert!(!matches!(engage.recommend(member, None).await.unwrap(), Recommendation::Offer(_)));
+        town.clock.advance(SignedDuration::from_mins(11));
+    }
+    let again = "SELECT count(*) FROM engage.decision WHERE action = 'offer'";
+    let before = "SELECT count(*) FROM engage.decision d JOIN loyalty.offer_use u USING (member)
+                  WHERE d.action = 'offer' AND d.at < u.used_at";
+    assert_eq!(town.count(again).await, town.count(before).await);
+
+    let request = ReturnRequest { purchase: answer.purchase, member, terminal: town.terminals[1] };
+    let back = town.returns.submit(shard_of(member, 8), request).await.unwrap().unwrap();
+    assert_eq!(back.clawed_back.0, 41, "the offer's points go back with the purchase");
+}
+
 /// A purchase waits for whoever steps next; of two owners the newer one wins, and nothing is decided twice.
 #[tokio::test]
 async fn a_replaced_owner_writes_nothing() {

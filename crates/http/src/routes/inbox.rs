@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hunch_engage::{OpenedPrompt, Recommendation};
 use hunch_kernel::{DeviceId, MemberId, NoticeId, SubscriptionId, derived_uuid};
+use hunch_messaging::copy::offer_prompt;
 use hunch_messaging::{NewSubscription, SessionOf, end_with_session};
 use hunch_people::session_sha256;
 use serde::{Deserialize, Serialize};
@@ -278,7 +279,7 @@ pub async fn recommendation(
     let (offer, market, reason) = match chosen.map_err(|e| Problem::storage(&e))? {
         Recommendation::Nothing { reason } => (None, None, reason),
         Recommendation::Offer { offer, .. } => {
-            let title = format!("{}: {}", offer.merchant_name, offer.title);
+            let title = offer_prompt(&offer.title, &offer.merchant_name, offer.bonus);
             (Some(NoticeOffer { offer: offer.offer.to_string(), title }), None, "local_offer".to_owned())
         }
         Recommendation::Market { market, stake_points_max, .. } => {

@@ -6,6 +6,8 @@ pub mod left_out;
 pub mod likeness;
 pub mod markets;
 pub mod me;
+pub mod merchants;
+pub mod offers;
 pub(crate) mod opening;
 pub mod ops;
 pub mod page;

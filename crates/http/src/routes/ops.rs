@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use hunch_kernel::{MemberId, MerchantId, Points};
-use hunch_loyalty::{NewMerchant, add_merchant, add_offer, add_terminal};
+use hunch_kernel::{MemberId, MerchantId};
+use hunch_loyalty::{NewMerchant, add_merchant, add_terminal};
 use hunch_people::NewMember;
 use hunch_vault::Person;
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ pub struct AddMerchant {
     #[serde(default)]
     #[schema(inline)]
     pub points_per_visit: Amount,
-    /// Most points of one purchase.
+    /// Most points of one purchase by this rule.
     #[schema(inline)]
     pub points_max: Whole<1, 1_000_000_000>,
 }
@@ -48,7 +48,8 @@ pub struct MerchantAdded {
     pub merchant: Uuid,
 }
 
-/// Adds a merchant with its first earn rule.
+/// Adds a merchant with its first earn rule. Sent again with the same content it adds nothing; with other content it is refused
+/// with the field that differs: names and zones are changed by PATCH, earn rules by a new one.
 #[utoipa::path(post, path = "/v1/ops/merchants", tag = "ops", request_body = AddMerchant,
     security(("operator" = [])), responses(
     (status = 201, body = MerchantAdded),
@@ -154,8 +155,10 @@ pub struct MemberAdded {
     pub sign_in_code: String,
 }
 
-/// Takes members in, all or none. Somebody who is a member already is refused; somebody who may be one is taken in, earns
-/// points and does not stake until a person has decided (`/v1/ops/likenesses`).
+/// Takes members in. Somebody who is a member already is refused; somebody who may be one is taken in, earns points and does not
+/// stake until a person has decided (`/v1/ops/likenesses`). What is wrong with one refuses all, and then nobody is taken in: the
+/// same token twice in one request, or the token of a member with other data, which stay as they were entered. If storage fails
+/// half-way, some may be in: send the same again with the same tokens, which adds nobody twice.
 #[utoipa::path(post, path = "/v1/ops/members", tag = "ops", request_body = AddMembers,
     security(("operator" = [])), responses(
     (status = 201, body = MembersAdded),
@@ -181,44 +184,4 @@ pub async fn post_members(
     let codes = app.people.new_codes(&ids, body.reusable_codes).await?;
     let members = ids.iter().zip(codes).map(|(id, code)| MemberAdded { member_token: id.0, sign_in_code: code });
     Ok((StatusCode::CREATED, axum::Json(MembersAdded { members: members.collect() })))
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AddOffer {
-    pub merchant: Uuid,
-    /// As members read it.
-    #[schema(min_length = 1, max_length = 120, example = "Double points on sourdough")]
-    pub title: String,
-    #[schema(minimum = 1, maximum = 100_000)]
-    pub bonus_points: i64,
-    #[schema(inline)]
-    pub valid_from: Moment,
-    #[schema(inline)]
-    pub valid_to: Moment,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct OfferAdded {
-    pub offer: Uuid,
-}
-
-/// Adds a merchant's offer: members may be told of it after a purchase.
-#[utoipa::path(post, path = "/v1/ops/offers", tag = "ops", request_body = AddOffer,
-    security(("operator" = [])), responses(
-    (status = 201, body = OfferAdded),
-    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn post_offer(
-    State(app): State<Arc<App>>,
-    _: Operator,
-    Json(body): Json<AddOffer>,
-) -> Result<(StatusCode, axum::Json<OfferAdded>), Problem> {
-    let merchant = MerchantId(body.merchant);
-    if app.directory.merchant(merchant).await?.is_none() {
-        return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
-    }
-    let (bonus, valid) = (Points(body.bonus_points), body.valid_from.0..body.valid_to.0);
-    let offer = add_offer(&app.pool, &app.entropy, merchant, &body.title, bonus, valid).await?;
-    Ok((StatusCode::CREATED, axum::Json(OfferAdded { offer })))
 }

@@ -5,7 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hunch_kernel::{MemberId, PurchaseId, TerminalId, shard_of};
 use hunch_ledger::DoorError;
-use hunch_loyalty::{MemberRef, PurchaseAnswer, PurchaseRefusal, PurchaseRequest, ReturnRefusal, ReturnRequest};
+use hunch_loyalty::{
+    MemberRef, OfferCredit, PurchaseAnswer, PurchaseRefusal, PurchaseRequest, ReturnRefusal, ReturnRequest,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;
@@ -13,8 +15,9 @@ use uuid::Uuid;
 
 use crate::app::App;
 use crate::bounds::Moment;
-use crate::credentials::Signed;
-use crate::json::{Json, Object};
+use crate::credentials::{Signed, SignedBytes};
+use crate::items;
+use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
 /// Most purchases of one batch.
@@ -70,11 +73,13 @@ pub async fn open_session(
     Ok((axum::http::StatusCode::CREATED, axum::Json(opened)))
 }
 
-/// One receipt. The till's number names it for ever: send it again as often as you like.
+/// One receipt. The till and the number name it for ever: send it again as often as you like. Two numbers of one till are the
+/// same if they agree in lower case, without spaces and characters that show nothing, in Unicode's form NFKC: `A 12`, ` a12` and
+/// `A12` are one receipt.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PurchaseBody {
-    /// The till's own receipt number.
+    /// The till's own receipt number, in one line.
     #[schema(min_length = 1, max_length = 64)]
     pub receipt: String,
     /// The member's token; or send `member_code`.
@@ -87,7 +92,8 @@ pub struct PurchaseBody {
     pub amount_cents: i64,
     #[schema(pattern = "^[A-Z]{3}$", example = "USD")]
     pub currency: String,
-    /// When it was bought. Days late is fine; the future is not.
+    /// When it was bought, with the offset from UTC. Up to 60 days late is fine; more is taken for a clock that stands still, and
+    /// refused as the future is. Send it again with the right time then.
     #[schema(inline)]
     pub purchased_at: Moment,
 }
@@ -96,7 +102,18 @@ pub struct PurchaseBody {
 pub struct PurchaseRecordedBody {
     pub purchase: Uuid,
     pub receipt: String,
+    /// All that was credited, offers included.
     pub earned_points: i64,
+    /// What offers gave of the points.
+    pub offers: Vec<OfferGiven>,
+}
+
+/// An offer that the member had with this purchase.
+#[derive(Serialize, ToSchema)]
+pub struct OfferGiven {
+    pub offer: Uuid,
+    pub title: String,
+    pub points: i64,
 }
 
 impl PurchaseBody {
@@ -135,14 +152,21 @@ pub async fn record_purchase(
 }
 
 fn recorded(receipt: String, answer: &PurchaseAnswer) -> PurchaseRecordedBody {
-    PurchaseRecordedBody { purchase: answer.purchase.0, receipt, earned_points: answer.points.0 }
+    let given = |o: &OfferCredit| OfferGiven { offer: o.offer, title: o.title.clone(), points: o.points.0 };
+    PurchaseRecordedBody {
+        purchase: answer.purchase.0,
+        receipt,
+        earned_points: answer.points.0,
+        offers: answer.offers.iter().map(given).collect(),
+    }
 }
 
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// A list of receipts, each read by itself.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is read element by element")]
 pub struct PurchaseBatch {
-    #[schema(min_items = 1, max_items = 500, value_type = Vec<PurchaseBody>)]
-    pub purchases: Vec<Object<PurchaseBody>>,
+    #[schema(min_items = 1, max_items = 500)]
+    pub purchases: Vec<PurchaseBody>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -162,17 +186,15 @@ pub struct BatchItem {
     pub problem: Option<ProblemBody>,
 }
 
-/// Records up to 500 purchases. Each is answered by itself; a refused one stops nothing.
+/// Records up to 500 purchases. Each is read and answered by itself, in its place: one that is refused, or cannot be read at all,
+/// stops no other.
 #[utoipa::path(post, path = "/v1/pos/purchases/batch", tag = "pos", request_body = PurchaseBatch,
     security(("terminal" = [])), responses(
     (status = 200, body = BatchAnswer),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn record_batch(
-    State(app): State<Arc<App>>,
-    signed: Signed<PurchaseBatch>,
-) -> Result<axum::Json<BatchAnswer>, Problem> {
-    let purchases = signed.body.purchases;
+pub async fn record_batch(State(app): State<Arc<App>>, signed: SignedBytes) -> Result<axum::Json<BatchAnswer>, Problem> {
+    let purchases = items::read::<PurchaseBody>(&signed.headers, &signed.bytes, "purchases")?;
     if purchases.is_empty() {
         return Err(Problem::new(ProblemKind::Invalid, "A batch holds at least one purchase, and this one has none."));
     }
@@ -180,30 +202,26 @@ pub async fn record_batch(
         let sentence = format!("A batch holds 1 to {BATCH_MAX} purchases, this one has {}. Split it.", purchases.len());
         return Err(Problem::new(ProblemKind::BatchTooLarge, sentence));
     }
-    let mut items: Vec<(String, Option<Problem>)> = Vec::with_capacity(purchases.len());
+    let mut early: Vec<Result<String, Problem>> = Vec::with_capacity(purchases.len());
     let mut requests = Vec::with_capacity(purchases.len());
-    for Object(purchase) in purchases {
-        let receipt = purchase.receipt.clone();
-        match purchase.into_request(signed.terminal) {
-            Ok(request) => {
-                requests.push(request);
-                items.push((receipt, None));
-            }
-            Err(problem) => items.push((receipt, Some(problem))),
-        }
+    for purchase in purchases {
+        let request = purchase.and_then(|purchase| purchase.into_request(signed.terminal));
+        early.push(request.map(|request| {
+            let receipt = request.receipt.clone();
+            requests.push(request);
+            receipt
+        }));
     }
     let mut answers = app.purchases.record(requests).await.into_iter();
-    let results: Vec<BatchItem> = items
+    let mut answer = |receipt: String| -> Result<PurchaseRecordedBody, Problem> {
+        let answer = answers.next().unwrap_or(Err(PurchaseRefusal::Unavailable)).map_err(Problem::from)?;
+        Ok(recorded(receipt, &answer))
+    };
+    let results: Vec<BatchItem> = early
         .into_iter()
-        .map(|(receipt, early)| {
-            let answer = match early {
-                Some(problem) => Err(problem),
-                None => answers.next().unwrap_or(Err(PurchaseRefusal::Unavailable)).map_err(Problem::from),
-            };
-            match answer {
-                Ok(answer) => BatchItem { recorded: Some(recorded(receipt, &answer)), problem: None },
-                Err(problem) => BatchItem { recorded: None, problem: Some(problem.body()) },
-            }
+        .map(|item| match item.and_then(&mut answer) {
+            Ok(recorded) => BatchItem { recorded: Some(recorded), problem: None },
+            Err(problem) => BatchItem { recorded: None, problem: Some(problem.body()) },
         })
         .collect();
     let refused = results.iter().filter(|r| r.problem.is_some()).count();
@@ -221,7 +239,7 @@ pub struct ReturnBody {
 #[derive(Serialize, ToSchema)]
 pub struct ReturnedBody {
     pub purchase: Uuid,
-    /// Points that the purchase had earned.
+    /// Points that the purchase had earned, offers included.
     pub earned_points: i64,
     /// Points taken back at once, with the share of winnings they brought.
     pub taken_points: i64,

@@ -202,7 +202,8 @@ pub struct ExclusionBody {
 }
 
 /// Excludes the member from staking. Nobody can shorten the term, and the exclusion does not end with it: it goes on until
-/// the member asks to return and 24 hours have passed.
+/// the member asks to return and 24 hours have passed. The member keeps the points
+/// and goes on earning.
 #[utoipa::path(post, path = "/v1/me/exclusion", tag = "safeguards", request_body = ExclusionBody, security(("member" = [])), responses(
     (status = 200, body = StandingBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),

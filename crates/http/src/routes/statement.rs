@@ -207,6 +207,7 @@ fn what(item: &StatementItem) -> &'static str {
         },
         (None, Reason::Purchase) if item.provisional.is_positive() => "Purchase, not final yet",
         (None, Reason::Purchase) => "Purchase",
+        (None, Reason::Offer) => "Offer",
         (None, Reason::Welcome) => "Welcome",
         (None, Reason::Matured) => "Points became final",
         (None, Reason::Corrected) => "Result corrected",
@@ -224,6 +225,7 @@ fn what(item: &StatementItem) -> &'static str {
 fn explained(reason: Reason) -> &'static str {
     match reason {
         Reason::Purchase => "The shop's rule on the day of the purchase.",
+        Reason::Offer => "An offer of the shop, once for each member.",
         Reason::Welcome => "Given by the programme.",
         Reason::Matured => "The programme looked at a purchase and confirmed its points.",
         Reason::Corrected => "A paid result was wrong: what it paid is taken back, and the right result is paid.",

@@ -151,10 +151,12 @@ async fn load_provenance(
     earned: Uuid,
 ) -> Result<Option<Provenance>, sqlx::Error> {
     let Some(row) = sqlx::query(
-        "SELECT coalesce(e.lot_lo, 0), coalesce(e.lot_hi, 0), coalesce(e.debit, 11::int2), coalesce(e.house, c.key), coalesce(e.source, c.key)
+        // The parts of one earning stand beside each other in the stream and have one funder.
+        "SELECT coalesce(min(e.lot_lo), 0), coalesce(max(e.lot_hi), 0), coalesce(e.debit, 11::int2), coalesce(e.house, c.key), coalesce(e.source, c.key)
          FROM ledger.command c
          LEFT JOIN ledger.entry e ON e.shard = c.shard AND e.seq = c.seq AND e.debit IN (10, 11) AND e.lot_lo IS NOT NULL
-         WHERE c.key = $1 AND (e.member = $2 OR e.member IS NULL AND c.points = 0)",
+         WHERE c.key = $1 AND (e.member = $2 OR e.member IS NULL AND c.points = 0)
+         GROUP BY 3, 4, 5",
     )
     .bind(earned)
     .bind(member.0)

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::{
-    AccountCode, Action, Command, Consumption, Decided, EarnBucket, Funder, HoldOwner, LotRange, MemberState, Outcome,
+    AccountCode, Action, Command, Consumption, Decided, EarnBucket, EarnPart, Funder, HoldOwner, LotRange, MemberState, Outcome,
     Provenance, Reason, Stake, State, decide_batch,
 };
 
@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Op {
     Earn { member: u8, points: i64, provisional: bool },
+    /// Points of a receipt and of an offer, as one earning.
+    EarnBoth { member: u8, points: i64, extra: i64 },
     Mature { member: u8, points: i64 },
     Hold { member: u8, points: i64 },
     Close { which: usize, capture: i64 },
@@ -64,6 +66,12 @@ impl Books {
                 let action =
                     Action::Earn { points: Points(*points), funder, source: key, bucket, reason: Reason::Purchase };
                 make(member(*m), action)
+            }
+            Op::EarnBoth { member: m, points, extra } => {
+                let part = |points, reason| EarnPart { points: Points(points), reason };
+                let parts = vec![part(*points, Reason::Purchase), part(*extra, Reason::Offer)];
+                let funder = Funder::Merchant(MerchantId(Uuid::from_u128(77)));
+                make(member(*m), Action::EarnParts { parts, funder, source: key })
             }
             Op::Mature { member: m, points } => {
                 make(member(*m), Action::Mature { points: Points(*points), source: key })
@@ -119,10 +127,13 @@ impl Books {
             return;
         }
         match &command.action {
-            Action::Earn { .. } => {
-                let Some(entry) = decided.entries.first() else { return };
+            Action::Earn { .. } | Action::EarnParts { .. } => {
+                let mut parts = decided.entries.iter().filter(|entry| entry.debit.is_house() && entry.lot.is_some());
+                let Some(first) = parts.next() else { return };
+                let hi = parts.filter_map(|part| part.lot).map(|lot| lot.hi).max();
+                let lot = first.lot.map(|lot| LotRange { lo: lot.lo, hi: hi.unwrap_or(lot.hi) }).unwrap();
                 self.earned.push((command.key, command.member));
-                self.lots.insert(command.key, (entry.lot.unwrap(), entry.debit, entry.house));
+                self.lots.insert(command.key, (lot, first.debit, first.house));
             }
             Action::PlaceHold { hold, .. } => self.holds.push((*hold, command.member)),
             _ => {}

@@ -1,0 +1,157 @@
+//! The operator: what can be changed of a merchant, and what it gives for a purchase from a day on.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use hunch_kernel::MerchantId;
+use hunch_loyalty::{EarnRule, EarnTerms, Merchant, MerchantChange, NewEarnRule, add_earn_rule, change_merchant, merchant};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::app::App;
+use crate::credentials::Operator;
+use crate::extract::Path;
+use crate::json::Json;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+
+/// What is left out stays. Category and currency cannot be changed: what was bought is counted under them.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeMerchant {
+    #[schema(min_length = 1, max_length = 80)]
+    pub name: Option<String>,
+    #[schema(example = "America/New_York")]
+    pub zone: Option<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct MerchantBody {
+    pub merchant: Uuid,
+    pub name: String,
+    pub category: String,
+    pub zone: String,
+    pub currency: String,
+}
+
+impl From<Merchant> for MerchantBody {
+    fn from(m: Merchant) -> MerchantBody {
+        MerchantBody { merchant: m.id.0, name: m.name, category: m.category, zone: m.zone, currency: m.currency }
+    }
+}
+
+/// Changes a merchant's name or time zone. Safe to repeat.
+#[utoipa::path(patch, path = "/v1/ops/merchants/{merchant}", tag = "ops", request_body = ChangeMerchant,
+    params(("merchant" = Uuid, Path)), security(("operator" = [])), responses(
+    (status = 200, body = MerchantBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn patch_merchant(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(id): Path<Uuid>,
+    Json(body): Json<ChangeMerchant>,
+) -> Result<axum::Json<MerchantBody>, Problem> {
+    let change = MerchantChange { name: body.name, zone: body.zone };
+    let changed = change_merchant(&app.pool, MerchantId(id), &change).await?.ok_or_else(unknown)?;
+    app.directory.forget();
+    Ok(axum::Json(changed.into()))
+}
+
+fn unknown() -> Problem {
+    Problem::new(ProblemKind::NotFound, "there is no such merchant")
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AddEarnRule {
+    /// Chosen by the caller, so that sending it again adds nothing; left out, one is made.
+    pub rule: Option<Uuid>,
+    /// Points for each whole `per_cents` of a purchase.
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    pub points_per_unit: i64,
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    pub per_cents: i64,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000_000)]
+    pub points_per_visit: i64,
+    /// Most points of one purchase.
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    pub points_max: i64,
+    /// Not in the past, and within ten years; left out, the rule begins now.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub valid_from: Option<jiff::Timestamp>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct EarnRuleBody {
+    pub rule: Uuid,
+    pub points_per_unit: i64,
+    pub per_cents: i64,
+    pub points_per_visit: i64,
+    pub points_max: i64,
+    #[schema(value_type = String, format = DateTime)]
+    pub valid_from: jiff::Timestamp,
+}
+
+impl From<EarnRule> for EarnRuleBody {
+    fn from(r: EarnRule) -> EarnRuleBody {
+        let EarnTerms { points_per_unit, per_cents, points_per_visit, points_max } = r.terms;
+        let (rule, valid_from) = (r.rule, r.valid_from);
+        EarnRuleBody { rule, points_per_unit, per_cents, points_per_visit, points_max, valid_from }
+    }
+}
+
+/// Gives a merchant another earn rule from a moment on. Purchases of before keep the rule of their day, however late their
+/// receipts arrive, and the rules of before stay in the history. A rule is never changed: give another one.
+#[utoipa::path(post, path = "/v1/ops/merchants/{merchant}/earn-rules", tag = "ops", request_body = AddEarnRule,
+    params(("merchant" = Uuid, Path)), security(("operator" = [])), responses(
+    (status = 201, body = EarnRuleBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn post_earn_rule(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(id): Path<Uuid>,
+    Json(body): Json<AddEarnRule>,
+) -> Result<(StatusCode, axum::Json<EarnRuleBody>), Problem> {
+    let id = MerchantId(id);
+    if app.directory.merchant(id).await?.is_none() {
+        return Err(unknown());
+    }
+    let new = NewEarnRule {
+        id: body.rule.unwrap_or_else(|| app.entropy.uuid()),
+        merchant: id,
+        terms: EarnTerms {
+            points_per_unit: body.points_per_unit,
+            per_cents: body.per_cents,
+            points_per_visit: body.points_per_visit,
+            points_max: body.points_max,
+        },
+        valid_from: body.valid_from,
+    };
+    let added = add_earn_rule(&app.pool, &new, app.clocks.business.now()).await?;
+    app.directory.forget();
+    Ok((StatusCode::CREATED, axum::Json(added.into())))
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct EarnRules {
+    /// Oldest first; each stands until the next begins.
+    pub rules: Vec<EarnRuleBody>,
+}
+
+/// A merchant's earn rules, those of before and those to come included.
+#[utoipa::path(get, path = "/v1/ops/merchants/{merchant}/earn-rules", tag = "ops",
+    params(("merchant" = Uuid, Path)), security(("operator" = [])), responses(
+    (status = 200, body = EarnRules),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn get_earn_rules(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(id): Path<Uuid>,
+) -> Result<axum::Json<EarnRules>, Problem> {
+    let found = merchant(&app.pool, MerchantId(id)).await?.ok_or_else(unknown)?;
+    Ok(axum::Json(EarnRules { rules: found.rules.into_iter().map(EarnRuleBody::from).collect() }))
+}

@@ -1,0 +1,138 @@
+//! What becomes of a merchant that is sent again, and of its earn rules over time, on a real database.
+
+mod support;
+
+use hunch_kernel::{MerchantId, Points};
+use hunch_loyalty::{
+    EarnTerms, LoyaltyError, MerchantChange, NewEarnRule, NewMerchant, PurchaseRequest, add_earn_rule, add_merchant,
+    change_merchant, merchant,
+};
+use jiff::{SignedDuration, Timestamp};
+use support::Shop;
+use uuid::Uuid;
+
+const ROSA: MerchantId = MerchantId(Uuid::from_u128(9));
+
+fn rosa() -> NewMerchant {
+    NewMerchant {
+        id: ROSA,
+        name: "Rosa's Bakery".to_owned(),
+        category: "bakery".to_owned(),
+        zone: "America/New_York".to_owned(),
+        currency: "USD".to_owned(),
+        points_per_unit: 10,
+        per_cents: 100,
+        points_per_visit: 0,
+        points_max: 5_000,
+    }
+}
+
+fn rule(id: u128, points_per_unit: i64, valid_from: Option<Timestamp>) -> NewEarnRule {
+    let terms = EarnTerms { points_per_unit, per_cents: 100, points_per_visit: 0, points_max: 5_000 };
+    NewEarnRule { id: Uuid::from_u128(id), merchant: ROSA, terms, valid_from }
+}
+
+fn field(result: Result<(), LoyaltyError>) -> &'static str {
+    match result {
+        Err(LoyaltyError::Differs { field, .. }) => field,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Shop {
+    fn now(&self) -> Timestamp {
+        self.purchases.clocks.business.now()
+    }
+
+    async fn again(&self, new: NewMerchant) -> Result<(), LoyaltyError> {
+        add_merchant(self.db.app(), &new, self.now()).await
+    }
+}
+
+#[tokio::test]
+async fn a_merchant_sent_again_is_the_same_or_refused_with_the_field_that_differs() {
+    let shop = Shop::open().await;
+    shop.again(rosa()).await.unwrap();
+    let changed = [
+        ("name", NewMerchant { name: "Rosa".to_owned(), ..rosa() }),
+        ("category", NewMerchant { category: "cafe".to_owned(), ..rosa() }),
+        ("zone", NewMerchant { zone: "Europe/Rome".to_owned(), ..rosa() }),
+        ("currency", NewMerchant { currency: "EUR".to_owned(), ..rosa() }),
+        ("points_per_unit", NewMerchant { points_per_unit: 5, ..rosa() }),
+        ("per_cents", NewMerchant { per_cents: 10, ..rosa() }),
+        ("points_per_visit", NewMerchant { points_per_visit: 1, ..rosa() }),
+        ("points_max", NewMerchant { points_max: 1, ..rosa() }),
+    ];
+    for (name, new) in changed {
+        assert_eq!(field(shop.again(new).await), name);
+    }
+    let impossible = [
+        NewMerchant { points_per_unit: -1, ..rosa() },
+        NewMerchant { points_per_unit: 1_000_000_001, ..rosa() },
+        NewMerchant { per_cents: 0, ..rosa() },
+        NewMerchant { per_cents: i64::MAX, ..rosa() },
+        NewMerchant { points_per_visit: 1_000_000_000_000, ..rosa() },
+        NewMerchant { points_max: 0, ..rosa() },
+        NewMerchant { points_max: i64::MAX, ..rosa() },
+        NewMerchant { name: "a\nb".to_owned(), ..rosa() },
+    ];
+    for new in impossible {
+        assert!(matches!(shop.again(new.clone()).await, Err(LoyaltyError::Invalid(_))), "{new:?}");
+    }
+    let renamed = MerchantChange { name: Some("Rosa & Figlia".to_owned()), zone: None };
+    let found = change_merchant(shop.db.app(), ROSA, &renamed).await.unwrap().unwrap();
+    assert_eq!((found.name.as_str(), found.zone.as_str()), ("Rosa & Figlia", "America/New_York"));
+    assert_eq!(field(shop.again(rosa()).await), "name", "nobody is told that the old name stands");
+    shop.again(NewMerchant { name: "Rosa & Figlia".to_owned(), ..rosa() }).await.unwrap();
+    let nobody = change_merchant(shop.db.app(), MerchantId(Uuid::nil()), &renamed).await.unwrap();
+    assert!(nobody.is_none());
+    assert!(change_merchant(shop.db.app(), ROSA, &MerchantChange::default()).await.is_err());
+}
+
+#[tokio::test]
+async fn an_earn_rule_is_replaced_from_a_day_on_and_the_days_before_keep_theirs() {
+    let shop = Shop::open().await;
+    let start = shop.now();
+    let add = |new: NewEarnRule, now: Timestamp| {
+        let pool = shop.db.app().clone();
+        async move { add_earn_rule(&pool, &new, now).await }
+    };
+    let noon = start + SignedDuration::from_hours(24);
+    let planned = add(rule(1, 20, Some(noon)), start).await.unwrap();
+    assert_eq!((planned.valid_from, planned.terms.points_per_unit), (noon, 20));
+    assert_eq!(add(rule(1, 20, Some(noon)), start).await.unwrap(), planned, "sent again, it is the same one");
+    assert_eq!(add(rule(2, 20, Some(noon)), start).await.unwrap(), planned, "and under another id too");
+    assert!(matches!(add(rule(1, 21, Some(noon)), start).await, Err(LoyaltyError::Differs { field: "points_per_unit", .. })));
+    assert!(matches!(add(rule(2, 21, Some(noon)), start).await, Err(LoyaltyError::Differs { .. })));
+    let past = start - SignedDuration::from_secs(1);
+    assert!(matches!(add(rule(3, 30, Some(past)), start).await, Err(LoyaltyError::Invalid(_))));
+    let far = start + SignedDuration::from_hours(24 * 4_000);
+    assert!(matches!(add(rule(3, 30, Some(far)), start).await, Err(LoyaltyError::Invalid(_))));
+    shop.purchases.directory.forget();
+
+    let buy = |number: &str, at: Timestamp| shop.buy(PurchaseRequest { purchased_at: at, ..shop.receipt(number, 100) });
+    let minute = SignedDuration::from_mins(1);
+    assert_eq!(buy("1", start).await.unwrap().points, Points(10));
+    shop.clock.advance(SignedDuration::from_hours(25));
+    assert_eq!(buy("2", noon).await.unwrap().points, Points(20));
+    assert_eq!(buy("3", noon - minute).await.unwrap().points, Points(10), "a late receipt follows the rule of its day");
+    let now = shop.now();
+    let third = add(rule(4, 3, None), now).await.unwrap();
+    assert_eq!(third.valid_from, now);
+    shop.purchases.directory.forget();
+    assert_eq!(buy("4", now).await.unwrap().points, Points(3));
+    assert_eq!(buy("5", now - minute).await.unwrap().points, Points(20));
+    assert_eq!(buy("1", start).await.unwrap().points, Points(10), "what was answered stays");
+    let rules = merchant(shop.db.app(), ROSA).await.unwrap().unwrap().rules;
+    assert_eq!(rules.iter().map(|r| r.terms.points_per_unit).collect::<Vec<_>>(), [10, 20, 3], "the history is kept");
+    shop.again(rosa()).await.unwrap();
+
+    // The database says the same.
+    let change = "UPDATE loyalty.earn_rule SET points_per_unit = 1";
+    let refused = sqlx::query(change).execute(shop.db.app()).await.unwrap_err();
+    assert_eq!(refused.as_database_error().and_then(|e| e.code().map(|c| c.into_owned())).as_deref(), Some("42501"));
+    let backdated = "INSERT INTO loyalty.earn_rule (rule, merchant, points_per_unit, per_cents, points_per_visit, points_max, valid_from, made_at)
+                     SELECT gen_random_uuid(), merchant, 9, 1, 0, 9, '2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z' FROM loyalty.merchant";
+    let refused = sqlx::query(backdated).execute(shop.db.app()).await.unwrap_err();
+    assert_eq!(refused.as_database_error().and_then(|e| e.constraint()), Some("earn_rule_not_backdated"));
+}

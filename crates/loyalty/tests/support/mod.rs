@@ -1,0 +1,89 @@
+//! A shop with one till and one member, on a database of its own.
+#![allow(dead_code, reason = "each test program uses its own part")]
+
+use hunch_db::testing::TestDb;
+use hunch_kernel::{Clocks, ManualClock, MemberId, MerchantId, SeededEntropy, SharedEntropy, TerminalId, shard_of};
+use hunch_ledger::testing::{RunningBatcher, run_batcher};
+use hunch_ledger::{Batcher, Door, balance, open_members};
+use hunch_log::Tail;
+use hunch_loyalty::{
+    CodeKey, Directory, MemberRef, NewMerchant, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases,
+    ReturnAnswer, ReturnHandler, ReturnRequest, add_merchant, add_terminal,
+};
+use std::sync::Arc;
+use uuid::Uuid;
+
+pub struct Shop {
+    pub db: TestDb,
+    pub purchases: Purchases,
+    pub returns: Door<ReturnHandler>,
+    pub clock: Arc<ManualClock>,
+    pub entropy: SharedEntropy,
+    pub terminal: TerminalId,
+    pub secret: String,
+    pub member: MemberId,
+    _running: RunningBatcher,
+}
+
+impl Shop {
+    pub async fn open() -> Shop {
+        let db = TestDb::new().await;
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        let clocks = Clocks::manual(clock.clone());
+        let entropy = SeededEntropy::shared(1);
+        let merchant = NewMerchant {
+            id: MerchantId(Uuid::from_u128(9)),
+            name: "Rosa's Bakery".to_owned(),
+            category: "bakery".to_owned(),
+            zone: "America/New_York".to_owned(),
+            currency: "USD".to_owned(),
+            points_per_unit: 10,
+            per_cents: 100,
+            points_per_visit: 0,
+            points_max: 5_000,
+        };
+        let now = clocks.business.now();
+        add_merchant(db.app(), &merchant, now).await.unwrap();
+        add_merchant(db.app(), &merchant, now).await.unwrap();
+        let (terminal, secret) = add_terminal(db.app(), &entropy, merchant.id, "front", now).await.unwrap();
+        let member = MemberId(Uuid::from_u128(77));
+        open_members(&mut db.app().acquire().await.unwrap(), &[member], 8).await.unwrap();
+        let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), Tail::new(8));
+        let door = builder.register(PurchaseHandler);
+        let returns = builder.register(ReturnHandler);
+        let purchases = Purchases {
+            directory: Directory::new(db.app().clone(), clocks.wall.clone()),
+            codes: CodeKey::new(b"test key"),
+            door,
+            pool: db.app().clone(),
+            clocks,
+            shards: 8,
+        };
+        let _running = run_batcher(&builder.build());
+        Shop { db, purchases, returns, clock, entropy, terminal, secret, member, _running }
+    }
+
+    pub fn receipt(&self, number: &str, amount_cents: i64) -> PurchaseRequest {
+        PurchaseRequest {
+            terminal: self.terminal,
+            receipt: number.to_owned(),
+            member: MemberRef::Token(self.member),
+            amount_cents,
+            currency: "USD".to_owned(),
+            purchased_at: "2026-11-23T11:59:00Z".parse().unwrap(),
+        }
+    }
+
+    pub async fn buy(&self, request: PurchaseRequest) -> Result<hunch_loyalty::PurchaseAnswer, PurchaseRefusal> {
+        self.purchases.record(vec![request]).await.remove(0)
+    }
+
+    pub async fn available(&self) -> i64 {
+        balance(self.db.app(), self.member).await.unwrap().unwrap().available.0
+    }
+
+    pub async fn give_back(&self, purchase: hunch_kernel::PurchaseId) -> ReturnAnswer {
+        let request = ReturnRequest { purchase, member: self.member, terminal: self.terminal };
+        self.returns.submit(shard_of(self.member, 8), request).await.unwrap().unwrap()
+    }
+}
