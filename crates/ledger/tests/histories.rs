@@ -13,6 +13,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0u8..3, 0i64..250).prop_map(|(member, points)| Op::Hold { member, points }),
         3 => (any::<usize>(), 0i64..260).prop_map(|(which, capture)| Op::Close { which, capture }),
         3 => (any::<usize>(), 0i64..500).prop_map(|(which, points)| Op::Pay { which, points }),
+        2 => any::<usize>().prop_map(|which| Op::Reverse { which }),
+        2 => (any::<usize>(), 0i64..500).prop_map(|(which, points)| Op::Repay { which, points }),
         2 => any::<usize>().prop_map(|which| Op::Return { which }),
         1 => Just(Op::RepeatLast),
         1 => Just(Op::ReuseLastKey),
@@ -86,8 +88,11 @@ proptest! {
         // Payouts on stakes that captured nothing came from nowhere a purchase could reach.
         let gifts = books.state.holds.iter().any(|(id, h)| !h.captured.is_positive() && books.payouts.contains_key(id));
         if !gifts {
-            for m in books.state.members.values() {
-                prop_assert!(m.balance.total().0 <= 0, "{:?}", m);
+            for (id, m) in &books.state.members {
+                let total = m.balance.total().0;
+                prop_assert!(total <= 0, "more is left than was there before: {:?}", m);
+                let staked: i64 = books.state.holds.values().filter(|h| h.member == *id).map(|h| h.captured.0).sum();
+                prop_assert!(total >= -staked, "{staked} staked, more than that is gone: {:?}", m);
             }
         }
     }

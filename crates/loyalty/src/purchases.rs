@@ -82,6 +82,8 @@ pub enum PurchaseRefusal {
     Busy,
     #[error("the purchase was not confirmed as stored; send the same receipt again in a moment")]
     Unavailable,
+    #[error("this receipt cannot be stored, and sending it again changes nothing; the operator finds the reason in the log")]
+    Impossible,
 }
 
 /// One receipt, one id, for ever.
@@ -209,6 +211,7 @@ fn refused(error: &DoorError) -> PurchaseRefusal {
     match error {
         DoorError::Busy => PurchaseRefusal::Busy,
         DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => PurchaseRefusal::Unavailable,
+        DoorError::Impossible(_) => PurchaseRefusal::Impossible,
     }
 }
 
@@ -366,6 +369,8 @@ fn refusal_of(purchase: &Purchase, refusal: &Refusal) -> PurchaseRefusal {
         | Refusal::UnknownHold
         | Refusal::HoldClosed
         | Refusal::HoldOpen
-        | Refusal::UnknownEarning => PurchaseRefusal::Amount(purchase.amount_cents),
+        | Refusal::UnknownEarning
+        | Refusal::NotPaid
+        | Refusal::WalkTooLong => PurchaseRefusal::Amount(purchase.amount_cents),
     }
 }

@@ -319,6 +319,7 @@ async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json
     let answered = app.standing.submit(found.shard, request).await.map_err(|e| match e {
         DoorError::Busy => Problem::new(ProblemKind::Busy, e.to_string()),
         DoorError::Storage(_) => Problem::new(ProblemKind::Unavailable, e.to_string()),
+        DoorError::Impossible(_) => Problem::impossible(),
         DoorError::Stopped | DoorError::Unknown => Problem::new(ProblemKind::Timeout, e.to_string()),
     })?;
     let Changed { version, limits, raise, protection } = answered.map_err(|refusal| in_local_time(refusal, &zone))?;
