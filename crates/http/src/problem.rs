@@ -454,10 +454,11 @@ impl From<hunch_trading::CorrectionRefusal> for Problem {
     fn from(refusal: hunch_trading::CorrectionRefusal) -> Problem {
         use hunch_trading::CorrectionRefusal as R;
         let kind = match &refusal {
-            R::NotPaid | R::Open | R::SamePerson => ProblemKind::Correction,
+            R::NotPaid | R::Open | R::SamePerson | R::NotParked | R::Begun => ProblemKind::Correction,
             R::Unknown => ProblemKind::NotFound,
             R::Value => ProblemKind::Invalid,
             R::Unavailable => ProblemKind::Unavailable,
+            R::Impossible => ProblemKind::Impossible,
         };
         Problem::new(kind, refusal.to_string())
     }

@@ -390,7 +390,9 @@ impl Work {
             Reason::WinningsReturned,
             provenance.source,
         );
-        self.claims = charge.claims;
+        if !seeded_bug("return-leaves-no-claim") {
+            self.claims = charge.claims;
+        }
         Ok(available_before - self.member.balance.available)
     }
 

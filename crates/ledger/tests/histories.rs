@@ -66,35 +66,7 @@ proptest! {
                 books.run(command);
             }
         }
-        for (hold, m) in books.holds.clone() {
-            let state = books.state.holds[&hold].clone();
-            if state.open {
-                let key = books.key();
-                let action = Action::CloseHold { hold, capture: Points(state.amount.0 / 2) };
-                books.run(Command { key, request: 1, member: m, action });
-            }
-            if !state.settled {
-                let key = books.key();
-                let captured = books.state.holds[&hold].captured;
-                let points = if captured.is_positive() { Points(last_pay) } else { Points::ZERO };
-                books.run(Command { key, request: 1, member: m, action: Action::Payout { hold, points, reason: Reason::StakeWon } });
-            }
-        }
-        for (earned, m) in books.earned.clone() {
-            let key = hunch_kernel::derived_uuid(&[b"return", earned.as_bytes()]);
-            books.run(Command { key, request: 1, member: m, action: Action::Clawback { earned } });
-        }
-        books.check();
-        // Payouts on stakes that captured nothing came from nowhere a purchase could reach.
-        let gifts = books.state.holds.iter().any(|(id, h)| !h.captured.is_positive() && books.payouts.contains_key(id));
-        if !gifts {
-            for (id, m) in &books.state.members {
-                let total = m.balance.total().0;
-                prop_assert!(total <= 0, "more is left than was there before: {:?}", m);
-                let staked: i64 = books.state.holds.values().filter(|h| h.member == *id).map(|h| h.captured.0).sum();
-                prop_assert!(total >= -staked, "{staked} staked, more than that is gone: {:?}", m);
-            }
-        }
+        books.bring_everything_back(last_pay);
     }
 
     /// A batch answers as its commands would one by one, and a half-done batch repeated converges.

@@ -133,7 +133,6 @@ impl Purchases {
 
     /// Checks what can be checked without the shard, and finds the member and the points.
     async fn prepare(&self, request: PurchaseRequest) -> Result<(Shard, Purchase), PurchaseRefusal> {
-        let unavailable = |_| PurchaseRefusal::Unavailable;
         let known = self.directory.terminal(request.terminal).await.map_err(unavailable)?;
         let Some((_, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
             return Err(PurchaseRefusal::UnknownTerminal(request.terminal));
@@ -182,7 +181,6 @@ impl Purchases {
         terminal: TerminalId,
         id: PurchaseId,
     ) -> Result<(MemberId, Option<Uuid>), PurchaseRefusal> {
-        let unavailable = |_| PurchaseRefusal::Unavailable;
         // A code's minute is the wall clock's, as a signature's is: it must be scannable in a sped-up day too.
         let now = self.clocks.wall.now();
         let code = self.codes.read(text);
@@ -205,6 +203,16 @@ impl Purchases {
 
 fn warn_refused(terminal: TerminalId, error: CodeError) {
     tracing::warn!(%terminal, reason = error.word(), "member code refused");
+}
+
+/// The database did not do its part. The caller may try again, unless it would refuse again.
+fn unavailable(error: impl std::error::Error + 'static) -> PurchaseRefusal {
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    tracing::error!(%error, cause, "a receipt could not be looked at");
+    match hunch_db::has_permanent_cause(&error) {
+        true => PurchaseRefusal::Impossible,
+        false => PurchaseRefusal::Unavailable,
+    }
 }
 
 fn refused(error: &DoorError) -> PurchaseRefusal {

@@ -8,18 +8,22 @@ use crate::dice::Dice;
 
 /// Operations of one history: enough for stakes on winnings and returns of both.
 const HISTORY: u64 = 48;
+/// What stakes are paid that were not paid in the history.
+const LAST_PAY: i64 = 120;
 
 fn draw(dice: &mut Dice) -> Op {
     let member = dice.below(3) as u8;
     let which = dice.next() as usize;
-    match dice.below(22) {
+    match dice.below(26) {
         0..=3 => Op::Earn { member, points: dice.between(-5, 200), provisional: dice.chance(1, 10) },
         4 => Op::Mature { member, points: dice.between(0, 100) },
         5..=9 => Op::Hold { member, points: dice.between(0, 250) },
         10..=13 => Op::Close { which, capture: dice.between(0, 260) },
         14..=16 => Op::Pay { which, points: dice.between(0, 500) },
         17..=19 => Op::Return { which },
-        20 => Op::RepeatLast,
+        20..=21 => Op::Reverse { which },
+        22..=23 => Op::Repay { which, points: dice.between(0, 500) },
+        24 => Op::RepeatLast,
         _ => Op::ReuseLastKey,
     }
 }
@@ -39,6 +43,7 @@ fn live(ops: &[Op]) -> u64 {
             commands += 1;
         }
     }
+    books.bring_everything_back(LAST_PAY);
     commands
 }
 

@@ -182,7 +182,7 @@ impl Work {
 fn of_returned_purchases(lot: LotRange, claims: &[Claim], hold: &HoldState) -> (Points, Points, Vec<LotRange>) {
     let mut returned: Vec<LotRange> = Vec::new();
     let mut refunded = Points::ZERO;
-    for claim in claims {
+    for claim in claims.iter().filter(|_| !seeded_bug("pot-keeps-winnings")) {
         let brought = share(lot, claim.part, hold.captured);
         refunded += Points((brought.len() - claim.charged.0).max(0));
         returned.push(brought);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::{
-    AccountCode, Action, Command, Consumption, Decided, EarnBucket, Funder, HoldOwner, Journey, LotRange, MemberState,
+    AccountCode, Action, Command, Consumption, Decided, EarnBucket, Funder, HoldOwner, HoldState, Journey, LotRange, MemberState,
     Outcome, PaidLot, Payback, Provenance, Reason, Stake, State, Use, decide_batch,
 };
 
@@ -202,6 +202,44 @@ impl Books {
             stakes: stakes.collect(),
             voids: self.voids.get(&m).cloned().unwrap_or_default(),
             paybacks: self.paybacks.get(&m).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Ends what is open, pays `last_pay` for what was not paid, and brings back everything that was ever bought. Nobody
+    /// keeps a point then, and nobody has lost more than was staked.
+    ///
+    /// # Panics
+    /// When somebody did.
+    pub fn bring_everything_back(&mut self, last_pay: i64) {
+        for (hold, m) in self.holds.clone() {
+            let state = self.state.holds[&hold].clone();
+            if state.open {
+                let key = self.key();
+                let action = Action::CloseHold { hold, capture: Points(state.amount.0 / 2) };
+                self.run(Command { key, request: 1, member: m, action });
+            }
+            if !state.settled {
+                let (key, captured) = (self.key(), self.state.holds[&hold].captured);
+                let points = if captured.is_positive() { Points(last_pay) } else { Points::ZERO };
+                let action = Action::Payout { hold, points, reason: Reason::StakeWon };
+                self.run(Command { key, request: 1, member: m, action });
+            }
+        }
+        for (earned, m) in self.earned.clone() {
+            let key = derived_uuid(&[b"return", earned.as_bytes()]);
+            self.run(Command { key, request: 1, member: m, action: Action::Clawback { earned } });
+        }
+        self.check();
+        // Payouts on stakes that captured nothing came from nowhere a purchase could reach.
+        let gifts = self.state.holds.iter().any(|(id, h)| !h.captured.is_positive() && self.payouts.contains_key(id));
+        if gifts {
+            return;
+        }
+        for (id, m) in &self.state.members {
+            let (left, of_theirs) = (m.balance.total().0, |h: &&HoldState| h.member == *id);
+            assert!(left <= 0, "everything came back, and {left} points are left");
+            let staked: i64 = self.state.holds.values().filter(of_theirs).map(|h| h.captured.0).sum();
+            assert!(left >= -staked, "everything came back: {staked} were staked, and {left} are left");
         }
     }
 
