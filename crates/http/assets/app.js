@@ -8,6 +8,7 @@ const REASONS = {
   purchase: "Purchase", welcome: "Welcome", matured: "Now final", stake_held: "Stake set aside",
   stake_captured: "Stake placed", stake_released: "Stake came back", stake_won: "Hunch was right",
   stake_scalar: "Settled at a value in between", stake_lost: "Hunch was wrong", corrected: "Corrected",
+  payout_reversed: "Taken back by a correction",
   purchase_returned: "Purchase returned", winnings_returned: "Winnings of a returned purchase",
   debt_charged: "Owed after a return", debt_repaid: "Paid back",
 };

@@ -14,8 +14,8 @@ const OTHER: &str = "KXOTHER-26NOV23-A";
 impl Bench {
     async fn agreed(&self, ticker: &str, yes: bool) -> Correction {
         let (result, value) = if yes { (MarketResult::Yes, Price::ONE) } else { (MarketResult::No, Price::ZERO) };
-        let proposed = self.trading.propose_correction(&ticker.into(), result, value, "the feed was wrong", "operator");
-        let proposed = proposed.await.unwrap();
+        let (market, why) = (ticker.into(), "the feed was wrong");
+        let proposed = self.trading.propose_correction(&market, result, value, why, "operator").await.unwrap();
         self.trading.approve_correction(proposed.id, "approver").await.unwrap()
     }
 

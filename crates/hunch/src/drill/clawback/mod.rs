@@ -54,11 +54,12 @@ pub async fn run(options: &ClawbackDrill, settings: &Settings) -> anyhow::Result
     victim.environment.extend(options.mistake.clone().map(|mistake| ("HUNCH_DRILL_MISTAKE", mistake)));
     let all: Vec<(bool, Order)> =
         [false, true].into_iter().flat_map(|won| orders::all().into_iter().map(move |order| (won, order))).collect();
-    let wanted = options.orders.unwrap_or(all.len());
-    let lived = orders::spread(all, wanted);
+    let wanted = options.orders.unwrap_or(all.len()).min(all.len());
+    let lived = orders::spread(&all, wanted);
     let worlds = [false, true].map(|won_first| {
         let ticker = format!("KXDRILL{}-A", if won_first { "WON" } else { "LOST" });
-        let orders = lived.iter().filter(|(won, _)| *won == won_first).map(|(_, order)| order.clone()).collect();
+        let of_this = lived.iter().filter(|(won, _)| *won == won_first);
+        let orders: Vec<Order> = of_this.map(|(_, order)| order.clone()).collect();
         (ticker, won_first, orders)
     });
     for (ticker, _, _) in &worlds {

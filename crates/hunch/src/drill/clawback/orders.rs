@@ -83,9 +83,9 @@ pub fn phases(order: &Order) -> [Vec<Step>; 5] {
 }
 
 /// So many of them, from all over the list.
-pub fn spread(orders: Vec<Order>, wanted: usize) -> Vec<Order> {
-    let (have, wanted) = (orders.len(), wanted.min(orders.len()));
-    (0..wanted).map(|n| orders[n * have / wanted].clone()).collect()
+pub fn spread<T: Clone>(all: &[T], wanted: usize) -> Vec<T> {
+    let (have, wanted) = (all.len(), wanted.min(all.len()));
+    (0..wanted).map(|n| all[n * have / wanted].clone()).collect()
 }
 
 #[cfg(test)]
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_spread_is_of_different_orders() {
-        let some: HashSet<String> = spread(all(), 24).iter().map(|order| format!("{order:?}")).collect();
+        let some: HashSet<String> = spread(&all(), 24).iter().map(|order| format!("{order:?}")).collect();
         assert_eq!(some.len(), 24);
     }
 }
