@@ -476,7 +476,8 @@ impl Problem {
 
     /// The cause was logged where it was met.
     pub fn impossible() -> Problem {
-        let told = "this cannot be stored, and sending it again changes nothing; the reason was recorded for the operator";
+        let told =
+            "this cannot be stored, and sending it again changes nothing; the reason was recorded for the operator";
         Problem::new(ProblemKind::Impossible, told)
     }
 }

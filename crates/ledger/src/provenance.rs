@@ -258,7 +258,11 @@ mod tests {
     fn stake(n: i64, captured: LotRange, paid: LotRange) -> (Consumption, HoldId, Stake) {
         let hold = HoldId(Uuid::from_u128(n as u128));
         let payouts = vec![PaidLot { lot: paid, reversed: false }];
-        (Consumption { range: captured, by: Use::Stake(hold) }, hold, Stake { captured: Points(captured.len()), payouts })
+        (
+            Consumption { range: captured, by: Use::Stake(hold) },
+            hold,
+            Stake { captured: Points(captured.len()), payouts },
+        )
     }
 
     fn journey(stakes: impl Iterator<Item = (Consumption, HoldId, Stake)>) -> Journey {

@@ -7,8 +7,8 @@ use hunch_db::testing::TestDb;
 use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, Points, Shard, WallTime, shard_of};
 use hunch_ledger::testing::run_batcher;
 use hunch_ledger::{
-    Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, MemberBalance, Outcome, Reason,
-    Refusal, ShardHandler, TRYING_SECONDS_MAX, apply, balance, open_members, statement,
+    Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, MemberBalance, Outcome,
+    Reason, Refusal, ShardHandler, TRYING_SECONDS_MAX, apply, balance, open_members, statement,
 };
 use hunch_log::{ShardTx, Tail};
 use jiff::SignedDuration;

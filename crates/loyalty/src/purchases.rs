@@ -82,7 +82,9 @@ pub enum PurchaseRefusal {
     Busy,
     #[error("the purchase was not confirmed as stored; send the same receipt again in a moment")]
     Unavailable,
-    #[error("this receipt cannot be stored, and sending it again changes nothing; the operator finds the reason in the log")]
+    #[error(
+        "this receipt cannot be stored, and sending it again changes nothing; the operator finds the reason in the log"
+    )]
     Impossible,
 }
 

@@ -40,7 +40,9 @@ pub enum ReturnRefusal {
     Busy,
     #[error("the return was not confirmed as stored; send it again in a moment")]
     Unavailable,
-    #[error("this return cannot be stored, and sending it again changes nothing; the operator finds the reason in the log")]
+    #[error(
+        "this return cannot be stored, and sending it again changes nothing; the operator finds the reason in the log"
+    )]
     Impossible,
 }
 

@@ -120,7 +120,12 @@ fn kind(op: &Op, words: &str) -> String {
         _ => debug.split([' ', '{']).next().unwrap_or_default().to_owned(),
     };
     match op {
-        Op::Stake { .. } | Op::Confirm { .. } | Op::Correct { .. } | Op::Open { .. } | Op::Job { .. } | Op::Return { .. } => {
+        Op::Stake { .. }
+        | Op::Confirm { .. }
+        | Op::Correct { .. }
+        | Op::Open { .. }
+        | Op::Job { .. }
+        | Op::Return { .. } => {
             let short: String = words.chars().take_while(|c| !c.is_ascii_digit()).take(40).collect();
             format!("{name}: {}", short.trim())
         }

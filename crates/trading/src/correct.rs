@@ -57,7 +57,9 @@ pub enum CorrectionRefusal {
     Value,
     #[error("this correction is not parked; it is carried out by itself")]
     NotParked,
-    #[error("this correction is being carried out, or has changed positions already; correct the market anew when it is over")]
+    #[error(
+        "this correction is being carried out, or has changed positions already; correct the market anew when it is over"
+    )]
     Begun,
     #[error("the correction cannot be stored, and sending it again changes nothing; the reason is in the log")]
     Impossible,

@@ -94,8 +94,10 @@ async fn several_positions_of_one_member_are_corrected_together() {
         assert_eq!(bench.balance(member).await.available > staked, won);
     }
     assert_eq!(bench.balance(member).await.available, staked);
-    let reversals: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM ledger.reversal WHERE lost = 0").fetch_one(bench.db.auditor()).await.unwrap();
+    let reversals: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger.reversal WHERE lost = 0")
+        .fetch_one(bench.db.auditor())
+        .await
+        .unwrap();
     assert_eq!(reversals, 6);
     bench.books_fit().await;
 }

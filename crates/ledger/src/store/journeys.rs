@@ -61,10 +61,7 @@ fn used_part(state: &State, member: MemberId, hold: HoldId) -> Option<LotRange> 
 }
 
 /// What the returned purchases had earned, without the way of the points.
-async fn load_earned(
-    conn: &mut PgConnection,
-    commands: &[Command],
-) -> Result<HashMap<(MemberId, Uuid), Provenance>> {
+async fn load_earned(conn: &mut PgConnection, commands: &[Command]) -> Result<HashMap<(MemberId, Uuid), Provenance>> {
     let asked: Vec<(Uuid, Uuid)> = commands
         .iter()
         .filter_map(|command| match &command.action {
@@ -284,7 +281,8 @@ async fn read_as_earlier_programmes_wrote(
         let seq: i64 = row.try_get(0)?;
         let used = LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? };
         let Some(payout) = payouts.iter().rfind(|p| p.seq < seq && !p.lot.is_empty() && !p.reversed) else { continue };
-        let others: Vec<LotRange> = used.without(&journey.voids).iter().flat_map(|u| u.without(&[payout.lot])).collect();
+        let others: Vec<LotRange> =
+            used.without(&journey.voids).iter().flat_map(|u| u.without(&[payout.lot])).collect();
         let rest: Vec<LotRange> = payout.lot.without(&journey.voids).iter().flat_map(|p| p.without(&[used])).collect();
         let pairs = pair(&rest, &others).into_iter().map(|(lots, by)| Payback { lots, by: Some(by) });
         journey.paybacks.extend(pairs.filter(|payback| known.insert(payback.lots)));

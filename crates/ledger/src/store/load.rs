@@ -135,7 +135,8 @@ async fn load_holds(conn: &mut PgConnection, holds: &[Uuid], state: &mut State) 
 }
 
 async fn load_claims(conn: &mut PgConnection, holds: &[Uuid], state: &mut State) -> Result<(), sqlx::Error> {
-    let claims = "SELECT hold, lo, hi, coalesce(charged, hi - lo) FROM ledger.claim WHERE hold = ANY($1) ORDER BY hold, lo";
+    let claims =
+        "SELECT hold, lo, hi, coalesce(charged, hi - lo) FROM ledger.claim WHERE hold = ANY($1) ORDER BY hold, lo";
     for row in sqlx::query(claims).bind(holds).fetch_all(conn).await? {
         let part = LotRange { lo: row.try_get(1)?, hi: row.try_get(2)? };
         let claim = Claim { part, charged: Points(row.try_get(3)?) };

@@ -314,7 +314,9 @@ async fn write_reversals(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(),
 async fn write_paybacks(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), sqlx::Error> {
     let rows: Vec<(Uuid, i64, i64, Option<i64>, Uuid)> = effects
         .iter()
-        .flat_map(|(c, d, _)| d.paybacks.iter().map(|p| (c.member.0, p.lots.lo, p.lots.hi, p.by.map(|by| by.lo), c.key)))
+        .flat_map(|(c, d, _)| {
+            d.paybacks.iter().map(|p| (c.member.0, p.lots.lo, p.lots.hi, p.by.map(|by| by.lo), c.key))
+        })
         .collect();
     if rows.is_empty() {
         return Ok(());

@@ -5,23 +5,46 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::{
-    AccountCode, Action, Command, Consumption, Decided, EarnBucket, Funder, HoldOwner, HoldState, Journey, LotRange, MemberState,
-    Outcome, PaidLot, Payback, Provenance, Reason, Stake, State, Use, decide_batch,
+    AccountCode, Action, Command, Consumption, Decided, EarnBucket, Funder, HoldOwner, HoldState, Journey, LotRange,
+    MemberState, Outcome, PaidLot, Payback, Provenance, Reason, Stake, State, Use, decide_batch,
 };
 
 /// What a history may do. Numbers choose among what exists.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Earn { member: u8, points: i64, provisional: bool },
-    Mature { member: u8, points: i64 },
-    Hold { member: u8, points: i64 },
-    Close { which: usize, capture: i64 },
-    Pay { which: usize, points: i64 },
+    Earn {
+        member: u8,
+        points: i64,
+        provisional: bool,
+    },
+    Mature {
+        member: u8,
+        points: i64,
+    },
+    Hold {
+        member: u8,
+        points: i64,
+    },
+    Close {
+        which: usize,
+        capture: i64,
+    },
+    Pay {
+        which: usize,
+        points: i64,
+    },
     /// Takes back what a stake was paid.
-    Reverse { which: usize },
+    Reverse {
+        which: usize,
+    },
     /// Pays a stake anew that was paid before and reversed.
-    Repay { which: usize, points: i64 },
-    Return { which: usize },
+    Repay {
+        which: usize,
+        points: i64,
+    },
+    Return {
+        which: usize,
+    },
     RepeatLast,
     ReuseLastKey,
 }

@@ -55,8 +55,7 @@ pub async fn correct(world: &World, market: u8, cents: u8) -> anyhow::Result<Liv
     trading.approve_correction(proposed.id, "approver").await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let changed = world.driven(trading.correct_step()).await?;
     let parked = trading.open_corrections().await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-    let mut lived =
-        Lived::new("corrected", Touched { members: world.members.clone(), checks: AFTER_CORRECTION });
+    let mut lived = Lived::new("corrected", Touched { members: world.members.clone(), checks: AFTER_CORRECTION });
     lived.requests += changed as u64;
     lived.wrong.extend(parked.into_iter().map(|c| format!("T4: a correction was not carried out: {c:?}")));
     Ok(lived)

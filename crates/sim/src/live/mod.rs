@@ -17,9 +17,9 @@ use crate::world::World;
 use care::protect;
 use exchange::lifecycle;
 pub use exchange::outcome;
-pub use tills::give_everything_back;
 use stakes::Wish;
 use tills::Basket;
+pub use tills::give_everything_back;
 
 /// What became of an operation.
 pub struct Lived {

@@ -82,7 +82,8 @@ pub(crate) async fn open_corrections(pool: &PgPool) -> Result<Vec<Correction>> {
 }
 
 pub(crate) async fn park_correction(pool: &PgPool, id: Uuid, why: &str, now: Timestamp) -> Result<()> {
-    let park = "UPDATE trading.correction SET parked_at = $2, parked_why = $3 WHERE correction = $1 AND finished_at IS NULL";
+    let park =
+        "UPDATE trading.correction SET parked_at = $2, parked_why = $3 WHERE correction = $1 AND finished_at IS NULL";
     sqlx::query(park).bind(id).bind(now.to_sqlx()).bind(why).execute(pool).await?;
     Ok(())
 }
