@@ -44,7 +44,8 @@ fn no_order_of_corrections_and_returns_loses_a_lots_way() {
     assert!(line["slowest_ms"].as_i64().is_some_and(|ms| ms > 0), "{line}");
     let (line, told) = lived(&[&few[..], &["--mistake", "reversal-as-stake"]].concat());
     assert_eq!(line["holds"], false, "{line} {told}");
-    assert!(told.contains("not so: nothing is left of what was returned"), "{told}");
+    let found = ["can never be stored", "cannot be stored", "not so: nothing is left of what was returned"];
+    assert!(found.iter().any(|what| told.contains(what)), "it is found by what members would meet: {told}");
 }
 
 #[test]
