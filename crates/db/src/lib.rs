@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod columns;
 mod database;
 mod migrations;
+mod permanent;
 pub mod roles;
 pub mod testing;
 
@@ -19,3 +20,4 @@ pub use begin::begin;
 pub use columns::WallToSqlx;
 pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction};
 pub use migrations::migrate;
+pub use permanent::{has_permanent_cause, is_permanent};

@@ -80,6 +80,7 @@ pub enum ProblemKind {
     Busy,
     Unavailable,
     Timeout,
+    Impossible,
     Internal,
 }
 
@@ -153,6 +154,7 @@ pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::Busy, "/problems/busy", "Too busy just now", 503, Some(1)),
     (ProblemKind::Unavailable, "/problems/unavailable", "Storage cannot be reached just now", 503, Some(2)),
     (ProblemKind::Timeout, "/problems/timeout", "No answer in time", 503, Some(1)),
+    (ProblemKind::Impossible, "/problems/impossible", "This can never be stored", 500, None),
     (ProblemKind::Internal, "/problems/internal", "Internal error", 500, None),
 ];
 
@@ -250,6 +252,7 @@ impl From<hunch_loyalty::PurchaseRefusal> for Problem {
             R::ReceiptReused(_) => ProblemKind::ReceiptReused,
             R::Busy => ProblemKind::Busy,
             R::Unavailable => ProblemKind::Unavailable,
+            R::Impossible => ProblemKind::Impossible,
         };
         Problem::new(kind, refusal.to_string())
     }
@@ -263,6 +266,7 @@ impl From<hunch_loyalty::ReturnRefusal> for Problem {
             R::OtherMerchant => ProblemKind::OtherMerchant,
             R::Busy => ProblemKind::Busy,
             R::Unavailable => ProblemKind::Unavailable,
+            R::Impossible => ProblemKind::Impossible,
         };
         Problem::new(kind, refusal.to_string())
     }
@@ -427,6 +431,7 @@ impl From<hunch_trading::StakeRefusal> for Problem {
             R::ExchangeClosed { .. } | R::ExchangeUnknown => ProblemKind::ExchangeClosed,
             R::Busy => ProblemKind::Busy,
             R::Unavailable => ProblemKind::Unavailable,
+            R::Impossible => ProblemKind::Impossible,
             R::Unknown => ProblemKind::Timeout,
         };
         Problem::new(kind, refusal.to_string())
@@ -460,21 +465,44 @@ impl From<hunch_trading::CorrectionRefusal> for Problem {
     fn from(refusal: hunch_trading::CorrectionRefusal) -> Problem {
         use hunch_trading::CorrectionRefusal as R;
         let kind = match &refusal {
-            R::NotPaid | R::Open | R::SamePerson => ProblemKind::Correction,
+            R::NotPaid | R::Open | R::SamePerson | R::NotParked | R::Begun => ProblemKind::Correction,
             R::Unknown => ProblemKind::NotFound,
             R::Value => ProblemKind::Invalid,
             R::Unavailable => ProblemKind::Unavailable,
+            R::Impossible => ProblemKind::Impossible,
         };
         Problem::new(kind, refusal.to_string())
     }
 }
 
 impl Problem {
-    /// The database did not do its part: logged here, and the caller may try again.
-    pub fn storage(error: &dyn std::error::Error) -> Problem {
+    /// The database did not do its part: logged here. The caller may try again, unless it would refuse again.
+    pub fn storage(error: &(dyn std::error::Error + 'static)) -> Problem {
         let logged = Problem::internal(error);
+        if hunch_db::has_permanent_cause(error) || is_impossible(error) {
+            return Problem::impossible();
+        }
         Problem { kind: ProblemKind::Unavailable, ..logged }
     }
+
+    /// The cause was logged where it was met.
+    pub fn impossible() -> Problem {
+        let told =
+            "this cannot be stored, and sending it again changes nothing; the reason was recorded for the operator";
+        Problem::new(ProblemKind::Impossible, told)
+    }
+}
+
+/// Whether a shard said so, which had met the database's refusal.
+fn is_impossible(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(hunch_ledger::DoorError::Impossible(_)) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 #[cfg(test)]
@@ -498,6 +526,7 @@ mod tests {
             (StakeRefusal::Denied(Denial(DenialCode::PermitExpired)), 409, "/problems/permit-expired", None, "again"),
             (StakeRefusal::Busy, 503, "/problems/busy", Some("1"), "again"),
             (StakeRefusal::Unavailable, 503, "/problems/unavailable", Some("2"), "again"),
+            (StakeRefusal::Impossible, 500, "/problems/impossible", None, "changes nothing"),
             // Nobody may believe that nothing happened.
             (StakeRefusal::Unknown, 503, "/problems/timeout", Some("1"), "not known"),
         ];

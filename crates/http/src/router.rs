@@ -83,8 +83,10 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(unclear::list))
         .routes(routes!(unclear::end))
         .routes(routes!(trading_ops::fund))
-        .routes(routes!(trading_ops::propose_correction))
+        .routes(routes!(trading_ops::propose_correction, trading_ops::list_corrections))
         .routes(routes!(trading_ops::approve_correction))
+        .routes(routes!(trading_ops::retry_correction))
+        .routes(routes!(trading_ops::end_correction))
         .split_for_parts();
     describe_responses(&mut document);
     join_descriptions(&mut document);

@@ -356,8 +356,18 @@ async fn a_correction_takes_two_people() {
     assert_eq!(proposed.status, 201, "{}", proposed.body);
     let path = format!("/v1/ops/corrections/{}/approval", proposed.body["correction"].as_str().unwrap());
     assert_eq!(kind(&service.send(OPERATOR, "POST", &path, json!({})).await), (409, "/problems/correction"));
+    let waiting = service.get(OPERATOR, "/v1/ops/corrections").await;
+    assert_eq!(waiting.body["corrections"][0]["reason"], "the gauge was broken", "{}", waiting.body);
     assert_eq!(service.send(APPROVER, "POST", &path, json!({})).await.status, 200);
+    for (step, told) in [("retry", "not parked"), ("end", "changed positions already")] {
+        let refused = service.send(OPERATOR, "POST", &path.replace("approval", step), json!({})).await;
+        assert_eq!(kind(&refused), (409, "/problems/correction"));
+        assert!(refused.body["detail"].as_str().unwrap().contains(told), "{}", refused.body);
+    }
     service.trading.correct_step().await.unwrap();
+    assert_eq!(service.get(OPERATOR, "/v1/ops/corrections").await.body, json!({"corrections": []}));
+    let over = service.send(OPERATOR, "POST", &path.replace("approval", "retry"), json!({})).await;
+    assert_eq!(kind(&over), (404, "/problems/not-found"));
     let after = service.get(&token, "/v1/me/balance").await.body["available_points"].as_i64().unwrap();
     assert_eq!(after, before + 256);
 }

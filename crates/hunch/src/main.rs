@@ -133,6 +133,10 @@ fn main() -> ExitCode {
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&cli.config, std::env::vars())?;
     start_log(&settings)?;
+    // Only the drills' own tests set it, in a build that has mistakes to plant.
+    if let Ok(mistake) = std::env::var("HUNCH_DRILL_MISTAKE") {
+        anyhow::ensure!(hunch_kernel::plant_for_ever(mistake), "this build has no mistakes to plant");
+    }
     // One TLS provider for every client in the process; a second attempt to install it is harmless.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;

@@ -5,6 +5,13 @@ use std::process::{Command, Stdio};
 
 /// What a drill printed on its last line, having held and left nothing behind.
 fn drill(arguments: &[&str]) -> Value {
+    let (line, told) = lived(arguments);
+    assert_eq!(line["holds"], true, "{line} {told}");
+    line
+}
+
+/// A drill's last line and what it told; its exit code says what the line says, and nothing is left behind.
+fn lived(arguments: &[&str]) -> (Value, String) {
     let folder = tempfile::tempdir().unwrap();
     let out = Command::new(env!("CARGO_BIN_EXE_hunch"))
         .arg("drill")
@@ -14,12 +21,31 @@ fn drill(arguments: &[&str]) -> Value {
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(out.status.success(), "{told}{}", String::from_utf8_lossy(&out.stdout));
-    let line: Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(line["holds"], true, "{line}");
+    let printed = String::from_utf8_lossy(&out.stdout).into_owned();
+    let line: Value = printed
+        .lines()
+        .last()
+        .and_then(|line| serde_json::from_str(line).ok())
+        .unwrap_or_else(|| panic!("{told}{printed}"));
+    assert_eq!(out.status.success(), line["holds"] == true, "{told}{printed}");
     let left: Vec<_> = std::fs::read_dir(folder.path().join(".hunch")).unwrap().collect();
     assert!(left.is_empty(), "the drill's folder is gone: {left:?}");
-    line
+    (line, told)
+}
+
+/// Receipts come back before, between and after corrections, in some of the orders that there are. The mistake of earlier
+/// programmes, a reversal that counts as a stake, is found.
+#[test]
+fn no_order_of_corrections_and_returns_loses_a_lots_way() {
+    // The tests of a workspace run beside each other: how fast it is, the whole drill says.
+    let few = ["clawback", "--orders", "24", "--answer-ms", "30000"];
+    let line = drill(&few);
+    assert_eq!(line["orders"], 24, "{line}");
+    assert!(line["slowest_ms"].as_i64().is_some_and(|ms| ms > 0), "{line}");
+    let (line, told) = lived(&[&few[..], &["--mistake", "reversal-as-stake"]].concat());
+    assert_eq!(line["holds"], false, "{line} {told}");
+    let found = ["can never be stored", "cannot be stored", "not so: nothing is left of what was returned"];
+    assert!(found.iter().any(|what| told.contains(what)), "it is found by what members would meet: {told}");
 }
 
 #[test]

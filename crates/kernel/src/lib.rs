@@ -22,6 +22,6 @@ pub use money::{Count, Dollars, MoneyError, Price, Side};
 pub use points::{PointRate, Points};
 #[cfg(feature = "seeded-bugs")]
 pub use seeded_bug::plant_bug;
-pub use seeded_bug::seeded_bug;
+pub use seeded_bug::{plant_for_ever, seeded_bug};
 pub use shard::{SHARDS_MAX, Shard, shard_of};
 pub use wall_time::WallTime;

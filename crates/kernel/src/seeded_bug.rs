@@ -22,3 +22,16 @@ pub fn seeded_bug(name: &str) -> bool {
 pub fn plant_bug(name: Option<&'static str>) {
     *crate::write_lock(&PLANTED) = name;
 }
+
+/// Plants the mistake of this name for as long as the process lives. False in a build that has none.
+#[cfg(feature = "seeded-bugs")]
+pub fn plant_for_ever(name: String) -> bool {
+    plant_bug(Some(Box::leak(name.into_boxed_str())));
+    true
+}
+
+/// Plants the mistake of this name for as long as the process lives. False in a build that has none.
+#[cfg(not(feature = "seeded-bugs"))]
+pub fn plant_for_ever(_name: String) -> bool {
+    false
+}

@@ -1,9 +1,11 @@
 //! The short shell around the decision: load, decide, write, all under the shard's lock.
 
+use hunch_kernel::MemberId;
 use hunch_log::{LogError, ShardTx};
 use hunch_messages::{Message, Posted};
+use std::collections::HashSet;
 
-use crate::command::{Action, Command, Outcome};
+use crate::command::{Command, Outcome, Refusal};
 use crate::decide::{Decided, decide_batch};
 use crate::store;
 
@@ -14,6 +16,9 @@ pub enum BatchError {
     KeyRace,
     #[error("batch storage failed")]
     Storage(#[from] sqlx::Error),
+    /// The way of this member's points is longer than any books can make it. Nothing is repeated.
+    #[error("the points of member {member} cannot be followed to their end")]
+    WalkTooLong { member: MemberId },
     #[error("batch log failed")]
     Log(#[from] LogError),
     /// A capability's own reason; only this request's group is affected.
@@ -29,7 +34,12 @@ pub enum BatchError {
 pub async fn apply(tx: &mut ShardTx, commands: &[Command]) -> Result<Vec<Outcome>, BatchError> {
     let mut outcomes = Vec::with_capacity(commands.len());
     for part in parts(commands) {
-        outcomes.extend(apply_part(tx, part).await?.into_iter().map(|d| d.outcome));
+        for (command, decided) in part.iter().zip(apply_part(tx, part).await?) {
+            if decided.outcome == Outcome::Refused(Refusal::WalkTooLong) {
+                return Err(BatchError::WalkTooLong { member: command.member });
+            }
+            outcomes.push(decided.outcome);
+        }
     }
     Ok(outcomes)
 }
@@ -52,8 +62,18 @@ async fn apply_part(tx: &mut ShardTx, commands: &[Command]) -> Result<Vec<Decide
     if store::write(tx, &before, &after, commands, &decided).await? { Ok(decided) } else { Err(BatchError::KeyRace) }
 }
 
-/// A return needs to see what earlier commands wrote, so each clawback is a part of its own.
+/// Who follows points through the books must see what the same member's earlier commands wrote: such a command is the
+/// first of its member in its part.
 fn parts(commands: &[Command]) -> Vec<&[Command]> {
-    let is_return = |c: &Command| matches!(c.action, Action::Clawback { .. });
-    commands.chunk_by(|a, b| !is_return(a) && !is_return(b)).collect()
+    let mut parts = Vec::new();
+    let (mut begin, mut members) = (0, HashSet::new());
+    for (at, command) in commands.iter().enumerate() {
+        if !members.insert(command.member) && command.action.follows_points() {
+            parts.push(&commands[begin..at]);
+            begin = at;
+            members = HashSet::from([command.member]);
+        }
+    }
+    parts.push(&commands[begin..]);
+    parts
 }

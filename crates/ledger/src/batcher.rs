@@ -8,6 +8,7 @@
 //! - Nobody is answered before the commit.
 
 use async_trait::async_trait;
+use hunch_db::is_permanent;
 use hunch_kernel::{Clocks, Shard, WallTime, lock, within};
 use hunch_log::{CommitError, Committed, LogError, ShardTx, Tail};
 use jiff::SignedDuration;
@@ -69,9 +70,12 @@ pub enum DoorError {
     /// Unknown whether it happened: ask again with the same key.
     #[error("the batcher stopped before it answered")]
     Stopped,
-    /// Nothing happened.
+    /// Nothing happened. Try again after a moment.
     #[error("the request could not be stored: {0}")]
     Storage(String),
+    /// Nothing happened, and nothing ever will: the same request is refused by the database again. The cause is in the log.
+    #[error("the request can never be stored: {0}")]
+    Impossible(String),
     /// Unknown whether it happened, the database's answer to the commit being lost: ask again with the same key.
     #[error("it is not known whether the request was stored")]
     Unknown,
@@ -81,7 +85,7 @@ impl<H: ShardHandler> Door<H> {
     /// Waits until the request's transaction is committed.
     ///
     /// # Errors
-    /// `Busy`, `Stopped`, `Storage` or `Unknown`; a business refusal is an answer, not an error.
+    /// `Busy`, `Stopped`, `Storage`, `Impossible` or `Unknown`; a business refusal is an answer, not an error.
     pub async fn submit(&self, shard: Shard, request: H::Request) -> Result<H::Answer, DoorError> {
         let mut answers = self.submit_all(shard, vec![request]).await?;
         answers.pop().ok_or(DoorError::Stopped)?
@@ -381,7 +385,19 @@ impl RunError {
     fn told(&self) -> DoorError {
         match self {
             RunError::Lost(_) | RunError::Commit(CommitError::Unknown(_)) => DoorError::Unknown,
+            other if other.is_permanent() => DoorError::Impossible(other.to_string()),
             other => DoorError::Storage(other.to_string()),
+        }
+    }
+
+    /// The same request meets the same refusal, whenever it comes.
+    fn is_permanent(&self) -> bool {
+        match self {
+            RunError::Begin(_) | RunError::Lost(_) | RunError::Commit(CommitError::Unknown(_)) => false,
+            RunError::Group(BatchError::Storage(e) | BatchError::Log(LogError::Storage(e)))
+            | RunError::Commit(CommitError::Rejected(e)) => is_permanent(e),
+            RunError::Group(BatchError::KeyRace) => false,
+            RunError::Group(BatchError::WalkTooLong { .. } | BatchError::Handler(_) | BatchError::Log(_)) => true,
         }
     }
 

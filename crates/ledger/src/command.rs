@@ -33,13 +33,19 @@ pub enum Action {
     CloseHold { hold: HoldId, capture: Points },
     /// What an ended stake pays, zero included. Returned purchases take their share first.
     Payout { hold: HoldId, points: Points, reason: Reason },
-    /// Takes a payout back, as far as the member has it; the rest is the house's loss.
+    /// Takes back all of the payout that counts now, as far as the member has it; the rest is the house's loss. The part
+    /// that a returned purchase funded comes from where the return put it, and what the return had charged is owed again.
     ReversePayout { hold: HoldId, points: Points },
     /// Takes back what the `Earn` with key `earned` gave, and the share of winnings it brought.
     Clawback { earned: Uuid },
 }
 
 impl Action {
+    /// Whether it needs to know what became of points that were used.
+    pub(crate) fn follows_points(&self) -> bool {
+        matches!(self, Action::Clawback { .. } | Action::ReversePayout { .. })
+    }
+
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Action::Earn { .. } | Action::EarnParts { .. } => "earn",
@@ -101,7 +107,9 @@ pub enum Reason {
     StakeWon = 13,
     StakeScalar = 14,
     StakeLost = 15,
+    /// Paid by a corrected result. Earlier programmes posted reversals under it as well.
     Corrected = 16,
+    PayoutReversed = 17,
     PurchaseReturned = 20,
     WinningsReturned = 21,
     DebtCharged = 22,
@@ -121,6 +129,7 @@ impl Reason {
         Reason::StakeScalar,
         Reason::StakeLost,
         Reason::Corrected,
+        Reason::PayoutReversed,
         Reason::PurchaseReturned,
         Reason::WinningsReturned,
         Reason::DebtCharged,
@@ -149,6 +158,7 @@ impl Reason {
             Reason::StakeScalar => "stake_scalar",
             Reason::StakeLost => "stake_lost",
             Reason::Corrected => "corrected",
+            Reason::PayoutReversed => "payout_reversed",
             Reason::PurchaseReturned => "purchase_returned",
             Reason::WinningsReturned => "winnings_returned",
             Reason::DebtCharged => "debt_charged",
@@ -180,7 +190,7 @@ impl Outcome {
 pub struct Done {
     /// Sequence number in the member's shard.
     pub seq: i64,
-    /// Earned, held, captured, paid, or taken back now (a clawback's debt not included).
+    /// Earned, held, captured, paid, or taken back now (a clawback's debt not included; a reversal's house loss not).
     pub points: Points,
     /// Just after this command.
     pub balance: MemberBalance,
@@ -202,6 +212,11 @@ pub enum Refusal {
     HoldOpen,
     #[error("nothing was earned under that key")]
     UnknownEarning,
+    #[error("no payout of this amount counts now")]
+    NotPaid,
+    /// The books of this member are not as they can be; nobody's books are that long.
+    #[error("the way of these points is too long to be followed")]
+    WalkTooLong,
     #[error("{0} points are not a possible amount here")]
     Amount(Points),
 }

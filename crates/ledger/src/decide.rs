@@ -1,5 +1,7 @@
 //! Decides what a batch of commands does. Pure: no I/O, no clock, no randomness.
 
+mod reverse;
+
 use hunch_kernel::{HoldId, MemberId, Points, seeded_bug};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use uuid::Uuid;
 use crate::account::{AccountCode, MemberBalance};
 use crate::command::{Action, Command, Done, EarnBucket, EarnPart, Funder, HoldOwner, Outcome, Reason, Refusal};
 use crate::lots::{self, LotRange};
-use crate::provenance::{self, Provenance, share, trace};
+use crate::provenance::{self, Journey, Payback, Provenance, WalkTooLong, share, trace};
 
 /// No single command moves more than this: far above any purchase, far below overflow.
 const AMOUNT_MAX: i64 = 1_000_000_000_000;
@@ -19,10 +21,12 @@ pub struct State {
     pub holds: HashMap<HoldId, HoldState>,
     /// First answers of keys that were used before.
     pub answers: HashMap<Uuid, (i64, Done)>,
-    /// Parts of open stakes that returned purchases claimed and paid for, as points of the stake.
-    pub claims: HashMap<HoldId, Vec<LotRange>>,
+    /// Parts of stakes that belong to returned purchases.
+    pub claims: HashMap<HoldId, Vec<Claim>>,
     /// For each clawback of the batch, by the key of what was earned.
     pub provenance: HashMap<Uuid, Provenance>,
+    /// For each payout that the batch reverses, what became of its points.
+    pub journeys: HashMap<HoldId, Journey>,
     /// Sequence number of the last message before this batch.
     pub last_seq: i64,
 }
@@ -50,9 +54,38 @@ pub struct HoldState {
     pub released: Points,
     pub open: bool,
     pub settled: bool,
+    /// The lot of the payout that counts now: made, and not reversed.
+    pub paid: Option<LotRange>,
     pub owner: HoldOwner,
     /// Placed by this very batch, so it has no row yet.
     pub fresh: bool,
+}
+
+/// The part of a stake that a returned purchase funded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// As points of the stake.
+    pub part: LotRange,
+    /// Points that the return charged for the part itself; what a payout brings beyond them is taken from the payout.
+    pub charged: Points,
+}
+
+/// A payout that was taken back, and from where: all of its points are accounted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reversed {
+    pub hold: HoldId,
+    /// The lot that the payout had made.
+    pub lot: LotRange,
+    /// Unused points of the payout, or of what its points brought.
+    pub voided: Points,
+    /// Other points of the member.
+    pub used: Points,
+    /// Winnings that a return had taken.
+    pub refunded: Points,
+    /// What a return had charged with points that were none: owed again.
+    pub owed: Points,
+    /// Nobody has them any more.
+    pub lost: Points,
 }
 
 /// A posting of a command, ready to be written.
@@ -76,7 +109,9 @@ pub struct Decided {
     /// The message of the member's entry before these, 0 before the first.
     pub prior_seq: i64,
     pub payout: Option<(HoldId, Points, LotRange)>,
-    pub claims: Vec<(HoldId, LotRange)>,
+    pub reversed: Option<Reversed>,
+    pub paybacks: Vec<Payback>,
+    pub claims: Vec<(HoldId, Claim)>,
     pub voids: Vec<LotRange>,
     pub owed: Vec<LotRange>,
 }
@@ -88,6 +123,8 @@ impl Decided {
             entries: Vec::new(),
             prior_seq: 0,
             payout: None,
+            reversed: None,
+            paybacks: Vec::new(),
             claims: Vec::new(),
             voids: Vec::new(),
             owed: Vec::new(),
@@ -134,6 +171,8 @@ fn decide(state: &mut State, command: &Command) -> Decided {
                 entries: work.entries,
                 prior_seq,
                 payout: work.payout,
+                reversed: work.reversed,
+                paybacks: work.paybacks,
                 claims: work.claims,
                 voids: work.new_voids,
                 owed: work.new_owed,
@@ -149,7 +188,9 @@ struct Work {
     hold: Option<(HoldId, HoldState)>,
     entries: Vec<Entry>,
     payout: Option<(HoldId, Points, LotRange)>,
-    claims: Vec<(HoldId, LotRange)>,
+    reversed: Option<Reversed>,
+    paybacks: Vec<Payback>,
+    claims: Vec<(HoldId, Claim)>,
     new_voids: Vec<LotRange>,
     new_owed: Vec<LotRange>,
 }
@@ -162,6 +203,8 @@ impl Work {
             hold: None,
             entries: Vec::new(),
             payout: None,
+            reversed: None,
+            paybacks: Vec::new(),
             claims: Vec::new(),
             new_voids: Vec::new(),
             new_owed: Vec::new(),
@@ -249,6 +292,7 @@ impl Work {
                 released: Points::ZERO,
                 open: true,
                 settled: false,
+                paid: None,
                 owner,
                 fresh: true,
             },
@@ -271,7 +315,8 @@ impl Work {
             self.claims = owed
                 .iter()
                 .flat_map(|range| used.overlap(*range).without(&voids))
-                .map(|slice| (id, provenance::part_of(slice, used, &voids)))
+                .map(|slice| (slice, provenance::part_of(slice, used, &voids)))
+                .map(|(slice, part)| (id, Claim { part, charged: Points(slice.len()) }))
                 .collect();
             let (from, to) = (AccountCode::Held, AccountCode::Exchange);
             self.post(from, to, Uuid::nil(), capture, Reason::StakeCaptured, id.0, Some(used));
@@ -300,12 +345,13 @@ impl Work {
         if points.is_positive() {
             self.credit_lot(AccountCode::Exchange, AccountCode::Available, Uuid::nil(), points, reason, id.0);
         }
-        self.payout = Some((id, points, LotRange { lo, hi: lo + points.0 }));
         let lot = LotRange { lo, hi: lo + points.0 };
-        for part in state.claims.get(&id).map(Vec::as_slice).unwrap_or_default() {
+        self.payout = Some((id, points, lot));
+        hold.paid = points.is_positive().then_some(lot);
+        for claim in state.claims.get(&id).map(Vec::as_slice).unwrap_or_default() {
             // The part itself was charged at the return; what it brought beyond that goes now.
-            let brought = share(lot, *part, hold.captured);
-            let more = Points((brought.len() - part.len()).max(0));
+            let brought = share(lot, claim.part, hold.captured);
+            let more = Points((brought.len() - claim.charged.0).max(0));
             self.mark_owed(LotRange { lo: brought.lo, hi: brought.hi - more.0 });
             if more.is_positive() {
                 self.void(brought.tail(more));
@@ -319,27 +365,8 @@ impl Work {
         Ok(points)
     }
 
-    fn reverse_payout(&mut self, state: &State, id: HoldId, points: Points) -> Result<Points, Refusal> {
-        let points = positive(points)?;
-        let hold = self.own_hold(state, id)?;
-        if !hold.settled {
-            return Err(Refusal::HoldOpen);
-        }
-        let taken = points.min(self.member.balance.available);
-        if taken.is_positive() {
-            let used = self.use_lots(taken);
-            let (from, to) = (AccountCode::Available, AccountCode::Exchange);
-            self.post(from, to, Uuid::nil(), taken, Reason::Corrected, id.0, Some(used));
-        }
-        if points > taken {
-            let (from, to) = (AccountCode::CorrectionLoss, AccountCode::Exchange);
-            self.post(from, to, Uuid::nil(), points - taken, Reason::Corrected, id.0, None);
-        }
-        Ok(taken)
-    }
-
     fn claw_back(&mut self, provenance: &Provenance) -> Result<Points, Refusal> {
-        let charge = trace(provenance.earned, &self.member, provenance);
+        let charge = trace(provenance.earned, self.member.consumed, &provenance.journey)?;
         let mut base_left = Points(provenance.earned.len());
         let available_before = self.member.balance.available;
 
@@ -382,7 +409,9 @@ impl Work {
             Reason::WinningsReturned,
             provenance.source,
         );
-        self.claims = charge.open_slices;
+        if !seeded_bug("return-leaves-no-claim") {
+            self.claims = charge.claims;
+        }
         Ok(available_before - self.member.balance.available)
     }
 
@@ -472,6 +501,12 @@ impl Work {
             *bucket += amount;
         }
         self.entries.push(Entry { member: self.id, debit, credit, house, amount, reason, source, lot });
+    }
+}
+
+impl From<WalkTooLong> for Refusal {
+    fn from(_: WalkTooLong) -> Refusal {
+        Refusal::WalkTooLong
     }
 }
 

@@ -31,8 +31,8 @@ pub use batcher::{Batcher, BatcherBuilder, Door, DoorError, ShardHandler, StepRe
 pub use command::{
     Action, Command, Done, EarnBucket, EarnPart, Funder, HoldOwner, Outcome, Reason, Refusal, request_digest,
 };
-pub use decide::{Decided, HoldState, MemberState, State, decide_batch};
+pub use decide::{Claim, Decided, HoldState, MemberState, Reversed, State, decide_batch};
 pub use lots::LotRange;
-pub use provenance::{Consumption, Provenance, Stake};
+pub use provenance::{Consumption, Journey, PaidLot, Payback, Provenance, Stake, Use};
 pub use statement::{StakeEnd, StakeParts, StatementItem, StatementPlace, statement_items};
 pub use queries::{StatementCursor, StatementLine, available, balance, open_members, statement};

@@ -34,7 +34,8 @@ impl LotRange {
     pub fn without(self, voids: &[LotRange]) -> Vec<LotRange> {
         let mut left = Vec::new();
         let mut from = self.lo;
-        for void in voids {
+        let first = voids.partition_point(|void| void.hi <= self.lo);
+        for void in voids[first..].iter().take_while(|void| void.lo < self.hi) {
             let cut = self.overlap(*void);
             if cut.is_empty() {
                 continue;

@@ -14,6 +14,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (0u8..3, 0i64..250).prop_map(|(member, points)| Op::Hold { member, points }),
         3 => (any::<usize>(), 0i64..260).prop_map(|(which, capture)| Op::Close { which, capture }),
         3 => (any::<usize>(), 0i64..500).prop_map(|(which, points)| Op::Pay { which, points }),
+        2 => any::<usize>().prop_map(|which| Op::Reverse { which }),
+        2 => (any::<usize>(), 0i64..500).prop_map(|(which, points)| Op::Repay { which, points }),
         2 => any::<usize>().prop_map(|which| Op::Return { which }),
         1 => Just(Op::RepeatLast),
         1 => Just(Op::ReuseLastKey),
@@ -65,32 +67,7 @@ proptest! {
                 books.run(command);
             }
         }
-        for (hold, m) in books.holds.clone() {
-            let state = books.state.holds[&hold].clone();
-            if state.open {
-                let key = books.key();
-                let action = Action::CloseHold { hold, capture: Points(state.amount.0 / 2) };
-                books.run(Command { key, request: 1, member: m, action });
-            }
-            if !state.settled {
-                let key = books.key();
-                let captured = books.state.holds[&hold].captured;
-                let points = if captured.is_positive() { Points(last_pay) } else { Points::ZERO };
-                books.run(Command { key, request: 1, member: m, action: Action::Payout { hold, points, reason: Reason::StakeWon } });
-            }
-        }
-        for (earned, m) in books.earned.clone() {
-            let key = hunch_kernel::derived_uuid(&[b"return", earned.as_bytes()]);
-            books.run(Command { key, request: 1, member: m, action: Action::Clawback { earned } });
-        }
-        books.check();
-        // Payouts on stakes that captured nothing came from nowhere a purchase could reach.
-        let gifts = books.state.holds.iter().any(|(id, h)| !h.captured.is_positive() && books.payouts.contains_key(id));
-        if !gifts {
-            for m in books.state.members.values() {
-                prop_assert!(m.balance.total().0 <= 0, "{:?}", m);
-            }
-        }
+        books.bring_everything_back(last_pay);
     }
 
     /// A batch answers as its commands would one by one, and a half-done batch repeated converges.

@@ -7,8 +7,8 @@ use hunch_db::testing::TestDb;
 use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, Points, Shard, WallTime, shard_of};
 use hunch_ledger::testing::run_batcher;
 use hunch_ledger::{
-    Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, Outcome, Reason, Refusal,
-    ShardHandler, TRYING_SECONDS_MAX, apply, balance, open_members, statement,
+    Action, BatchError, Batcher, Command, Door, DoorError, EarnBucket, Funder, HoldOwner, MemberBalance, Outcome,
+    Reason, Refusal, ShardHandler, TRYING_SECONDS_MAX, apply, balance, open_members, statement,
 };
 use hunch_log::{ShardTx, Tail};
 use jiff::SignedDuration;
@@ -97,6 +97,16 @@ impl Bench {
         self.door.submit(self.shard, command).await
     }
 
+    /// A command that must take effect.
+    async fn done(&self, key: u128, action: Action) {
+        let outcome = self.submit(self.command(key, action)).await.unwrap();
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+
+    async fn balance(&self) -> MemberBalance {
+        balance(self.db.app(), self.member).await.unwrap().unwrap()
+    }
+
     async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(self.db.auditor()).await.unwrap()
     }
@@ -139,7 +149,7 @@ async fn a_poison_command_is_parked_alone() {
         bench.batcher.step(bench.shard).await
     });
     let answers = answers.unwrap();
-    assert!(matches!(answers[37], Err(DoorError::Storage(_))), "{:?}", answers[37]);
+    assert!(matches!(answers[37], Err(DoorError::Impossible(_))), "never, and not again: {:?}", answers[37]);
     let done = answers.iter().filter(|a| matches!(a, Ok(Outcome::Done(_)))).count();
     assert_eq!(done, 63);
     assert_eq!(balance(bench.db.app(), bench.member).await.unwrap().unwrap().available, Points(63));
@@ -273,6 +283,107 @@ async fn a_return_takes_back_what_its_points_won() {
     let lines = statement(bench.db.app(), bench.member, None, 50).await.unwrap();
     assert_eq!(lines.iter().map(|l| l.change.0).sum::<i64>(), 0, "every line is there, and they add up");
     assert!(lines.iter().any(|l| l.reason == Reason::WinningsReturned));
+}
+
+/// Buys, stakes, loses, is corrected up and down again, and gives the receipt back.
+#[tokio::test]
+async fn a_return_after_corrections_ends_and_takes_what_is_due() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let hold = HoldId(Uuid::from_u128(2));
+    bench.submit(bench.earn(1, 105)).await.unwrap();
+    bench.submit(bench.hold(2, 100)).await.unwrap();
+    bench.done(3, Action::CloseHold { hold, capture: Points(94) }).await;
+    bench.done(4, Action::Payout { hold, points: Points::ZERO, reason: Reason::StakeLost }).await;
+    bench.done(5, Action::Payout { hold, points: Points(237), reason: Reason::Corrected }).await;
+    assert_eq!(bench.balance().await.available, Points(248));
+    bench.done(6, Action::ReversePayout { hold, points: Points(237) }).await;
+    bench.done(7, Action::Payout { hold, points: Points::ZERO, reason: Reason::Corrected }).await;
+    assert_eq!(bench.balance().await.available, Points(11));
+    let begun = std::time::Instant::now();
+    bench.done(8, Action::Clawback { earned: Uuid::from_u128(1) }).await;
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    let now = bench.balance().await;
+    assert_eq!((now.available, now.debt), (Points::ZERO, Points(-94)), "what was staked is gone, and owed");
+    let twice = bench.submit(bench.command(9, Action::ReversePayout { hold, points: Points(237) })).await;
+    assert_eq!(twice, Ok(Outcome::Refused(Refusal::NotPaid)));
+}
+
+/// A wrong payout that is staked on and taken back: once the walk went round in this circle for ever.
+#[tokio::test]
+async fn a_return_after_a_reversal_that_used_other_points_takes_each_point_once() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let (first, second) = (HoldId(Uuid::from_u128(2)), HoldId(Uuid::from_u128(5)));
+    bench.submit(bench.earn(1, 100)).await.unwrap();
+    bench.submit(bench.hold(2, 100)).await.unwrap();
+    bench.done(3, Action::CloseHold { hold: first, capture: Points(100) }).await;
+    bench.done(4, Action::Payout { hold: first, points: Points(200), reason: Reason::StakeWon }).await;
+    // All of the winnings are staked, another purchase earns, and the first stake turns out to have been lost.
+    bench.submit(bench.hold(5, 200)).await.unwrap();
+    bench.done(6, Action::CloseHold { hold: second, capture: Points(200) }).await;
+    bench.submit(bench.earn(7, 300)).await.unwrap();
+    bench.done(8, Action::ReversePayout { hold: first, points: Points(200) }).await;
+    bench.done(9, Action::Payout { hold: first, points: Points::ZERO, reason: Reason::Corrected }).await;
+    assert_eq!(bench.balance().await.available, Points(100));
+    // The second stake stands on the second purchase now, so its winnings are none of the first one's.
+    bench.done(10, Action::Payout { hold: second, points: Points(500), reason: Reason::StakeWon }).await;
+    bench.done(11, Action::Clawback { earned: Uuid::from_u128(1) }).await;
+    assert_eq!(bench.balance().await.total(), Points(500), "the first purchase brought its own 100 points and no more");
+    bench.done(12, Action::Clawback { earned: Uuid::from_u128(7) }).await;
+    assert_eq!(bench.balance().await.total(), Points(-100), "and the second one all else");
+    let sums = "SELECT count(*) FROM ledger.reversal r WHERE r.used <> (SELECT sum(lot_hi - lot_lo) FROM ledger.payback p WHERE p.key = r.key AND by_lo IS NOT NULL)";
+    assert_eq!(bench.count(sums).await, 0, "each point that was used stands in for one");
+}
+
+/// Receipts come back before the result is corrected: what a return took in vain comes from where it put it, and what it
+/// had charged is owed again.
+#[tokio::test]
+async fn a_correction_after_a_return_costs_the_member_what_it_would_have_cost_before() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let hold = HoldId(Uuid::from_u128(2));
+    bench.submit(bench.earn(1, 100)).await.unwrap();
+    bench.submit(bench.hold(2, 100)).await.unwrap();
+    bench.done(3, Action::CloseHold { hold, capture: Points(100) }).await;
+    bench.done(4, Action::Payout { hold, points: Points(250), reason: Reason::StakeWon }).await;
+    bench.done(5, Action::Clawback { earned: Uuid::from_u128(1) }).await;
+    assert_eq!(bench.balance().await.total(), Points::ZERO);
+    bench.done(6, Action::ReversePayout { hold, points: Points(250) }).await;
+    bench.done(7, Action::Payout { hold, points: Points::ZERO, reason: Reason::Corrected }).await;
+    assert_eq!(bench.balance().await.debt, Points(-100), "the stake was lost, and its points were returned");
+    bench.done(8, Action::Payout { hold, points: Points(250), reason: Reason::Corrected }).await;
+    assert_eq!(bench.balance().await.total(), Points::ZERO, "won after all: nothing is left of what was returned");
+    let pot = "SELECT sum(delta)::int8 FROM ledger.house_delta WHERE account = 13";
+    assert_eq!(bench.count(pot).await, 150);
+}
+
+/// As earlier programmes wrote it: a reversal used whatever came first, under the reason of a correction.
+#[tokio::test]
+async fn a_reversal_of_an_earlier_programme_is_read_right() {
+    let bench = Bench::new().await;
+    let _running = run_batcher(&bench.batcher);
+    let hold = HoldId(Uuid::from_u128(3));
+    bench.submit(bench.earn(1, 100)).await.unwrap();
+    bench.submit(bench.earn(2, 100)).await.unwrap();
+    bench.submit(bench.hold(3, 50)).await.unwrap();
+    bench.done(4, Action::CloseHold { hold, capture: Points(50) }).await;
+    bench.done(5, Action::Payout { hold, points: Points(80), reason: Reason::StakeWon }).await;
+    bench.submit(bench.earn(6, 0)).await.unwrap();
+    for sql in [
+        "INSERT INTO ledger.entry (shard, seq, line, member, debit, credit, house, amount, reason, source, lot_lo, lot_hi, prior_seq, at)
+         SELECT shard, seq, 0, $1, 1, 12, '00000000-0000-0000-0000-000000000000', 80, 16, $2, 50, 130, 0, now()
+         FROM ledger.command WHERE key = '00000000-0000-0000-0000-000000000006' AND $1 IS NOT NULL",
+        "UPDATE ledger.member_account SET available = available - 80, consumed = 130 WHERE member = $1 AND $2 IS NOT NULL",
+        "INSERT INTO ledger.payout (hold, key, member, points, lot_lo, lot_hi)
+         VALUES ($2, '00000000-0000-0000-0000-000000000006', $1, 0, 280, 280)",
+    ] {
+        sqlx::query(sql).bind(bench.member.0).bind(hold.0).execute(bench.db.owner()).await.unwrap();
+    }
+    bench.done(7, Action::Clawback { earned: Uuid::from_u128(1) }).await;
+    assert_eq!(bench.balance().await.total(), Points(50), "100 of 150 that were left");
+    bench.done(8, Action::Clawback { earned: Uuid::from_u128(2) }).await;
+    assert_eq!(bench.balance().await.total(), Points(-50), "the stake was lost");
 }
 
 /// Page by page, whatever the length of a page, a statement is every entry once, newest first, and of nobody else.

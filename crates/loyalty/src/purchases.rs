@@ -101,6 +101,10 @@ pub enum PurchaseRefusal {
     Busy,
     #[error("the purchase was not confirmed as stored; send the same receipt again in a moment")]
     Unavailable,
+    #[error(
+        "this receipt cannot be stored, and sending it again changes nothing; the operator finds the reason in the log"
+    )]
+    Impossible,
 }
 
 /// What was bought before this is not recorded any more.
@@ -159,7 +163,6 @@ impl Purchases {
 
     /// Checks what can be checked without the shard, and finds the member and the points.
     async fn prepare(&self, request: PurchaseRequest) -> Result<(Shard, Purchase), PurchaseRefusal> {
-        let unavailable = |_| PurchaseRefusal::Unavailable;
         let known = self.directory.terminal(request.terminal).await.map_err(unavailable)?;
         let Some((_, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
             return Err(PurchaseRefusal::UnknownTerminal(request.terminal));
@@ -239,7 +242,6 @@ impl Purchases {
         terminal: TerminalId,
         id: PurchaseId,
     ) -> Result<(MemberId, Option<Uuid>), PurchaseRefusal> {
-        let unavailable = |_| PurchaseRefusal::Unavailable;
         // A code's minute is the wall clock's, as a signature's is: it must be scannable in a sped-up day too.
         let now = self.clocks.wall.now();
         let code = self.codes.read(text);
@@ -264,10 +266,21 @@ fn warn_refused(terminal: TerminalId, error: CodeError) {
     tracing::warn!(%terminal, reason = error.word(), "member code refused");
 }
 
+/// The database did not do its part. The caller may try again, unless it would refuse again.
+fn unavailable(error: impl std::error::Error + 'static) -> PurchaseRefusal {
+    let cause = std::error::Error::source(&error).map(ToString::to_string);
+    tracing::error!(%error, cause, "a receipt could not be looked at");
+    match hunch_db::has_permanent_cause(&error) {
+        true => PurchaseRefusal::Impossible,
+        false => PurchaseRefusal::Unavailable,
+    }
+}
+
 fn refused(error: &DoorError) -> PurchaseRefusal {
     match error {
         DoorError::Busy => PurchaseRefusal::Busy,
         DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => PurchaseRefusal::Unavailable,
+        DoorError::Impossible(_) => PurchaseRefusal::Impossible,
     }
 }
 
@@ -543,7 +556,9 @@ fn refusal_of(purchase: &Purchase, refusal: &Refusal) -> PurchaseRefusal {
         | Refusal::UnknownHold
         | Refusal::HoldClosed
         | Refusal::HoldOpen
-        | Refusal::UnknownEarning => {
+        | Refusal::UnknownEarning
+        | Refusal::NotPaid
+        | Refusal::WalkTooLong => {
             PurchaseRefusal::Amount { minor: purchase.sale.amount_cents, currency: purchase.currency.clone() }
         }
     }

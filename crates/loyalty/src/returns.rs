@@ -40,6 +40,10 @@ pub enum ReturnRefusal {
     Busy,
     #[error("the return was not confirmed as stored; send it again in a moment")]
     Unavailable,
+    #[error(
+        "this return cannot be stored, and sending it again changes nothing; the operator finds the reason in the log"
+    )]
+    Impossible,
 }
 
 /// Whom a purchase belongs to.
@@ -121,7 +125,10 @@ impl ShardHandler for ReturnHandler {
                 }
                 Outcome::Repeated(done) => Ok(answer(done, false)),
                 Outcome::Refused(Refusal::UnknownEarning) => Err(ReturnRefusal::UnknownPurchase),
-                Outcome::Refused(_) => Err(ReturnRefusal::Unavailable),
+                Outcome::Refused(refusal) => {
+                    tracing::error!(purchase = %request.purchase, %refusal, "a return was refused by the ledger");
+                    Err(ReturnRefusal::Impossible)
+                }
             });
         }
         Ok(answers)

@@ -8,11 +8,13 @@ use crate::dice::Dice;
 
 /// Operations of one history: enough for stakes on winnings and returns of both.
 const HISTORY: u64 = 48;
+/// What stakes are paid that were not paid in the history.
+const LAST_PAY: i64 = 120;
 
 fn draw(dice: &mut Dice) -> Op {
     let member = dice.below(3) as u8;
     let which = dice.next() as usize;
-    match dice.below(22) {
+    match dice.below(26) {
         0..=2 => Op::Earn { member, points: dice.between(-5, 200), provisional: dice.chance(1, 10) },
         3 => Op::EarnBoth { member, points: dice.between(-1, 200), extra: dice.between(-1, 60) },
         4 => Op::Mature { member, points: dice.between(0, 100) },
@@ -20,7 +22,9 @@ fn draw(dice: &mut Dice) -> Op {
         10..=13 => Op::Close { which, capture: dice.between(0, 260) },
         14..=16 => Op::Pay { which, points: dice.between(0, 500) },
         17..=19 => Op::Return { which },
-        20 => Op::RepeatLast,
+        20..=21 => Op::Reverse { which },
+        22..=23 => Op::Repay { which, points: dice.between(0, 500) },
+        24 => Op::RepeatLast,
         _ => Op::ReuseLastKey,
     }
 }
@@ -40,6 +44,7 @@ fn live(ops: &[Op]) -> u64 {
             commands += 1;
         }
     }
+    books.bring_everything_back(LAST_PAY);
     commands
 }
 

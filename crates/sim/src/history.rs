@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::facts::{look, look_at_all, look_at_rest};
 use crate::jobs;
-use crate::live::{act, outcome};
+use crate::live::{act, give_everything_back, outcome};
 use crate::model::Model;
 use crate::op::{Job, Op};
 use crate::world::World;
@@ -84,7 +84,8 @@ pub async fn live(ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result
         }
         progress(at);
     }
-    let wrong = rest(&mut world).await?;
+    let mut wrong = rest(&mut world).await?;
+    wrong.extend(give_everything_back(&world, &mut model).await?);
     if !wrong.is_empty() {
         return Ok(Err(Failure { at: ops.len(), what: wrong }));
     }
@@ -119,7 +120,12 @@ fn kind(op: &Op, words: &str) -> String {
         _ => debug.split([' ', '{']).next().unwrap_or_default().to_owned(),
     };
     match op {
-        Op::Stake { .. } | Op::Confirm { .. } | Op::Open { .. } | Op::Job { .. } | Op::Return { .. } => {
+        Op::Stake { .. }
+        | Op::Confirm { .. }
+        | Op::Correct { .. }
+        | Op::Open { .. }
+        | Op::Job { .. }
+        | Op::Return { .. } => {
             let short: String = words.chars().take_while(|c| !c.is_ascii_digit()).take(40).collect();
             format!("{name}: {}", short.trim())
         }

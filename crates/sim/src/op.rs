@@ -91,6 +91,11 @@ pub enum Op {
     Finalize {
         market: u8,
     },
+    /// Two people say that a paid market should have ended otherwise.
+    Correct {
+        market: u8,
+        cents: u8,
+    },
     /// Somebody says a market ended: once, or twice.
     Hint {
         market: u8,
@@ -233,10 +238,11 @@ fn draw(dice: &mut Dice) -> Op {
         }
         440..=464 => Op::Book { market, cents: dice.between(1, 98), depth: dice.between(0, 40) },
         465..=509 => Op::Fault(fault(dice)),
-        510..=844 => {
+        510..=834 => {
             let crash = dice.chance(1, 4).then(|| dice.below(24) as u8);
             Op::Job { job: dice.pick(&JOBS), crash }
         }
+        835..=844 => Op::Correct { market, cents: dice.pick(&[0, 0, 100, 100, 60]) },
         845..=864 => Op::List { hours: dice.between(1, 30) as u8, slow: dice.chance(1, 4) },
         865..=868 => Op::Close { market },
         869..=878 => Op::Determine { market, cents: dice.pick(&[0, 0, 100, 100, 50, 37]) },

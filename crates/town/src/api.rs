@@ -143,6 +143,35 @@ impl Operator {
         live["orders"]["open"].as_i64().ok_or_else(|| ApiError::Undocumented(live.to_string()))
     }
 
+    /// Proposes that a paid market should have ended otherwise; gives the correction.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn propose_correction(&self, market: &str, yes: bool, reason: &str) -> Result<Uuid, ApiError> {
+        let (result, value) = if yes { ("yes", "1") } else { ("no", "0") };
+        let wish = json!({"market": market, "result": result, "value": value, "reason": reason});
+        id(&self.post("/v1/ops/corrections", &wish).await?, "correction")
+    }
+
+    /// Approves what somebody else proposed.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn approve_correction(&self, correction: Uuid) -> Result<(), ApiError> {
+        let path = format!("{}/v1/ops/corrections/{correction}/approval", self.base);
+        answer(self.http.post(path).bearer_auth(&self.token).send().await).await.map(|_| ())
+    }
+
+    /// The corrections that are not over.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn open_corrections(&self) -> Result<Vec<Value>, ApiError> {
+        let path = format!("{}/v1/ops/corrections", self.base);
+        let list = answer(self.http.get(path).bearer_auth(&self.token).send().await).await?;
+        list["corrections"].as_array().cloned().ok_or_else(|| ApiError::Undocumented(list.to_string()))
+    }
+
     /// Takes members in; each entry as the API documents it.
     ///
     /// # Errors
@@ -381,8 +410,20 @@ impl Phone {
         id(&answer(request.send().await).await?, "order")
     }
 
+    /// Whether an order was filled, at least in part.
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn filled(&self) -> Result<bool, ApiError> {
+        let positions = self.get("/v1/positions?status=all").await?;
+        Ok(positions["positions"].as_array().is_some_and(|held| !held.is_empty()))
+    }
+
     /// (positions and orders that are not over, points paid so far).
-    pub(crate) async fn results(&self) -> Result<(usize, i64), ApiError> {
+    ///
+    /// # Errors
+    /// What the programme answers.
+    pub async fn results(&self) -> Result<(usize, i64), ApiError> {
         let positions = self.get("/v1/positions?status=all").await?;
         let orders = self.get("/v1/me/orders").await?;
         let rows = |list: &Value, name: &str| list[name].as_array().cloned().unwrap_or_default();

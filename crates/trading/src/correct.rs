@@ -2,16 +2,20 @@
 //! of the market is reversed and paid anew, all lines visible; what a member no longer has is the house's loss.
 
 use async_trait::async_trait;
-use hunch_exchange::MarketResult;
-use hunch_kernel::{HoldId, MarketTicker, Points, PositionId, Price, Shard, SharedWallClock, derived_uuid};
-use hunch_ledger::{Action, BatchError, Command, Outcome, Reason, ShardHandler, request_digest};
+use hunch_exchange::{ExchangeShard, MarketResult};
+use hunch_kernel::{
+    Dollars, HoldId, MarketTicker, MemberId, Points, PositionId, Price, Shard, SharedWallClock, derived_uuid,
+};
+use hunch_ledger::{Action, BatchError, Command, DoorError, Outcome, Reason, ShardHandler, request_digest};
 use hunch_log::ShardTx;
 use hunch_markets::result_word;
 use hunch_treasury::{Payouts, Reversal, Transfer};
 use jiff::Timestamp;
+use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::payout::{paid_message, rate, worth};
+use crate::position::Position;
 use crate::{Trading, TradingError, store};
 
 const CHUNK: i64 = 500;
@@ -28,13 +32,22 @@ pub struct Correction {
     pub proposed_by: String,
     pub approved_by: Option<String>,
     pub finished_at: Option<Timestamp>,
+    /// Why it could not be carried out in full. It waits for an operator then.
+    pub parked: Option<String>,
+    pub ended_by: Option<String>,
+}
+
+impl Correction {
+    fn is_open(&self) -> bool {
+        self.finished_at.is_none() && self.ended_by.is_none()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CorrectionRefusal {
     #[error("this market has not been paid; only a paid result is corrected")]
     NotPaid,
-    #[error("another correction of this market is open; approve it or let it be")]
+    #[error("another correction of this market is open; approve it or end it")]
     Open,
     #[error("there is no such open correction")]
     Unknown,
@@ -42,6 +55,14 @@ pub enum CorrectionRefusal {
     SamePerson,
     #[error("a yes pays 1, a no pays 0, a scalar something between")]
     Value,
+    #[error("this correction is not parked; it is carried out by itself")]
+    NotParked,
+    #[error(
+        "this correction is being carried out, or has changed positions already; correct the market anew when it is over"
+    )]
+    Begun,
+    #[error("the correction cannot be stored, and sending it again changes nothing; the reason is in the log")]
+    Impossible,
     #[error("the correction could not be stored; try again in a moment")]
     Unavailable,
 }
@@ -77,6 +98,8 @@ impl Trading {
             proposed_by: by.to_owned(),
             approved_by: None,
             finished_at: None,
+            parked: None,
+            ended_by: None,
         };
         let now = self.clocks.business.now();
         match store::insert_correction(&self.pool, &correction, now).await.map_err(unavailable)? {
@@ -88,8 +111,7 @@ impl Trading {
     /// # Errors
     /// A refusal with a sentence for the operator.
     pub async fn approve_correction(&self, id: Uuid, by: &str) -> Result<Correction, CorrectionRefusal> {
-        let found = store::correction(&self.pool, id).await.map_err(unavailable)?;
-        let mut correction = found.filter(|c| c.finished_at.is_none()).ok_or(CorrectionRefusal::Unknown)?;
+        let mut correction = self.open_correction(id).await?;
         if correction.proposed_by == by {
             return Err(CorrectionRefusal::SamePerson);
         }
@@ -99,25 +121,108 @@ impl Trading {
         Ok(correction)
     }
 
-    /// Carries out approved corrections, in chunks, and says how many positions changed.
+    /// The corrections that are not over, oldest first.
     ///
     /// # Errors
-    /// When the database fails; the next step goes on where this one ended.
+    /// When they cannot be read.
+    pub async fn open_corrections(&self) -> Result<Vec<Correction>, CorrectionRefusal> {
+        store::open_corrections(&self.pool).await.map_err(unavailable)
+    }
+
+    /// Lets a parked correction be tried again; it goes on where it stopped.
+    ///
+    /// # Errors
+    /// A refusal with a sentence for the operator.
+    pub async fn retry_correction(&self, id: Uuid) -> Result<Correction, CorrectionRefusal> {
+        let mut correction = self.open_correction(id).await?;
+        if correction.parked.take().is_none() {
+            return Err(CorrectionRefusal::NotParked);
+        }
+        store::unpark_correction(&self.pool, id).await.map_err(unavailable)?;
+        self.ended.notify_one();
+        Ok(correction)
+    }
+
+    /// Gives up a correction that has changed nothing: one that nobody approved, or one that is parked.
+    ///
+    /// # Errors
+    /// A refusal with a sentence for the operator.
+    pub async fn end_correction(&self, id: Uuid, by: &str) -> Result<Correction, CorrectionRefusal> {
+        let mut correction = self.open_correction(id).await?;
+        let now = self.clocks.business.now();
+        if !store::end_correction(&self.pool, id, by, now).await.map_err(unavailable)? {
+            return Err(CorrectionRefusal::Begun);
+        }
+        correction.ended_by = Some(by.to_owned());
+        Ok(correction)
+    }
+
+    async fn open_correction(&self, id: Uuid) -> Result<Correction, CorrectionRefusal> {
+        let found = store::correction(&self.pool, id).await.map_err(unavailable)?;
+        found.filter(Correction::is_open).ok_or(CorrectionRefusal::Unknown)
+    }
+
+    /// Carries out approved corrections, in chunks, and says how many positions changed. One that cannot be carried out in
+    /// full holds up no other: it is parked with the reason.
+    ///
+    /// # Errors
+    /// The first thing that stood in the way and may pass; the next step goes on where this one ended.
     pub async fn correct_step(&self) -> Result<usize, TradingError> {
-        let mut changed = 0;
+        let (mut changed, mut failed) = (0, None);
         for correction in store::approved_corrections(&self.pool).await? {
-            for shard in (0..self.shards).map(|s| Shard(s as i16)) {
-                loop {
-                    let positions = store::uncorrected(&self.pool, &correction, shard, CHUNK).await?;
-                    if positions.is_empty() {
-                        break;
-                    }
-                    changed += positions.len();
-                    let request = CorrectionRequest { correction: correction.clone(), positions };
-                    self.doors.corrections.submit(shard, request).await?;
+            match self.carry_out(&correction, &mut changed).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::error!(correction = %correction.id, %error, "a correction could not be carried out yet");
+                    failed.get_or_insert(error);
                 }
             }
-            store::finish_correction(&self.pool, correction.id, self.clocks.business.now()).await?;
+        }
+        failed.map_or(Ok(changed), Err)
+    }
+
+    async fn carry_out(&self, correction: &Correction, changed: &mut usize) -> Result<(), TradingError> {
+        let mut stuck = Vec::new();
+        for shard in (0..self.shards).map(|s| Shard(s as i16)) {
+            loop {
+                let skipped: Vec<PositionId> = stuck.iter().map(|(position, _)| *position).collect();
+                let positions = store::uncorrected(&self.pool, correction, shard, &skipped, CHUNK).await?;
+                if positions.is_empty() {
+                    break;
+                }
+                *changed += self.correct_chunk(correction, shard, positions, &mut stuck).await?;
+            }
+        }
+        let now = self.clocks.business.now();
+        let Some((position, why)) = stuck.first() else {
+            return Ok(store::finish_correction(&self.pool, correction.id, now).await?);
+        };
+        let why = format!("{} positions could not be corrected, the first of them {position}: {why}", stuck.len());
+        tracing::error!(correction = %correction.id, market = %correction.market, why, "a correction is parked");
+        metrics::counter!("hunch_corrections_parked_total").increment(1);
+        Ok(store::park_correction(&self.pool, correction.id, &why, now).await?)
+    }
+
+    /// One transaction; if it can never be, two of half the size, so that one position keeps no other from its correction.
+    async fn correct_chunk(
+        &self,
+        correction: &Correction,
+        shard: Shard,
+        positions: Vec<PositionId>,
+        stuck: &mut Vec<(PositionId, String)>,
+    ) -> Result<usize, TradingError> {
+        let (mut todo, mut changed) = (vec![positions], 0);
+        while let Some(mut positions) = todo.pop() {
+            let request = CorrectionRequest { correction: correction.clone(), positions: positions.clone() };
+            match self.doors.corrections.submit(shard, request).await {
+                Ok(()) => changed += positions.len(),
+                Err(DoorError::Impossible(_)) if positions.len() > 1 => {
+                    let second = positions.split_off(positions.len() / 2);
+                    todo.extend([second, positions]);
+                }
+                Err(DoorError::Impossible(why)) => stuck.extend(positions.into_iter().map(|p| (p, why.clone()))),
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(changed)
     }
@@ -125,7 +230,10 @@ impl Trading {
 
 fn unavailable(error: sqlx::Error) -> CorrectionRefusal {
     tracing::error!(%error, "corrections storage failed");
-    CorrectionRefusal::Unavailable
+    match hunch_db::is_permanent(&error) {
+        true => CorrectionRefusal::Impossible,
+        false => CorrectionRefusal::Unavailable,
+    }
 }
 
 /// Positions of one market in one shard, to be paid by another result.
@@ -158,56 +266,108 @@ impl CorrectionHandler {
     async fn correct(&self, tx: &mut ShardTx, request: &CorrectionRequest) -> Result<(), BatchError> {
         let (now, correction) = (tx.now(), &request.correction);
         let exchange_shard = store::exchange_shard(tx.conn(), &correction.market).await?;
-        let mut transfers: Vec<Transfer> = Vec::new();
-        let mut lost = Vec::new();
-        for (position, gross) in store::lock_uncorrected(tx.conn(), correction, &request.positions).await? {
-            let before = position.paid.as_ref().map_or(Points::ZERO, |p| p.points);
-            let key = |what: &[u8]| derived_uuid(&[what, correction.id.as_bytes(), position.id.0.as_bytes()]);
-            let command = |what: &[u8], points: Points, action| Command {
-                key: key(what),
-                request: request_digest(&[&points.0.to_be_bytes()]),
-                member: position.member,
-                action,
+        let steps: Vec<Step> = in_rounds(store::lock_uncorrected(tx.conn(), correction, &request.positions).await?)
+            .into_iter()
+            .map(|(position, gross)| Step::new(correction, position, gross))
+            .collect();
+        let commands: Vec<Command> = steps.iter().flat_map(Step::commands).collect();
+        let mut outcomes = hunch_ledger::apply(tx, &commands).await?.into_iter();
+        let (mut transfers, mut rows, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        for step in &steps {
+            let taken = match step.before.is_positive() {
+                true => effect(outcomes.next())?.points,
+                false => Points::ZERO,
             };
-            let hold = HoldId(position.order.0);
-            let mut taken = Points::ZERO;
-            if before.is_positive() {
-                let back = command(b"reverse", before, Action::ReversePayout { hold, points: before });
-                taken = effect(hunch_ledger::apply(tx, &[back]).await?.pop())?.points;
-            }
-            let (right, points) = worth(&position, correction.value);
-            let again = command(b"repay", points, Action::Payout { hold, points, reason: Reason::Corrected });
-            let done = effect(hunch_ledger::apply(tx, &[again]).await?.pop())?;
-            if done.points < position.cost {
-                lost.push(position.member);
+            let done = effect(outcomes.next())?;
+            if done.points < step.position.cost {
+                lost.push(step.position.member);
             }
             let word = result_word(correction.result);
-            tx.announce_at(done.seq, paid_message(&position, word, "corrected", done.points, now));
-            let rate = rate(&position);
-            transfers.push(hunch_treasury::reversal(&Reversal {
-                correction: correction.id,
-                position: position.id.0,
-                market: correction.market.clone(),
-                exchange_shard,
-                gross,
-                right,
-                taken: rate.dollars(taken),
-                lost: rate.dollars(before - taken),
-            }));
-            transfers.push(hunch_treasury::payouts(&Payouts {
-                chunk: key(b"corrected"),
-                market: correction.market.clone(),
-                exchange_shard,
-                gross: right,
-                paid: rate.dollars(done.points),
-            }));
-            let row = store::CorrectedRow { position: position.id, before, taken, paid: done.points, gross: right };
-            store::mark_corrected(tx.conn(), correction, &row, now, self.wall.now()).await?;
+            tx.announce_at(done.seq, paid_message(&step.position, word, "corrected", done.points, now));
+            transfers.extend(step.transfers(exchange_shard, taken, done.points));
+            let (position, before, gross) = (step.position.id, step.before, step.right);
+            rows.push(store::CorrectedRow { position, before, taken, paid: done.points, gross });
         }
+        store::mark_corrected(tx.conn(), correction, &rows, now, self.wall.now()).await?;
         hunch_treasury::post(tx.conn(), &transfers, now).await?;
         hunch_safeguards::note_losses(tx, &lost).await?;
         Ok(())
     }
+}
+
+/// A position on its way from what it was paid to what it should have been paid.
+struct Step<'a> {
+    correction: &'a Correction,
+    position: Position,
+    before: Points,
+    gross: Dollars,
+    right: Dollars,
+    points: Points,
+}
+
+impl Step<'_> {
+    fn new(correction: &Correction, position: Position, gross: Dollars) -> Step<'_> {
+        let before = position.paid.as_ref().map_or(Points::ZERO, |p| p.points);
+        let (right, points) = worth(&position, correction.value);
+        Step { correction, position, before, gross, right, points }
+    }
+
+    fn key(&self, what: &[u8]) -> Uuid {
+        derived_uuid(&[what, self.correction.id.as_bytes(), self.position.id.0.as_bytes()])
+    }
+
+    /// Back with what was paid, if anything was, and paid anew.
+    fn commands(&self) -> Vec<Command> {
+        let hold = HoldId(self.position.order.0);
+        let command = |what: &[u8], points: Points, action| Command {
+            key: self.key(what),
+            request: request_digest(&[&points.0.to_be_bytes()]),
+            member: self.position.member,
+            action,
+        };
+        let back = Action::ReversePayout { hold, points: self.before };
+        let again = Action::Payout { hold, points: self.points, reason: Reason::Corrected };
+        let back = self.before.is_positive().then(|| command(b"reverse", self.before, back));
+        back.into_iter().chain([command(b"repay", self.points, again)]).collect()
+    }
+
+    fn transfers(&self, exchange_shard: ExchangeShard, taken: Points, paid: Points) -> [Transfer; 2] {
+        let rate = rate(&self.position);
+        let back = hunch_treasury::reversal(&Reversal {
+            correction: self.correction.id,
+            position: self.position.id.0,
+            market: self.correction.market.clone(),
+            exchange_shard,
+            gross: self.gross,
+            right: self.right,
+            taken: rate.dollars(taken),
+            lost: rate.dollars(self.before - taken),
+        });
+        let again = hunch_treasury::payouts(&Payouts {
+            chunk: self.key(b"corrected"),
+            market: self.correction.market.clone(),
+            exchange_shard,
+            gross: self.right,
+            paid: rate.dollars(paid),
+        });
+        [back, again]
+    }
+}
+
+/// Everybody's first position, then everybody's second, and so on: the ledger takes a round at once, since no member is in
+/// it twice.
+fn in_rounds(positions: Vec<(Position, Dollars)>) -> Vec<(Position, Dollars)> {
+    let mut rounds: HashMap<MemberId, usize> = HashMap::new();
+    let mut placed: Vec<(usize, (Position, Dollars))> = positions
+        .into_iter()
+        .map(|entry| {
+            let round = rounds.entry(entry.0.member).or_default();
+            *round += 1;
+            (*round, entry)
+        })
+        .collect();
+    placed.sort_by_key(|(round, _)| *round);
+    placed.into_iter().map(|(_, entry)| entry).collect()
 }
 
 fn effect(outcome: Option<Outcome>) -> Result<hunch_ledger::Done, BatchError> {

@@ -81,6 +81,8 @@ pub enum StakeRefusal {
     Busy,
     #[error("Your stake could not be stored. Confirm the same quote again in a moment: it counts once.")]
     Unavailable,
+    #[error("This stake cannot be stored, and confirming it again changes nothing. Your points are safe.")]
+    Impossible,
     #[error("It is not known yet whether your stake was stored. Confirm the same quote again: it counts once.")]
     Unknown,
 }
@@ -170,9 +172,12 @@ impl Trading {
     /// # Errors
     /// A refusal with a sentence for the member; nothing has happened then, but for `Unknown`.
     pub async fn confirm(&self, member: MemberId, id: QuoteId) -> Result<StakeAnswer, StakeRefusal> {
-        let failed = |error: &dyn std::error::Error| {
+        let failed = |error: &(dyn std::error::Error + 'static)| {
             tracing::error!(error = error.to_string(), "no stake could be placed");
-            StakeRefusal::Unavailable
+            match hunch_db::has_permanent_cause(error) {
+                true => StakeRefusal::Impossible,
+                false => StakeRefusal::Unavailable,
+            }
         };
         let mut conn = self.pool.acquire().await.map_err(|e| failed(&e))?;
         let quote = store::quote(&mut conn, id).await.map_err(|e| failed(&e))?;
@@ -208,6 +213,7 @@ impl Trading {
         let answer = answer.map_err(|e| match e {
             DoorError::Busy => StakeRefusal::Busy,
             DoorError::Storage(_) => StakeRefusal::Unavailable,
+            DoorError::Impossible(_) => StakeRefusal::Impossible,
             DoorError::Stopped | DoorError::Unknown => StakeRefusal::Unknown,
         })??;
         self.held.notify_one();

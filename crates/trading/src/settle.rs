@@ -88,7 +88,7 @@ impl Trading {
                     all.positions += done.positions;
                     all.points += done.points;
                 }
-                Err(DoorError::Storage(_)) if positions.len() > 1 => {
+                Err(DoorError::Storage(_) | DoorError::Impossible(_)) if positions.len() > 1 => {
                     let second = positions.split_off(positions.len() / 2);
                     todo.extend([second, positions]);
                 }

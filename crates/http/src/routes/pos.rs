@@ -265,6 +265,7 @@ pub async fn record_return(
     let answer = answer.map_err(|e| match e {
         DoorError::Busy => ReturnRefusal::Busy,
         DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => ReturnRefusal::Unavailable,
+        DoorError::Impossible(_) => ReturnRefusal::Impossible,
     })??;
     Ok(axum::Json(ReturnedBody {
         purchase: purchase.0,

@@ -323,6 +323,7 @@ async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json
         DoorError::Storage(_) => {
             Problem::new(ProblemKind::Unavailable, "The change could not be stored. Send the same again in a moment.")
         }
+        DoorError::Impossible(_) => Problem::impossible(),
         DoorError::Stopped | DoorError::Unknown => {
             Problem::new(ProblemKind::Timeout, "It is not known whether the change was stored. Look, then send it again.")
         }

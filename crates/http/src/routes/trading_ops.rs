@@ -258,6 +258,11 @@ pub struct CorrectionBody {
     pub proposed_by: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
+    /// Why it waits for an operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parked: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<String>,
 }
 
 impl From<Correction> for CorrectionBody {
@@ -269,6 +274,8 @@ impl From<Correction> for CorrectionBody {
             reason: c.reason,
             proposed_by: c.proposed_by,
             approved_by: c.approved_by,
+            parked: c.parked,
+            ended_by: c.ended_by,
         }
     }
 }
@@ -306,4 +313,46 @@ pub async fn approve_correction(
     Path(id): Path<Uuid>,
 ) -> Result<axum::Json<CorrectionBody>, Problem> {
     Ok(axum::Json(app.trading.approve_correction(id, operator.name).await?.into()))
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct CorrectionList {
+    /// At most 500, oldest first.
+    pub corrections: Vec<CorrectionBody>,
+}
+
+/// The corrections that are not over: those that wait for a second person, and those that are parked, with the reason.
+#[utoipa::path(get, path = "/v1/ops/corrections", tag = "ops", security(("operator" = [])), responses(
+    (status = 200, body = CorrectionList),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn list_corrections(State(app): State<Arc<App>>, _: Operator) -> Result<axum::Json<CorrectionList>, Problem> {
+    let open = app.trading.open_corrections().await?;
+    Ok(axum::Json(CorrectionList { corrections: open.into_iter().map(CorrectionBody::from).collect() }))
+}
+
+/// Lets a parked correction be tried again. It goes on where it stopped.
+#[utoipa::path(post, path = "/v1/ops/corrections/{id}/retry", tag = "ops", params(("id" = Uuid, Path)), security(("operator" = [])), responses(
+    (status = 200, body = CorrectionBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn retry_correction(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path(id): Path<Uuid>,
+) -> Result<axum::Json<CorrectionBody>, Problem> {
+    Ok(axum::Json(app.trading.retry_correction(id).await?.into()))
+}
+
+/// Gives up a correction that has changed nothing: one that nobody approved, or one that is parked.
+#[utoipa::path(post, path = "/v1/ops/corrections/{id}/end", tag = "ops", params(("id" = Uuid, Path)), security(("operator" = [])), responses(
+    (status = 200, body = CorrectionBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn end_correction(
+    State(app): State<Arc<App>>,
+    operator: Operator,
+    Path(id): Path<Uuid>,
+) -> Result<axum::Json<CorrectionBody>, Problem> {
+    Ok(axum::Json(app.trading.end_correction(id, operator.name).await?.into()))
 }

@@ -245,6 +245,14 @@ impl Victim {
         Ok(std::fs::read_to_string(self.settings.folder().join("operator-token"))?.trim().to_owned())
     }
 
+    /// The second person's token, who approves corrections.
+    ///
+    /// # Errors
+    /// When there is none yet.
+    pub fn approver_token(&self) -> anyhow::Result<String> {
+        Ok(std::fs::read_to_string(self.settings.folder().join("approver-token"))?.trim().to_owned())
+    }
+
     /// Ends the process in order; its PostgreSQL ends with it.
     ///
     /// # Errors

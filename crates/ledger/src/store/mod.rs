@@ -1,5 +1,6 @@
 //! The ledger's SQL: loads a batch's state with `= ANY`, writes its effects with `UNNEST`.
 
+mod journeys;
 mod load;
 mod write;
 

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::unique;
 use crate::account::AccountCode;
 use crate::command::{Command, Done, Outcome};
-use crate::decide::{Decided, Entry as Posting, HoldState, MemberState, State};
+use crate::decide::{Decided, Entry as Posting, HoldState, MemberState, Reversed, State};
 use crate::lots::LotRange;
 
 /// Writes everything the decided commands did. `false` when another transaction used one of the keys
@@ -40,6 +40,7 @@ pub(crate) async fn write(
     }
     write_holds(tx, before, after).await?;
     write_payouts(tx, &effects).await?;
+    write_reversals(tx, &effects).await?;
     write_returns(tx, &effects).await?;
     Ok(true)
 }
@@ -282,30 +283,96 @@ async fn write_payouts(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), s
     Ok(())
 }
 
+async fn write_reversals(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), sqlx::Error> {
+    let rows: Vec<(&Command, &Reversed)> =
+        effects.iter().filter_map(|(c, d, _)| d.reversed.as_ref().map(|r| (*c, r))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let id = |f: fn(&(&Command, &Reversed)) -> Uuid| rows.iter().map(f).collect::<Vec<_>>();
+    let points = |f: fn(&Reversed) -> i64| rows.iter().map(|(_, r)| f(r)).collect::<Vec<_>>();
+    sqlx::query(
+        "INSERT INTO ledger.reversal (hold, key, member, lot_lo, lot_hi, voided, used, refunded, owed, lost)
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::uuid[], $4::int8[], $5::int8[], $6::int8[], $7::int8[],
+                              $8::int8[], $9::int8[], $10::int8[])",
+    )
+    .bind(id(|(_, r)| r.hold.0))
+    .bind(id(|(c, _)| c.key))
+    .bind(id(|(c, _)| c.member.0))
+    .bind(points(|r| r.lot.lo))
+    .bind(points(|r| r.lot.hi))
+    .bind(points(|r| r.voided.0))
+    .bind(points(|r| r.used.0))
+    .bind(points(|r| r.refunded.0))
+    .bind(points(|r| r.owed.0))
+    .bind(points(|r| r.lost.0))
+    .execute(tx.conn())
+    .await?;
+    write_paybacks(tx, effects).await
+}
+
+async fn write_paybacks(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), sqlx::Error> {
+    let rows: Vec<(Uuid, i64, i64, Option<i64>, Uuid)> = effects
+        .iter()
+        .flat_map(|(c, d, _)| {
+            d.paybacks.iter().map(|p| (c.member.0, p.lots.lo, p.lots.hi, p.by.map(|by| by.lo), c.key))
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO ledger.payback (member, lot_lo, lot_hi, by_lo, key)
+         SELECT * FROM UNNEST($1::uuid[], $2::int8[], $3::int8[], $4::int8[], $5::uuid[])",
+    )
+    .bind(rows.iter().map(|r| r.0).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.1).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.2).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.3).collect::<Vec<_>>())
+    .bind(rows.iter().map(|r| r.4).collect::<Vec<_>>())
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Claims on stakes, and the ranges that were voided, or charged and left usable.
 async fn write_returns(tx: &mut ShardTx, effects: &[Effect<'_>]) -> Result<(), sqlx::Error> {
-    for (command, decided, _) in
-        effects.iter().filter(|(_, d, _)| !(d.claims.is_empty() && d.voids.is_empty() && d.owed.is_empty()))
-    {
-        for (hold, part) in &decided.claims {
-            sqlx::query("INSERT INTO ledger.claim (hold, key, lo, hi) VALUES ($1, $2, $3, $4)")
-                .bind(hold.0)
-                .bind(command.key)
-                .bind(part.lo)
-                .bind(part.hi)
-                .execute(tx.conn())
-                .await?;
-        }
-        let voids = decided.voids.iter().map(|v| (v, false));
-        for (range, owed) in voids.chain(decided.owed.iter().map(|v| (v, true))) {
-            sqlx::query("INSERT INTO ledger.lot_void (member, lot_lo, lot_hi, owed, key) VALUES ($1, $2, $3, $4, $5)")
-                .bind(command.member.0)
-                .bind(range.lo)
-                .bind(range.hi)
-                .bind(owed)
-                .bind(command.key)
-                .execute(tx.conn())
-                .await?;
-        }
+    let claims: Vec<(Uuid, Uuid, LotRange, i64)> = effects
+        .iter()
+        .flat_map(|(c, d, _)| d.claims.iter().map(|(hold, claim)| (hold.0, c.key, claim.part, claim.charged.0)))
+        .collect();
+    if !claims.is_empty() {
+        sqlx::query(
+            "INSERT INTO ledger.claim (hold, key, lo, hi, charged)
+             SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int8[], $4::int8[], $5::int8[])",
+        )
+        .bind(claims.iter().map(|c| c.0).collect::<Vec<_>>())
+        .bind(claims.iter().map(|c| c.1).collect::<Vec<_>>())
+        .bind(claims.iter().map(|c| c.2.lo).collect::<Vec<_>>())
+        .bind(claims.iter().map(|c| c.2.hi).collect::<Vec<_>>())
+        .bind(claims.iter().map(|c| c.3).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
+    }
+    let ranges: Vec<(Uuid, LotRange, bool, Uuid)> = effects
+        .iter()
+        .flat_map(|(c, d, _)| {
+            let voids = d.voids.iter().map(|range| (range, false));
+            voids.chain(d.owed.iter().map(|range| (range, true))).map(|(range, owed)| (c.member.0, *range, owed, c.key))
+        })
+        .collect();
+    if !ranges.is_empty() {
+        sqlx::query(
+            "INSERT INTO ledger.lot_void (member, lot_lo, lot_hi, owed, key)
+             SELECT * FROM UNNEST($1::uuid[], $2::int8[], $3::int8[], $4::bool[], $5::uuid[])",
+        )
+        .bind(ranges.iter().map(|r| r.0).collect::<Vec<_>>())
+        .bind(ranges.iter().map(|r| r.1.lo).collect::<Vec<_>>())
+        .bind(ranges.iter().map(|r| r.1.hi).collect::<Vec<_>>())
+        .bind(ranges.iter().map(|r| r.2).collect::<Vec<_>>())
+        .bind(ranges.iter().map(|r| r.3).collect::<Vec<_>>())
+        .execute(tx.conn())
+        .await?;
     }
     Ok(())
 }

@@ -1,25 +1,56 @@
 //! The pure core over histories: commands drawn by whoever asks, and books kept in the plainest way.
 
-use hunch_kernel::{HoldId, MemberId, MerchantId, Points, derived_uuid};
+use hunch_kernel::{HoldId, MemberId, MerchantId, Points, derived_uuid, seeded_bug};
 use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::{
-    AccountCode, Action, Command, Consumption, Decided, EarnBucket, EarnPart, Funder, HoldOwner, LotRange, MemberState, Outcome,
-    Provenance, Reason, Stake, State, decide_batch,
+    AccountCode, Action, Command, Consumption, Decided, EarnBucket, EarnPart, Funder, HoldOwner, HoldState, Journey,
+    LotRange, MemberState, Outcome, PaidLot, Payback, Provenance, Reason, Stake, State, Use, decide_batch,
 };
 
 /// What a history may do. Numbers choose among what exists.
 #[derive(Clone, Debug)]
 pub enum Op {
-    Earn { member: u8, points: i64, provisional: bool },
+    Earn {
+        member: u8,
+        points: i64,
+        provisional: bool,
+    },
     /// Points of a receipt and of an offer, as one earning.
-    EarnBoth { member: u8, points: i64, extra: i64 },
-    Mature { member: u8, points: i64 },
-    Hold { member: u8, points: i64 },
-    Close { which: usize, capture: i64 },
-    Pay { which: usize, points: i64 },
-    Return { which: usize },
+    EarnBoth {
+        member: u8,
+        points: i64,
+        extra: i64,
+    },
+    Mature {
+        member: u8,
+        points: i64,
+    },
+    Hold {
+        member: u8,
+        points: i64,
+    },
+    Close {
+        which: usize,
+        capture: i64,
+    },
+    Pay {
+        which: usize,
+        points: i64,
+    },
+    /// Takes back what a stake was paid.
+    Reverse {
+        which: usize,
+    },
+    /// Pays a stake anew that was paid before and reversed.
+    Repay {
+        which: usize,
+        points: i64,
+    },
+    Return {
+        which: usize,
+    },
     RepeatLast,
     ReuseLastKey,
 }
@@ -34,7 +65,8 @@ pub struct Books {
     lots: HashMap<Uuid, (LotRange, AccountCode, Uuid)>,
     uses: HashMap<MemberId, Vec<Consumption>>,
     voids: HashMap<MemberId, Vec<LotRange>>,
-    pub payouts: HashMap<HoldId, Vec<LotRange>>,
+    paybacks: HashMap<MemberId, Vec<Payback>>,
+    pub payouts: HashMap<HoldId, Vec<PaidLot>>,
     last: Option<Command>,
     next_key: u128,
 }
@@ -93,6 +125,18 @@ impl Books {
                 }
                 make(m, Action::Payout { hold, points: Points(*points), reason: Reason::StakeWon })
             }
+            Op::Reverse { which } => {
+                let (hold, m) = *pick(&self.holds, *which)?;
+                let points = Points(self.state.holds[&hold].paid?.len());
+                make(m, Action::ReversePayout { hold, points })
+            }
+            Op::Repay { which, points } => {
+                let (hold, m) = *pick(&self.holds, *which)?;
+                if !self.state.holds[&hold].settled || self.state.holds[&hold].paid.is_some() {
+                    return None; // what counts now is reversed first
+                }
+                make(m, Action::Payout { hold, points: Points(*points), reason: Reason::Corrected })
+            }
             Op::Return { which } => {
                 let (earned, m) = *pick(&self.earned, *which)?;
                 let key = derived_uuid(&[b"return", earned.as_bytes()]);
@@ -108,9 +152,16 @@ impl Books {
     /// # Panics
     /// If it changed anything without an effect (L3).
     pub fn run(&mut self, command: Command) -> Decided {
-        if let Action::Clawback { earned } = &command.action {
-            let provenance = self.provenance(*earned, command.member);
-            self.state.provenance.insert(*earned, provenance);
+        match &command.action {
+            Action::Clawback { earned } => {
+                let provenance = self.provenance(*earned, command.member);
+                self.state.provenance.insert(*earned, provenance);
+            }
+            Action::ReversePayout { hold, .. } => {
+                let journey = self.journey(command.member);
+                self.state.journeys.insert(*hold, journey);
+            }
+            _ => {}
         }
         let before = self.state.clone();
         let decided = decide_batch(&mut self.state, std::slice::from_ref(&command)).remove(0);
@@ -141,14 +192,32 @@ impl Books {
         for entry in &decided.entries {
             let uses = matches!(entry.debit, AccountCode::Available | AccountCode::Held);
             if let (true, Some(range)) = (uses, entry.lot) {
-                let stake = (entry.credit == AccountCode::Exchange).then_some(HoldId(entry.source));
-                self.uses.entry(command.member).or_default().push(Consumption { range, stake });
+                let by = match (entry.debit, entry.credit) {
+                    (AccountCode::Held, AccountCode::Exchange) => Use::Stake(HoldId(entry.source)),
+                    (_, AccountCode::Exchange) if seeded_bug("reversal-as-stake") => Use::Stake(HoldId(entry.source)),
+                    (_, AccountCode::Exchange) => Use::Reversal(HoldId(entry.source)),
+                    _ => Use::Other,
+                };
+                self.uses.entry(command.member).or_default().push(Consumption { range, by });
             }
         }
         if let Some((hold, points, lot)) = decided.payout
             && points.is_positive()
         {
-            self.payouts.entry(hold).or_default().push(lot);
+            self.payouts.entry(hold).or_default().push(PaidLot { lot, reversed: false });
+        }
+        if let Some(reversed) = decided.reversed {
+            let lots = self.payouts.entry(reversed.hold).or_default();
+            lots.iter_mut().filter(|p| p.lot == reversed.lot).for_each(|p| p.reversed = true);
+            let all = reversed.voided + reversed.used + reversed.refunded + reversed.owed + reversed.lost;
+            assert_eq!(all.0, reversed.lot.len(), "all of a reversed payout is accounted for");
+        }
+        let paybacks = self.paybacks.entry(command.member).or_default();
+        paybacks.extend(&decided.paybacks);
+        paybacks.sort();
+        for (hold, claim) in &decided.claims {
+            let others = self.state.claims[hold].iter().filter(|c| !c.part.overlap(claim.part).is_empty());
+            assert_eq!(others.count(), 1, "a part of a stake is claimed once");
         }
         let voids = self.voids.entry(command.member).or_default();
         voids.extend(&decided.voids);
@@ -158,18 +227,57 @@ impl Books {
 
     fn provenance(&self, earned: Uuid, m: MemberId) -> Provenance {
         let (range, funder_account, funder_house) = self.lots[&earned];
+        Provenance { earned: range, funder_account, funder_house, source: earned, journey: self.journey(m) }
+    }
+
+    fn journey(&self, m: MemberId) -> Journey {
         let stakes = self.state.holds.iter().map(|(id, h)| {
             let payouts = self.payouts.get(id).cloned().unwrap_or_default();
-            (*id, Stake { captured: h.captured, settled: h.settled, payouts })
+            (*id, Stake { captured: h.captured, payouts })
         });
-        Provenance {
-            earned: range,
-            funder_account,
-            funder_house,
-            source: earned,
-            consumptions: self.uses.get(&m).cloned().unwrap_or_default(),
+        Journey {
+            uses: self.uses.get(&m).cloned().unwrap_or_default(),
             stakes: stakes.collect(),
             voids: self.voids.get(&m).cloned().unwrap_or_default(),
+            paybacks: self.paybacks.get(&m).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Ends what is open, pays `last_pay` for what was not paid, and brings back everything that was ever bought. Nobody
+    /// keeps a point then, and nobody has lost more than was staked.
+    ///
+    /// # Panics
+    /// When somebody did.
+    pub fn bring_everything_back(&mut self, last_pay: i64) {
+        for (hold, m) in self.holds.clone() {
+            let state = self.state.holds[&hold].clone();
+            if state.open {
+                let key = self.key();
+                let action = Action::CloseHold { hold, capture: Points(state.amount.0 / 2) };
+                self.run(Command { key, request: 1, member: m, action });
+            }
+            if !state.settled {
+                let (key, captured) = (self.key(), self.state.holds[&hold].captured);
+                let points = if captured.is_positive() { Points(last_pay) } else { Points::ZERO };
+                let action = Action::Payout { hold, points, reason: Reason::StakeWon };
+                self.run(Command { key, request: 1, member: m, action });
+            }
+        }
+        for (earned, m) in self.earned.clone() {
+            let key = derived_uuid(&[b"return", earned.as_bytes()]);
+            self.run(Command { key, request: 1, member: m, action: Action::Clawback { earned } });
+        }
+        self.check();
+        // Payouts on stakes that captured nothing came from nowhere a purchase could reach.
+        let gifts = self.state.holds.iter().any(|(id, h)| !h.captured.is_positive() && self.payouts.contains_key(id));
+        if gifts {
+            return;
+        }
+        for (id, m) in &self.state.members {
+            let (left, of_theirs) = (m.balance.total().0, |h: &&HoldState| h.member == *id);
+            assert!(left <= 0, "everything came back, and {left} points are left");
+            let staked: i64 = self.state.holds.values().filter(of_theirs).map(|h| h.captured.0).sum();
+            assert!(left >= -staked, "everything came back: {staked} were staked, and {left} are left");
         }
     }
 

@@ -1,11 +1,13 @@
 //! What the exchange does: books that move, answers that fail, and the life of a market up to its result.
 
+use hunch_exchange::MarketResult;
 use hunch_exchange_sim::{Fault as Armed, FaultKind, On, Outcome, Px, Qty};
-use hunch_kernel::{Clock, MarketTicker};
+use hunch_kernel::{Clock, MarketTicker, Price};
 use hunch_town::StatusCode;
-use hunch_trading::Hint;
+use hunch_trading::{CorrectionRefusal, Hint};
 
 use super::Lived;
+use crate::facts::Touched;
 use crate::op::Fault;
 use crate::world::World;
 
@@ -32,6 +34,31 @@ pub fn outcome(cents: u8) -> Outcome {
         100 => Outcome::Yes,
         other => Outcome::Scalar(Px::cents(i64::from(other))),
     }
+}
+
+const AFTER_CORRECTION: &[&str] = &["L1", "L5h", "T4", "U1", "U3"];
+
+/// Corrects what a market paid, if it was paid: proposed by one, approved by another, carried out at once.
+pub async fn correct(world: &World, market: u8, cents: u8) -> anyhow::Result<Lived> {
+    let (ticker, trading) = (MarketTicker(world.ticker(market)), &world.parts.trading);
+    let result = match cents {
+        0 => MarketResult::No,
+        100 => MarketResult::Yes,
+        _ => MarketResult::Scalar,
+    };
+    let value = Price::from_micros(i64::from(cents) * 10_000)?;
+    let proposed = match trading.propose_correction(&ticker, result, value, "simulated", "operator").await {
+        Ok(proposed) => proposed,
+        Err(CorrectionRefusal::NotPaid) => return Ok(Lived::quiet("not paid")),
+        Err(refusal) => anyhow::bail!("T4: a correction of {ticker}: {refusal}"),
+    };
+    trading.approve_correction(proposed.id, "approver").await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+    let changed = world.driven(trading.correct_step()).await?;
+    let parked = trading.open_corrections().await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
+    let mut lived = Lived::new("corrected", Touched { members: world.members.clone(), checks: AFTER_CORRECTION });
+    lived.requests += changed as u64;
+    lived.wrong.extend(parked.into_iter().map(|c| format!("T4: a correction was not carried out: {c:?}")));
+    Ok(lived)
 }
 
 pub async fn hint(world: &World, market: u8, twice: bool) -> anyhow::Result<Lived> {

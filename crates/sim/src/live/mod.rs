@@ -19,6 +19,7 @@ use exchange::lifecycle;
 pub use exchange::outcome;
 use stakes::Wish;
 use tills::Basket;
+pub use tills::give_everything_back;
 
 /// What became of an operation.
 pub struct Lived {
@@ -81,6 +82,7 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
         Op::Dispute { market } => lifecycle(world, market, |w, t| w.exchange.dispute(t)),
         Op::Amend { market, cents } => lifecycle(world, market, |w, t| w.exchange.amend(t, outcome(cents))),
         Op::Finalize { market } => lifecycle(world, market, |w, t| w.exchange.finalize(t)),
+        Op::Correct { market, cents } => exchange::correct(world, market, cents).await?,
         Op::Hint { market, twice } => exchange::hint(world, market, twice).await?,
 
         Op::Limits { member, day, week } => {

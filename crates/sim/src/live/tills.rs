@@ -99,8 +99,13 @@ pub async fn give_back(world: &World, model: &mut Model, which: u16) -> anyhow::
     match (answer, &receipt.returned) {
         (Ok(answer), None) if answer.first && answer.earned == receipt.points => {
             let owed = before.debt - answer.balance.debt;
-            if answer.clawed_back + owed < answer.earned {
-                lived.wrong.push(format!("L4: return of {purchase} took too little: {answer:?}, owed {owed} more"));
+            let taken = answer.clawed_back + owed;
+            if taken < answer.earned {
+                lived.wrong.push(format!("L7: return of {purchase} took too little: {answer:?}, owed {owed} more"));
+            }
+            let won = won_by(world, member).await?;
+            if taken > answer.earned + won {
+                lived.wrong.push(format!("L7: return of {purchase} took {taken}, with {won} won: {answer:?}"));
             }
             receipt.returned = Some(answer);
         }
@@ -110,6 +115,45 @@ pub async fn give_back(world: &World, model: &mut Model, which: u16) -> anyhow::
         (other, first) => lived.wrong.push(format!("L6: return of {purchase}: first {first:?}, now {other:?}")),
     }
     Ok(lived)
+}
+
+/// What a member's stakes ever brought: what counts as paid, and what could not be taken back.
+async fn won_by(world: &World, member: MemberId) -> anyhow::Result<Points> {
+    let won: i64 = sqlx::query_scalar(
+        "SELECT ((SELECT coalesce(sum(paid_points), 0) FROM trading.position WHERE member = $1)
+               + (SELECT coalesce(sum(lost), 0) FROM ledger.reversal WHERE member = $1))::int8",
+    )
+    .bind(member.0)
+    .fetch_one(world.db.auditor())
+    .await?;
+    Ok(Points(won))
+}
+
+/// When all is over, those who bought little bring all of it back: they keep nothing, and no more is gone than they staked.
+pub async fn give_everything_back(world: &World, model: &mut Model) -> anyhow::Result<Vec<String>> {
+    let poor = world.members[RICH..].to_vec();
+    let mut wrong = Vec::new();
+    for receipt in model.receipts.iter_mut().filter(|r| poor.contains(&r.member()) && r.returned.is_none()) {
+        let (member, terminal) = (receipt.member(), receipt.request.terminal);
+        let purchase = purchase_id(terminal, &receipt.request.receipt);
+        let request = ReturnRequest { purchase, member, terminal };
+        match world.driven(world.parts.returns.submit(shard_of(member, SHARDS), request)).await? {
+            Ok(answer) => receipt.returned = Some(answer),
+            Err(refusal) => wrong.push(format!("L6: return of {purchase}: {refusal}")),
+        }
+    }
+    for member in poor {
+        let left = hunch_ledger::balance(world.db.app(), member).await?.unwrap_or_default().total();
+        let staked: i64 =
+            sqlx::query_scalar("SELECT coalesce(sum(captured), 0)::int8 FROM ledger.hold WHERE member = $1")
+                .bind(member.0)
+                .fetch_one(world.db.auditor())
+                .await?;
+        if left > Points::ZERO || left.0 < -staked {
+            wrong.push(format!("L7: everything returned, and {left} are left of {member}, who staked {staked}"));
+        }
+    }
+    Ok(wrong)
 }
 
 /// Hands receipts in and holds every answer against what was promised.

@@ -27,6 +27,8 @@ fn correction_of(row: &PgRow) -> Result<Correction> {
         proposed_by: row.try_get("proposed_by")?,
         approved_by: row.try_get("approved_by")?,
         finished_at: maybe_time(row, "finished_at")?,
+        parked: row.try_get("parked_why")?,
+        ended_by: row.try_get("ended_by")?,
     })
 }
 
@@ -55,7 +57,7 @@ pub(crate) async fn correction(pool: &PgPool, id: Uuid) -> Result<Option<Correct
 }
 
 pub(crate) async fn approve_correction(pool: &PgPool, id: Uuid, by: &str, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE trading.correction SET approved_by = $2, approved_at = $3 WHERE correction = $1 AND approved_by IS NULL")
+    sqlx::query("UPDATE trading.correction SET approved_by = $2, approved_at = $3 WHERE correction = $1 AND approved_by IS NULL AND ended_at IS NULL")
         .bind(id)
         .bind(by)
         .bind(now.to_sqlx())
@@ -66,9 +68,40 @@ pub(crate) async fn approve_correction(pool: &PgPool, id: Uuid, by: &str, now: T
 
 pub(crate) async fn approved_corrections(pool: &PgPool) -> Result<Vec<Correction>> {
     let rows = sqlx::query(
-        "SELECT * FROM trading.correction WHERE approved_at IS NOT NULL AND finished_at IS NULL ORDER BY approved_at",
+        "SELECT * FROM trading.correction
+         WHERE approved_at IS NOT NULL AND finished_at IS NULL AND ended_at IS NULL AND parked_at IS NULL ORDER BY approved_at",
     );
     rows.fetch_all(pool).await?.iter().map(correction_of).collect()
+}
+
+pub(crate) async fn open_corrections(pool: &PgPool) -> Result<Vec<Correction>> {
+    let rows = sqlx::query(
+        "SELECT * FROM trading.correction WHERE finished_at IS NULL AND ended_at IS NULL ORDER BY proposed_at, correction LIMIT 500",
+    );
+    rows.fetch_all(pool).await?.iter().map(correction_of).collect()
+}
+
+pub(crate) async fn park_correction(pool: &PgPool, id: Uuid, why: &str, now: Timestamp) -> Result<()> {
+    let park =
+        "UPDATE trading.correction SET parked_at = $2, parked_why = $3 WHERE correction = $1 AND finished_at IS NULL";
+    sqlx::query(park).bind(id).bind(now.to_sqlx()).bind(why).execute(pool).await?;
+    Ok(())
+}
+
+pub(crate) async fn unpark_correction(pool: &PgPool, id: Uuid) -> Result<()> {
+    let unpark = "UPDATE trading.correction SET parked_at = NULL, parked_why = NULL WHERE correction = $1";
+    sqlx::query(unpark).bind(id).execute(pool).await?;
+    Ok(())
+}
+
+/// False when it is being carried out, or changed something already.
+pub(crate) async fn end_correction(pool: &PgPool, id: Uuid, by: &str, now: Timestamp) -> Result<bool> {
+    let ended = sqlx::query(
+        "UPDATE trading.correction SET ended_at = $3, ended_by = $2
+         WHERE correction = $1 AND finished_at IS NULL AND ended_at IS NULL AND (approved_at IS NULL OR parked_at IS NOT NULL)
+         AND NOT EXISTS (SELECT FROM trading.corrected d WHERE d.correction = $1)",
+    );
+    Ok(ended.bind(id).bind(by).bind(now.to_sqlx()).execute(pool).await?.rows_affected() == 1)
 }
 
 pub(crate) async fn finish_correction(pool: &PgPool, id: Uuid, now: Timestamp) -> Result<()> {
@@ -78,13 +111,22 @@ pub(crate) async fn finish_correction(pool: &PgPool, id: Uuid, now: Timestamp) -
     Ok(())
 }
 
-/// Paid positions of the correction's market in a shard that it has not reached.
-pub(crate) async fn uncorrected(pool: &PgPool, c: &Correction, shard: Shard, limit: i64) -> Result<Vec<PositionId>> {
+/// Paid positions of the correction's market in a shard that it has not reached, save for those `skipped`.
+pub(crate) async fn uncorrected(
+    pool: &PgPool,
+    c: &Correction,
+    shard: Shard,
+    skipped: &[PositionId],
+    limit: i64,
+) -> Result<Vec<PositionId>> {
     let ids = sqlx::query_scalar(
         "SELECT p.position FROM trading.position p WHERE p.market = $1 AND p.shard = $2 AND p.paid_at IS NOT NULL
-         AND NOT EXISTS (SELECT 1 FROM trading.corrected d WHERE d.correction = $3 AND d.position = p.position) LIMIT $4",
+         AND NOT EXISTS (SELECT 1 FROM trading.corrected d WHERE d.correction = $3 AND d.position = p.position)
+         AND p.position <> ALL($4) LIMIT $5",
     );
-    let ids: Vec<Uuid> = ids.bind(c.market.as_str()).bind(shard.0).bind(c.id).bind(limit).fetch_all(pool).await?;
+    let skipped: Vec<Uuid> = skipped.iter().map(|position| position.0).collect();
+    let ids = ids.bind(c.market.as_str()).bind(shard.0).bind(c.id).bind(skipped).bind(limit);
+    let ids: Vec<Uuid> = ids.fetch_all(pool).await?;
     Ok(ids.into_iter().map(PositionId).collect())
 }
 
@@ -121,22 +163,26 @@ pub(crate) struct CorrectedRow {
 pub(crate) async fn mark_corrected(
     conn: &mut PgConnection,
     c: &Correction,
-    row: &CorrectedRow,
+    rows: &[CorrectedRow],
     now: Timestamp,
     wall: WallTime,
 ) -> Result<()> {
+    let points = |f: fn(&CorrectedRow) -> Points| rows.iter().map(|row| f(row).0).collect::<Vec<i64>>();
     sqlx::query(
-        "WITH kept AS (INSERT INTO trading.corrected (correction, position, before_points, taken_points, lost_points, paid_points)
-                       VALUES ($1, $2, $3, $4, $3 - $4, $5))
-         UPDATE trading.position SET result = $6, gross_micros = $7, paid_points = $5, paid_at = $8, paid_wall = $9 WHERE position = $2",
+        "WITH t AS (SELECT * FROM UNNEST($2::uuid[], $3::int8[], $4::int8[], $5::int8[], $6::int8[])
+                    AS t(position, before, taken, paid, gross)),
+              kept AS (INSERT INTO trading.corrected (correction, position, before_points, taken_points, lost_points, paid_points)
+                       SELECT $1, position, before, taken, before - taken, paid FROM t)
+         UPDATE trading.position p SET result = $7, gross_micros = t.gross, paid_points = t.paid, paid_at = $8, paid_wall = $9
+         FROM t WHERE p.position = t.position",
     )
     .bind(c.id)
-    .bind(row.position.0)
-    .bind(row.before.0)
-    .bind(row.taken.0)
-    .bind(row.paid.0)
+    .bind(rows.iter().map(|row| row.position.0).collect::<Vec<Uuid>>())
+    .bind(points(|row| row.before))
+    .bind(points(|row| row.taken))
+    .bind(points(|row| row.paid))
+    .bind(rows.iter().map(|row| row.gross.0).collect::<Vec<i64>>())
     .bind(result_word(c.result))
-    .bind(row.gross.0)
     .bind(now.to_sqlx())
     .bind(wall.to_sqlx())
     .execute(conn)
