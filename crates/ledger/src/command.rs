@@ -117,7 +117,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 15] = [
+    const ALL: [Reason; 16] = [
         Reason::Purchase,
         Reason::Welcome,
         Reason::Matured,
