@@ -1,6 +1,8 @@
-//! The first judge: everything the simulator says is held against the published JSON Schemas. They
-//! stay outside the project; `HUNCH_KALSHI_DOCS` names their directory.
+//! The first judge: everything the simulator says is held against what is published of the protocol: its facts, which stand
+//! in `tests/facts`, and, where `HUNCH_KALSHI_DOCS` names them, the published JSON Schemas, which stay outside the project.
 
+#[path = "support/facts.rs"]
+mod facts;
 mod support;
 
 use hunch_exchange_sim::{Outcome, Px, SimConfig, day};
@@ -8,7 +10,6 @@ use jiff::SignedDuration;
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::sync::Mutex;
 use support::{Bench, Reply, TICKER, ioc, order, start_time};
 
@@ -23,34 +24,10 @@ struct Judge {
 /// Method, path template, and by status the schema; none where the document names none.
 type Operation = (String, Vec<String>, BTreeMap<u16, Option<Validator>>);
 
-/// None, with a word about it, when the documents are not there: they are not ours to pass on, so nothing can bring
-/// them, and HUNCH_TEST_ALL does not ask for them.
-fn judge(test: &str) -> Option<Judge> {
-    let Some(directory) = std::env::var_os("HUNCH_KALSHI_DOCS") else {
-        // Past the test harness, which keeps what passing tests print to itself.
-        let _ =
-            writeln!(std::io::stderr(), "not judged: {test} (HUNCH_KALSHI_DOCS does not name the published documents)");
-        return None;
-    };
-    let read = |name: &str| -> Value {
-        let path = std::path::Path::new(&directory).join("jsonschema").join(name);
-        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-    };
-    let (mut rest, mut ws) = (read("rest.json"), read("ws.json"));
-    let errors = compile(&rest["$defs"].clone(), &json!({ "$ref": "#/$defs/ErrorResponse" }));
-    close_objects(&mut rest["$defs"]);
-    close_objects(&mut ws["$defs"]);
-    let operations = rest["operations"].as_array().unwrap().iter().map(|o| operation(&rest["$defs"], o)).collect();
-    let mut messages: BTreeMap<String, Vec<Validator>> = BTreeMap::new();
-    for message in ws["messages"].as_object().unwrap().values() {
-        let schema = &message["schema"];
-        let kind = message["type"].as_str().unwrap().to_owned();
-        messages.entry(kind).or_default().push(compile(&ws["$defs"], schema));
-    }
-    // The answer to list_subscriptions is framed as `ok`.
-    let listed = messages.remove("list_subscriptions").unwrap_or_default();
-    messages.entry("ok".to_owned()).or_default().extend(listed);
-    Some(Judge { operations, errors, messages, seen: Mutex::default() })
+/// The judges there are, at least one.
+fn judges() -> Vec<Judge> {
+    let documents = std::env::var_os("HUNCH_KALSHI_DOCS").map(|folder| Judge::by_documents(folder.as_ref()));
+    [Some(Judge::by_facts()), documents].into_iter().flatten().collect()
 }
 
 /// Stricter than the documents: a field they do not name is an error too.
@@ -93,11 +70,59 @@ fn operation(defs: &Value, operation: &Value) -> Operation {
     (operation["method"].as_str().unwrap().to_owned(), path, statuses.collect())
 }
 
+fn by_kind(all: impl Iterator<Item = (String, Validator)>) -> BTreeMap<String, Vec<Validator>> {
+    let mut messages: BTreeMap<String, Vec<Validator>> = BTreeMap::new();
+    for (kind, validator) in all {
+        messages.entry(kind).or_default().push(validator);
+    }
+    // The answer to list_subscriptions is framed as `ok`.
+    let listed = messages.remove("list_subscriptions").unwrap_or_default();
+    messages.entry("ok".to_owned()).or_default().extend(listed);
+    messages
+}
+
 fn complaints(validator: &Validator, value: &Value) -> Vec<String> {
     validator.iter_errors(value).map(|e| format!("{} at {}", e, e.instance_path)).collect()
 }
 
 impl Judge {
+    fn by_facts() -> Judge {
+        let (rest, ws) = (facts::read(include_str!("facts/rest.txt")), facts::read(include_str!("facts/ws.txt")));
+        let errors = compile(&rest.shapes, &json!({ "$ref": "#/$defs/ErrorResponse" }));
+        let (mut shapes, mut of_messages) = (rest.shapes, ws.shapes);
+        close_objects(&mut shapes);
+        close_objects(&mut of_messages);
+        let mut operations: BTreeMap<(String, String), BTreeMap<u16, Option<Validator>>> = BTreeMap::new();
+        for (said, schema) in &rest.said {
+            let words: Vec<&str> = said.split(' ').collect();
+            let [method, path, status] = words[..] else { continue };
+            let statuses = operations.entry((method.to_owned(), path.to_owned())).or_default();
+            statuses.insert(status.parse().unwrap(), (!schema.is_null()).then(|| compile(&shapes, schema)));
+        }
+        let parts = |path: String| path.split('/').skip(1).map(str::to_owned).collect();
+        let operations =
+            operations.into_iter().map(|((method, path), statuses)| (method, parts(path), statuses)).collect();
+        let messages = ws.said.iter().map(|(kind, schema)| (kind.clone(), compile(&of_messages, schema)));
+        Judge { operations, errors, messages: by_kind(messages), seen: Mutex::default() }
+    }
+
+    fn by_documents(directory: &std::path::Path) -> Judge {
+        let read = |name: &str| -> Value {
+            let path = directory.join("jsonschema").join(name);
+            serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+        };
+        let (mut rest, mut ws) = (read("rest.json"), read("ws.json"));
+        let errors = compile(&rest["$defs"].clone(), &json!({ "$ref": "#/$defs/ErrorResponse" }));
+        close_objects(&mut rest["$defs"]);
+        close_objects(&mut ws["$defs"]);
+        let operations = rest["operations"].as_array().unwrap().iter().map(|o| operation(&rest["$defs"], o)).collect();
+        let compiled = |message: &Value| {
+            (message["type"].as_str().unwrap().to_owned(), compile(&ws["$defs"], &message["schema"]))
+        };
+        let messages = by_kind(ws["messages"].as_object().unwrap().values().map(compiled));
+        Judge { operations, errors, messages, seen: Mutex::default() }
+    }
+
     fn rest(&self, method: &str, target: &str, reply: &Reply) {
         let path: Vec<&str> = target.split('?').next().unwrap().split('/').skip(1).collect();
         let fits = |template: &Vec<String>| {
@@ -146,13 +171,13 @@ impl Judge {
 
 struct Judged<'a> {
     bench: &'a Bench,
-    judge: &'a Judge,
+    judges: &'a [Judge],
 }
 
 impl Judged<'_> {
     async fn call(&self, method: &str, target: &str, body: Option<Value>) -> Value {
         let reply = self.bench.call(method, target, body).await;
-        self.judge.rest(method, target, &reply);
+        self.judges.iter().for_each(|judge| judge.rest(method, target, &reply));
         reply.json
     }
 
@@ -202,9 +227,9 @@ const READS: [&str; 31] = [
 
 #[tokio::test]
 async fn every_rest_answer_validates() {
-    let Some(judge) = judge("every_rest_answer_validates") else { return };
+    let judges = judges();
     let bench = Bench::with(full_day).await;
-    let on = Judged { bench: &bench, judge: &judge };
+    let on = Judged { bench: &bench, judges: &judges };
     for target in READS {
         on.get(target).await;
     }
@@ -228,7 +253,7 @@ async fn every_rest_answer_validates() {
         on.get(target).await;
     }
     wrong_requests(&on).await;
-    judge.saw(&[
+    let calls = [
         "POST /portfolio/events/orders",
         "DELETE /portfolio/events/orders/{order_id}",
         "POST /portfolio/events/orders/{order_id}/amend",
@@ -239,7 +264,8 @@ async fn every_rest_answer_validates() {
         "POST /portfolio/intra_exchange_instance_transfer",
         "GET /portfolio/settlements",
         "GET /events/{event_ticker}",
-    ]);
+    ];
+    judges.iter().for_each(|judge| judge.saw(&calls));
     bench.sim.stop().await;
 }
 
@@ -302,20 +328,31 @@ async fn wrong_requests(on: &Judged<'_>) {
 /// The judge itself: it must not nod everything through.
 #[test]
 fn the_judge_refuses_what_is_not_published() {
-    let Some(judge) = judge("the_judge_refuses_what_is_not_published") else { return };
-    let said = |json: Value| Reply { status: 200, text: String::new(), json };
-    let refused = |reply: Reply| {
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge.rest("GET", "/markets", &reply))).is_err()
-    };
-    assert!(!refused(said(json!({ "markets": [], "cursor": "" }))));
-    assert!(refused(said(json!({ "markets": [] }))), "a required field is missing");
-    assert!(refused(said(json!({ "markets": [], "cursor": "", "more": 1 }))), "a field of its own");
-    assert!(refused(said(json!({ "markets": [{ "ticker": "A" }], "cursor": "" }))), "half a market");
+    for judge in judges() {
+        let said = |json: Value| Reply { status: 200, text: String::new(), json };
+        let refused = |reply: Reply| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge.rest("GET", "/markets", &reply))).is_err()
+        };
+        assert!(!refused(said(json!({ "markets": [], "cursor": "" }))));
+        assert!(refused(said(json!({ "markets": [] }))), "a required field is missing");
+        assert!(refused(said(json!({ "markets": [], "cursor": "", "more": 1 }))), "a field of its own");
+        assert!(refused(said(json!({ "markets": [{ "ticker": "A" }], "cursor": "" }))), "half a market");
+        let frame = |frame: Value| {
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge.frame(&frame))).is_err()
+        };
+        let removed = json!({ "type": "unsubscribed", "id": 1, "sid": 2, "seq": 3 });
+        assert!(!frame(removed.clone()));
+        for wrong in ["sid", "more", "seq"] {
+            let mut message = removed.clone();
+            message[wrong] = json!("x");
+            assert!(frame(message), "{wrong}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn every_socket_message_validates() {
-    let Some(judge) = judge("every_socket_message_validates") else { return };
+    let judges = judges();
     let bench = Bench::with(full_day).await;
     let mut socket = bench.socket().await;
     socket.send(json!({ "id": 1, "cmd": "subscribe", "params": { "channels": ["market_lifecycle_v2", "fill", "user_orders", "market_positions", "trade"] } })).await;
@@ -348,8 +385,7 @@ async fn every_socket_message_validates() {
     socket.send(json!({ "id": 9, "cmd": "unsubscribe", "params": { "sids": [sid] } })).await;
     frames.extend(socket.drain().await);
     assert!(quiet);
-    frames.iter().for_each(|frame| judge.frame(frame));
-    judge.saw(&[
+    let kinds = [
         "subscribed",
         "unsubscribed",
         "ok",
@@ -368,7 +404,11 @@ async fn every_socket_message_validates() {
         "market_lifecycle_v2 close_date_updated",
         "market_lifecycle_v2 determined",
         "market_lifecycle_v2 settled",
-    ]);
+    ];
+    for judge in &judges {
+        frames.iter().for_each(|frame| judge.frame(frame));
+        judge.saw(&kinds);
+    }
     bench.sim.stop().await;
 }
 
