@@ -72,6 +72,25 @@ fn every_customer_gets_finite_numbers_and_the_future_does_not_count() {
     assert!(none("48") > 0.5 && none("17") < 0.1, "{} {}", none("48"), none("17"));
 }
 
+/// The same moments, written by other clocks: four hours behind Greenwich a purchase of late evening is one of the next day.
+#[test]
+fn times_with_an_offset_are_moments() {
+    let told = |ts: &dyn Fn(&str) -> String| {
+        let rows = log(40, 100);
+        let rows = rows.lines().enumerate().map(|(n, row)| {
+            let fields: Vec<&str> = row.split(',').collect();
+            let ts = if n == 0 { fields[1].to_owned() } else { ts(fields[1]) };
+            format!("{},{ts},{}\n", fields[0], fields[2])
+        });
+        let folder = folder(&rows.collect::<String>(), "2024-04-09");
+        run("ltv", folder.path(), &[], &folder.path().join("out.csv")).unwrap()
+    };
+    let plain = told(&|ts| ts.to_owned());
+    assert_eq!(told(&|ts| format!("{}:00Z", ts.replace(' ', "T"))), plain);
+    assert_eq!(told(&|ts| format!("{}-04:00", ts.replace("10:30", "06:30"))), plain);
+    assert_ne!(told(&|ts| format!("{}-04:00", ts.replace("10:30", "23:30"))), plain, "these are purchases of the next day");
+}
+
 #[test]
 fn order_and_doubled_rows_do_not_matter_and_train_logs_add_customers() {
     let text = log(60, 120);
@@ -90,6 +109,28 @@ fn order_and_doubled_rows_do_not_matter_and_train_logs_add_customers() {
     let more = run("ltv", plain.path(), &[other.path().to_owned()], &out).unwrap();
     assert_eq!(more.lines().count(), first.lines().count());
     assert_ne!(first, more);
+}
+
+/// Where only the day is written two equal rows are two purchases: as much is spent as by one of twice the value.
+#[test]
+fn equal_rows_of_one_day_are_two_purchases() {
+    let told = |day: &str, twice: &str| {
+        let others = log(60, 120).replace(",items", "").lines().map(|row| match row.rsplit_once(',') {
+            Some((kept, _)) if !row.starts_with("customer") => format!("{kept}\n"),
+            _ => format!("{row}\n"),
+        });
+        let others: String = others.collect();
+        let rows: String = twice.split(' ').map(|value| format!("777,{day},{value}\n")).collect();
+        let folder = folder(&format!("{others}777,2024-02-01,8\n777,2024-03-05,8\n{rows}"), "2024-04-30");
+        let all = run("ltv", folder.path(), &[], &folder.path().join("out.csv")).unwrap();
+        all.lines().find(|row| row.starts_with("777,")).unwrap().to_owned()
+    };
+    for day in ["2024-04-20", "2024-04-20 00:00:00"] {
+        assert_eq!(told(day, "9 9"), told(day, "18"), "{day}");
+    }
+    // To the minute they are one that was written twice.
+    assert_eq!(told("2024-04-20 10:31", "9 9"), told("2024-04-20 10:31", "9"));
+    assert_ne!(told("2024-04-20 10:31", "9"), told("2024-04-20 10:31", "18"));
 }
 
 #[test]
@@ -276,6 +317,62 @@ fn bad_offers_are_told() {
     }
 }
 
+/// A log of customers who buy and leave exactly as BG/NBD and Gamma-Gamma say (Fader, Hardie and Lee 2005; Fader and Hardie
+/// 2013), in days over three years: what a model of theirs finds in it must be what it was made by.
+fn made_by_the_model(customers: u32, [r, alpha, a, b]: [f64; 4], [p, q, v]: [f64; 3]) -> String {
+    use rand::RngExt as _;
+    use rand_distr::{Beta, Distribution as _, Exp, Gamma};
+    const DAYS: f64 = 1_095.0;
+    let mut chance = hunch_learning::numeric::chance::chance(11, 1);
+    let (rates, leaving) = (Gamma::new(r, 1.0 / alpha).unwrap(), Beta::new(a, b).unwrap());
+    let tastes = Gamma::new(q, 1.0 / v).unwrap();
+    let mut log = "customer_id,ts,value\n".to_owned();
+    for customer in 0..customers {
+        let gap = Exp::new((rates.sample(&mut chance) / 7.0).max(1e-9)).unwrap();
+        let (leaves, spend) = (leaving.sample(&mut chance), Gamma::new(p, 1.0 / tastes.sample(&mut chance)).unwrap());
+        let mut day = chance.random::<f64>() * 90.0;
+        loop {
+            let date = jiff::civil::date(2020, 1, 1).saturating_add(jiff::Span::new().days(day as i64));
+            writeln!(log, "{customer},{date},{:.6}", spend.sample(&mut chance)).unwrap();
+            day += gap.sample(&mut chance);
+            if day >= DAYS {
+                break;
+            }
+            if chance.random::<f64>() < leaves {
+                // This purchase happens, and is the last.
+                let date = jiff::civil::date(2020, 1, 1).saturating_add(jiff::Span::new().days(day as i64));
+                writeln!(log, "{customer},{date},{:.6}", spend.sample(&mut chance)).unwrap();
+                break;
+            }
+        }
+    }
+    log
+}
+
+/// Each within a share of what is expected of it.
+fn near(found: &[f64], expected: &[f64], share: f64) {
+    for (x, y) in found.iter().zip(expected) {
+        assert!((x / y - 1.0).abs() < share, "{found:?} {expected:?}");
+    }
+}
+
+#[test]
+fn estimates_find_what_the_customers_were_made_by() {
+    use hunch_learning::value::{GammaGamma, Geometric, Leaving, MeanSpend, Seen};
+    let (buying, spending) = ([0.8, 10.0, 0.9, 3.0], [6.0, 4.0, 15.0]);
+    let folder = folder(&made_by_the_model(8_000, buying, spending), "2022-12-30");
+    let customers = crate::purchases::read_log(folder.path(), "log.csv", None).unwrap();
+    let cutoff = crate::purchases::day_number(jiff::civil::date(2022, 12, 30));
+    let seen: Vec<Seen<'_>> = customers.histories.iter().map(|history| history.until(cutoff)).collect();
+    let summaries: Vec<_> = seen.iter().filter_map(|seen| seen.summary(cutoff)).collect();
+    assert_eq!(summaries.len(), 8_000);
+    let bg = Geometric::fit(&summaries, Leaving::AfterRepeat, 1).unwrap();
+    near(&[bg.r, bg.alpha, bg.a, bg.b], &buying, 0.15);
+    let spend: Vec<MeanSpend> = seen.iter().map(Seen::mean_spend).collect();
+    let spend = GammaGamma::fit(&spend).unwrap();
+    near(&[spend.p, spend.q, spend.v], &spending, 0.15);
+}
+
 /// Estimates for the CDNOW sample in three digits: BG/NBD and Pareto/NBD of Fader, Hardie and Lee (2005), MBG/NBD of
 /// Batislam and others (2007), Gamma-Gamma of Fader and Hardie (2013).
 #[test]
@@ -288,11 +385,7 @@ fn published_estimates_are_reproduced() {
     let cutoff = crate::purchases::day_number(jiff::civil::date(1997, 9, 30));
     let seen: Vec<Seen<'_>> = customers.histories.iter().map(|history| history.until(cutoff)).collect();
     let summaries: Vec<_> = seen.iter().filter_map(|seen| seen.summary(cutoff)).collect();
-    let near = |found: &[f64], published: &[f64]| {
-        for (x, y) in found.iter().zip(published) {
-            assert!((x / y - 1.0).abs() < 1.5e-3, "{found:?} {published:?}");
-        }
-    };
+    let near = |found: &[f64], published: &[f64]| near(found, published, 1.5e-3);
     let bg = Geometric::fit(&summaries, Leaving::AfterRepeat, 1).unwrap();
     near(&[bg.r, bg.alpha, bg.a, bg.b], &[0.2426, 4.4136, 0.7929, 2.4259]);
     let mbg = Geometric::fit_regularity(&summaries, Leaving::AfterAny).unwrap();

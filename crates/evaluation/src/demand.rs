@@ -2,7 +2,8 @@
 //!
 //! Reads `task.json` (`origins`, `horizon`, `season`, `unit`, and `country` where its public holidays count) and
 //! `history.csv` (`ts`, one column a series, an empty field for a missing count). Without `origins` the history is
-//! `series,values`, oldest first, on no known calendar.
+//! `series,values`, oldest first, on no known calendar. Times that name their offset from Greenwich are moments; the grid is
+//! then the clock of the history's first row.
 //! Rows at or after an origin are not looked at for that origin, and rows at or after the last origin not at all.
 
 use std::collections::BTreeMap;
@@ -11,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use hunch_learning::demand::{self, Ask, Expectation, Panel, Step};
 use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
 use crate::EvaluateError;
+use crate::clock::{Clock, Written};
 use crate::files::{self, Field, Predictions, Table};
 use crate::holidays::public_holidays;
 use crate::tasks::{Run, Task};
@@ -37,7 +40,10 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let (fit, predict) = (timing.fit.as_secs_f64(), timing.predict.as_secs_f64());
     run.say(format_args!("demand: fit {fit:.3} s, predict {predict:.4} s, {} threads", run.threads));
     if timing.thin > 0 {
-        run.say(format_args!("demand: {} forecasts are guesses, their series being too thin", timing.thin));
+        run.say(format_args!(
+            "demand: {} forecasts are guesses, their series being too thin, or having ended too long before",
+            timing.thin
+        ));
     }
     Ok(())
 }
@@ -52,7 +58,7 @@ struct Asked {
     country: Option<String>,
 }
 
-#[derive(Clone, Copy, serde::Deserialize, PartialEq)]
+#[derive(Clone, Copy, Debug, serde::Deserialize, PartialEq)]
 enum Unit {
     #[serde(rename = "h")]
     Hour,
@@ -71,9 +77,9 @@ impl Timing {
     /// A series too thin for a model gets the guess of `demand::guess`, and is counted.
     fn forecast(&mut self, panel: &Panel, ask: Ask<'_>) -> Result<Vec<Vec<Expectation>>, EvaluateError> {
         let start = Instant::now();
-        let model = demand::fit(panel, &ask).map_err(|e| EvaluateError::Data(e.to_string()))?;
+        let models = demand::fit_where_they_end(panel, &ask).map_err(|e| EvaluateError::Data(e.to_string()))?;
         let fitted = Instant::now();
-        let forecast = model.predict();
+        let forecast = models.predict();
         self.fit += fitted - start;
         self.predict += fitted.elapsed();
         let filled = forecast.into_iter().zip(panel.series()).map(|(steps, values)| {
@@ -92,13 +98,14 @@ const HORIZON_MAX: usize = 8_784;
 const QUANTILES: [&str; 8] = ["mean", "q025", "q100", "q250", "q500", "q750", "q900", "q975"];
 
 fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing) -> Result<(), EvaluateError> {
-    let unit = ask.unit.unwrap_or(Unit::Hour);
+    let grid = Grid::of(run.input, ask.unit.unwrap_or(Unit::Hour))?;
     let rows: Vec<i64> = origins
         .iter()
         .map(|origin| {
-            unit.row(origin).ok_or_else(|| EvaluateError::File {
+            let row = Written::read(origin).and_then(|written| grid.row(&written));
+            row.ok_or_else(|| EvaluateError::File {
                 file: run.input.join("task.json"),
-                problem: format!("origin {origin:?} is not a time on the grid"),
+                problem: format!("origin {origin:?} is not a time on the grid{}", grid.hint(origin)),
             })
         })
         .collect::<Result<_, _>>()?;
@@ -107,26 +114,41 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
         return Err(EvaluateError::File { file: run.input.join("task.json"), problem });
     }
     let last_origin = rows.iter().copied().max().unwrap_or(i64::MIN);
-    let history = History::read(run.input, unit, last_origin)?;
+    let history = History::read(run.input, grid, last_origin)?;
     let holidays = holidays(run, ask, &history, last_origin)?;
     let mut out = Predictions::create(run.out, &[&["origin", "series", "ts"], &QUANTILES[..]].concat())?;
     let asked = Ask { horizon: ask.horizon, events: &history.events, holidays: &holidays, threads: run.threads };
     for (origin, &row) in origins.iter().zip(&rows) {
         let panel = history.before(row)?;
+        say_who_is_silent(run, origin, &history, &panel);
         let forecast = timing.forecast(&panel, asked)?;
         for (name, steps) in history.names.iter().zip(&forecast) {
             for (ts, step) in (row..).zip(steps) {
-                write(&mut out, format_args!("{},{},{}", Field(origin), Field(name), unit.text(ts)), step)?;
+                write(&mut out, format_args!("{},{},{}", Field(origin), Field(name), grid.text(ts)), step)?;
             }
         }
     }
     out.finish()
 }
 
+/// A forecast far beyond the last count that is known is not to pass for one from yesterday's.
+fn say_who_is_silent(run: &Run<'_>, origin: &str, history: &History, panel: &Panel) {
+    let silences = demand::silences(panel);
+    let silent: Vec<&String> = history.names.iter().zip(&silences).filter(|(_, rows)| **rows > 0).map(|(n, _)| n).collect();
+    if let (Some(first), Some(longest)) = (silent.first(), silences.iter().max()) {
+        let (count, unit) = (silent.len(), if history.grid.unit == Unit::Day { "days" } else { "hours" });
+        run.say(format_args!(
+            "demand: at {origin}, {count} of {} series ({first:?} first) end up to {longest} {unit} before it; they are forecast \
+             from where they end, with bands that widen by it",
+            silences.len()
+        ));
+    }
+}
+
 /// Those of the country that `task.json` names, from a year before the history to the last row that is asked for.
 fn holidays(run: &Run<'_>, ask: &Asked, history: &History, last_origin: i64) -> Result<Vec<i64>, EvaluateError> {
     let Some(country) = &ask.country else { return Ok(vec![]) };
-    let day_rows = history.unit.step().day() as i64;
+    let day_rows = history.grid.unit.step().day() as i64;
     let last = last_origin.saturating_add(ask.horizon as i64).min(history.start.saturating_add(2 * ROWS_MAX as i64));
     let days = history.start.div_euclid(day_rows) - 366..=last.div_euclid(day_rows);
     public_holidays(country, days).ok_or_else(|| EvaluateError::File {
@@ -171,26 +193,6 @@ fn write(out: &mut Predictions, key: std::fmt::Arguments<'_>, step: &Expectation
 }
 
 impl Unit {
-    /// Hours or days since 1970-01-01; None for what is not a time on the grid.
-    fn row(self, text: &str) -> Option<i64> {
-        let time: DateTime = text.parse().or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into)).ok()?;
-        let since = time.since((jiff::Unit::Hour, DateTime::constant(1970, 1, 1, 0, 0, 0, 0))).ok()?;
-        let hours = i64::from(since.get_hours());
-        let whole = time.minute() == 0 && time.second() == 0 && time.subsec_nanosecond() == 0;
-        match self {
-            _ if !whole => None,
-            Unit::Hour => Some(hours),
-            Unit::Day => (hours % 24 == 0).then_some(hours / 24),
-        }
-    }
-
-    fn text(self, row: i64) -> String {
-        let hours = if self == Unit::Hour { row } else { row * 24 };
-        let start = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-        let time = start.saturating_add(jiff::SignedDuration::from_hours(hours));
-        time.strftime(if self == Unit::Hour { "%Y-%m-%d %H:%M" } else { "%Y-%m-%d" }).to_string()
-    }
-
     fn step(self) -> Step {
         match self {
             Unit::Hour => Step::Hour,
@@ -199,6 +201,86 @@ impl Unit {
     }
 }
 
+/// How the rows of a history are numbered, and how its times are written.
+#[derive(Clone, Copy, Debug)]
+struct Grid {
+    unit: Unit,
+    /// Of the history's first row; None where its times name none.
+    offset: Option<Offset>,
+    /// Between date and time.
+    between: char,
+    seconds: bool,
+}
+
+impl Grid {
+    /// By the first row of the history. Without one, times are written as `2026-11-28 07:00`.
+    fn of(folder: &Path, unit: Unit) -> Result<Grid, EvaluateError> {
+        let mut grid = Grid { unit, offset: None, between: ' ', seconds: false };
+        let mut table = Table::open(folder, "history.csv")?;
+        let ts = table.column("ts")?;
+        if table.next_row()?
+            && let Some(written) = Written::read(table.text(ts))
+            && unit == Unit::Hour
+            && written.timed
+        {
+            let text = table.text(ts);
+            grid.offset = written.offset;
+            grid.between = if text.contains('T') { 'T' } else { ' ' };
+            grid.seconds = text.len() >= 19 && text.as_bytes()[16] == b':';
+        }
+        Ok(grid)
+    }
+
+    /// Hours or days since 1970-01-01 by the clock of the first row; None for what is not a time on the grid. A day is
+    /// the date as it is written: its midnight is where the data are from.
+    fn row(&self, written: &Written) -> Option<i64> {
+        let local = match (self.unit, self.offset, written.offset) {
+            (Unit::Hour, Some(here), Some(there)) => {
+                let moved = jiff::SignedDuration::from_secs(i64::from(here.seconds()) - i64::from(there.seconds()));
+                written.local.checked_add(moved).ok()?
+            }
+            (Unit::Hour, None, Some(_)) => return None,
+            _ => written.local,
+        };
+        let since = local.since((jiff::Unit::Hour, DateTime::constant(1970, 1, 1, 0, 0, 0, 0))).ok()?;
+        let hours = i64::from(since.get_hours());
+        let whole = local.minute() == 0 && local.second() == 0 && local.subsec_nanosecond() == 0;
+        match self.unit {
+            _ if !whole => None,
+            Unit::Hour => Some(hours),
+            Unit::Day => (hours % 24 == 0).then_some(hours / 24),
+        }
+    }
+
+    /// Why a time may not be on the grid though it looks as if it were.
+    fn hint(&self, text: &str) -> &'static str {
+        let names_offset = Written::read(text).is_some_and(|written| written.offset.is_some());
+        if names_offset && self.offset.is_none() { ": it names an offset, the history's times do not" } else { "" }
+    }
+
+    /// As the history writes its times.
+    fn text(&self, row: i64) -> String {
+        let hours = if self.unit == Unit::Hour { row } else { row * 24 };
+        let start = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+        let time = start.saturating_add(jiff::SignedDuration::from_hours(hours));
+        if self.unit == Unit::Day {
+            return time.strftime("%Y-%m-%d").to_string();
+        }
+        let clock = time.strftime(if self.seconds { "%H:%M:%S" } else { "%H:%M" });
+        let offset = match self.offset {
+            None => String::new(),
+            Some(offset) if offset.seconds() == 0 => "Z".to_owned(),
+            Some(offset) => {
+                let minutes = offset.seconds().abs() / 60;
+                format!("{}{:02}:{:02}", if offset.seconds() < 0 { '-' } else { '+' }, minutes / 60, minutes % 60)
+            }
+        };
+        format!("{}{}{clock}{offset}", time.strftime("%Y-%m-%d"), self.between)
+    }
+}
+
+const OFF_THE_GRID: &str = "this is not a time on the grid";
+
 /// Rows after the start of a history past which events are left out, and counts and origins refused: forty years of
 /// hours. A wrong year would ask for all the memory there is.
 const ROWS_MAX: usize = 350_000;
@@ -206,7 +288,7 @@ const ROWS_MAX: usize = 350_000;
 /// Counts on one calendar, all rows before the last origin.
 struct History {
     file: PathBuf,
-    unit: Unit,
+    grid: Grid,
     names: Vec<String>,
     start: i64,
     series: Vec<Vec<f64>>,
@@ -216,22 +298,22 @@ struct History {
 
 impl History {
     /// Rows that are not in the file are missing in all series.
-    fn read(folder: &Path, unit: Unit, end: i64) -> Result<History, EvaluateError> {
+    fn read(folder: &Path, grid: Grid, end: i64) -> Result<History, EvaluateError> {
         let mut table = Table::open(folder, "history.csv")?;
         let ts = table.column("ts")?;
         let names: Vec<String> = table.header().iter().filter(|name| *name != "ts").cloned().collect();
         let columns = names.iter().map(|name| table.column(name)).collect::<Result<Vec<_>, _>>()?;
         let mut history = History {
             file: table.file().to_owned(),
-            unit,
+            grid,
             names,
             start: 0,
             series: vec![vec![]; columns.len()],
             events: vec![],
         };
-        let mut next = None;
+        let (mut next, mut clock) = (None, Clock::default());
         while table.next_row()? {
-            let row = unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
+            let row = grid.row(&clock.read(&table, ts)?).ok_or_else(|| table.wrong(ts, OFF_THE_GRID))?;
             if row >= end {
                 continue;
             }
@@ -267,8 +349,9 @@ impl History {
         let kinds: Vec<String> = table.header().iter().filter(|n| *n != "ts" && *n != "name").cloned().collect();
         let columns = kinds.iter().map(|kind| table.column(kind)).collect::<Result<Vec<_>, _>>()?;
         let mut found: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut clock = Clock::default();
         while table.next_row()? {
-            let row = self.unit.row(table.text(ts)).ok_or_else(|| table.wrong(ts, "this is not a time on the grid"))?;
+            let row = self.grid.row(&clock.read(&table, ts)?).ok_or_else(|| table.wrong(ts, OFF_THE_GRID))?;
             let Some(at) = usize::try_from(row - self.start).ok().filter(|at| *at < ROWS_MAX) else { continue };
             let mut put = |kind: String, value: f64| {
                 let values = found.entry(kind).or_default();
@@ -291,7 +374,7 @@ impl History {
     fn before(&self, origin: i64) -> Result<Panel, EvaluateError> {
         let length = usize::try_from(origin - self.start).unwrap_or(0);
         if length > ROWS_MAX {
-            let start = self.unit.text(self.start);
+            let start = self.grid.text(self.start);
             let problem = format!("it begins {start}, more than {ROWS_MAX} rows before an origin");
             return Err(EvaluateError::File { file: self.file.clone(), problem });
         }
@@ -303,6 +386,6 @@ impl History {
         };
         let series = self.series.iter().map(cut).collect();
         let wrong = |e: demand::DemandError| EvaluateError::File { file: self.file.clone(), problem: e.to_string() };
-        Panel::new(self.unit.step(), Some(self.start), series).map_err(wrong)
+        Panel::new(self.grid.unit.step(), Some(self.start), series).map_err(wrong)
     }
 }

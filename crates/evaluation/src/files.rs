@@ -194,19 +194,53 @@ impl std::fmt::Display for Field<'_> {
 /// The file of predictions: written beside its place and moved there when it is whole.
 pub struct Predictions {
     file: PathBuf,
-    unfinished: PathBuf,
+    unfinished: Unfinished,
     rows: BufWriter<File>,
+}
+
+/// A file beside its place. It is moved there or taken away.
+pub(crate) struct Unfinished {
+    path: PathBuf,
+    kept: bool,
+}
+
+impl Unfinished {
+    /// The name beside `file`; nothing is made.
+    pub fn beside(file: &Path) -> Unfinished {
+        let mut name = file.file_name().unwrap_or_default().to_owned();
+        name.push(".unfinished");
+        Unfinished { path: file.with_file_name(name), kept: false }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// # Errors
+    /// What the file system says; then the file of before, if any, is still there.
+    pub fn move_to(mut self, file: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, file)?;
+        self.kept = true;
+        Ok(())
+    }
+}
+
+impl Drop for Unfinished {
+    /// Half an answer must not be taken for one.
+    fn drop(&mut self) {
+        if !self.kept {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl Predictions {
     /// # Errors
     /// `Unwritable`.
     pub fn create(file: &Path, header: &[&str]) -> Result<Predictions, EvaluateError> {
-        let mut name = file.file_name().unwrap_or_default().to_owned();
-        name.push(".unfinished");
-        let unfinished = file.with_file_name(name);
+        let unfinished = Unfinished::beside(file);
         let unwritable = |source| EvaluateError::Unwritable { file: file.to_owned(), source };
-        let mut rows = BufWriter::with_capacity(1 << 16, File::create(&unfinished).map_err(unwritable)?);
+        let mut rows = BufWriter::with_capacity(1 << 16, File::create(unfinished.path()).map_err(unwritable)?);
         writeln!(rows, "{}", header.join(",")).map_err(unwritable)?;
         Ok(Predictions { file: file.to_owned(), unfinished, rows })
     }
@@ -222,9 +256,10 @@ impl Predictions {
 
     /// # Errors
     /// `Unwritable`; then the file of before, if any, is still there.
-    pub fn finish(mut self) -> Result<(), EvaluateError> {
-        let done = self.rows.flush().and_then(|()| std::fs::rename(&self.unfinished, &self.file));
-        done.map_err(|source| EvaluateError::Unwritable { file: self.file.clone(), source })
+    pub fn finish(self) -> Result<(), EvaluateError> {
+        let Predictions { file, unfinished, mut rows } = self;
+        let done = rows.flush().and_then(|()| unfinished.move_to(&file));
+        done.map_err(|source| EvaluateError::Unwritable { file, source })
     }
 }
 
@@ -291,5 +326,18 @@ mod tests {
         assert!(!file.exists());
         out.finish().unwrap();
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "row,score\n0,0.5\n");
+    }
+
+    #[test]
+    fn predictions_that_are_not_finished_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("out.csv");
+        std::fs::write(&file, "of before").unwrap();
+        let mut out = Predictions::create(&file, &["row", "score"]).unwrap();
+        out.row(format_args!("0,{}", 0.5)).unwrap();
+        drop(out);
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["out.csv"]);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "of before");
     }
 }

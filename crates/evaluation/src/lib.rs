@@ -3,6 +3,7 @@
 
 mod churn;
 pub mod cli;
+mod clock;
 mod demand;
 mod error;
 mod files;

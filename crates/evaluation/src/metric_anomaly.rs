@@ -8,6 +8,7 @@ use hunch_learning::anomaly::metrics::{Judgement, Monitor, Settings};
 use hunch_learning::numeric::parallel;
 
 use crate::EvaluateError;
+use crate::clock::StepsBack;
 use crate::files::{self, Field, Predictions, Table};
 use crate::tasks::{Run, Task};
 
@@ -29,7 +30,9 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let judged = parallel::map(&names, run.threads, |name| judge(&folder, name));
     for (name, judged) in names.iter().zip(judged) {
         let file = Field(name.trim_end_matches(".csv"));
-        for (row, judged) in judged?.iter().enumerate() {
+        let Judged { readings: judged, steps_back } = judged?;
+        steps_back.say(name, run);
+        for (row, judged) in judged.iter().enumerate() {
             out.row(format_args!("{file},{row},{:.9},{}", judged.score, u8::from(judged.alert)))?;
             readings += 1;
         }
@@ -39,20 +42,23 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     Ok(())
 }
 
-/// Every reading of one metric, each by what stood above it.
-fn judge(folder: &Path, name: &str) -> Result<Vec<Judgement>, EvaluateError> {
+/// What is said of one metric's readings.
+struct Judged {
+    readings: Vec<Judgement>,
+    steps_back: StepsBack,
+}
+
+/// Every reading of one metric, each by what stood above it: a reading arrives when it arrives, whatever the clock of
+/// its machine says.
+fn judge(folder: &Path, name: &str) -> Result<Judged, EvaluateError> {
     let mut table = Table::open(folder, name)?;
     let (minute, value) = (table.column("minute")?, table.column("value")?);
     let mut monitor = Monitor::new(Settings::default());
-    let (mut judged, mut last) = (Vec::new(), f64::MIN);
+    let mut judged = Judged { readings: Vec::new(), steps_back: StepsBack::default() };
     while table.next_row()? {
-        let now = table.number(minute)?;
-        if now < last {
-            return Err(table.wrong(minute, "it is earlier than the row above"));
-        }
-        last = now;
+        judged.steps_back.onward(table.number(minute)?, table.line());
         let reading = table.number(value)?;
-        judged.push(monitor.push(reading).map_err(|e| table.wrong(value, &e.to_string()))?);
+        judged.readings.push(monitor.push(reading).map_err(|e| table.wrong(value, &e.to_string()))?);
     }
     Ok(judged)
 }

@@ -6,8 +6,9 @@ use std::path::Path;
 use hunch_learning::response::{Household, Offer, Past, Redemption, response};
 
 use crate::EvaluateError;
+use crate::clock::Clock;
 use crate::files::{Column, Field, Predictions, Table, find};
-use crate::purchases::{day_number, log_name_in, moment, read_log};
+use crate::purchases::{day_number, log_name_in, read_log};
 use crate::tasks::{Run, Task};
 
 pub(crate) const TASK: Task =
@@ -151,6 +152,5 @@ fn required(table: &Table, column: Column) -> Result<&str, EvaluateError> {
 }
 
 fn day(table: &Table, column: Column) -> Result<i32, EvaluateError> {
-    let moment = moment(table.text(column), false).ok_or_else(|| table.wrong(column, "a date is needed here"))?;
-    Ok(day_number(moment.date()))
+    Ok(day_number(Clock::default().moment(table, column)?.date()))
 }

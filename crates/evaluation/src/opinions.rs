@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use hunch_learning::chances::{Forecast, Order, Side};
-use jiff::civil::{Date, DateTime};
+use jiff::civil::Date;
 
 use crate::EvaluateError;
+use crate::clock::{Clock, StepsBack};
 use crate::files::{Column, Table};
 
 /// One row of a stream.
@@ -19,6 +20,16 @@ pub enum Event {
     Forecast(Forecast),
     Order(Order),
     Resolution { at_days: f64, of: u64, yes: bool },
+}
+
+impl Row {
+    pub fn at_days(&self) -> f64 {
+        match &self.event {
+            Event::Forecast(forecast) => forecast.at_days,
+            Event::Order(order) => order.at_days,
+            Event::Resolution { at_days, .. } => *at_days,
+        }
+    }
 }
 
 /// Numbers for names, in the order in which they turn up, kept over several files.
@@ -50,6 +61,9 @@ pub struct Register {
 pub struct Stream {
     table: Table,
     columns: Columns,
+    clock: Clock,
+    /// Whether its times ever went back; what went back is told as it stood before.
+    pub steps_back: StepsBack,
 }
 
 enum Columns {
@@ -95,18 +109,18 @@ impl Stream {
             let (question, value) = (table.column("question")?, table.column("value")?);
             Columns::Forecasts { row, t, kind, user, question, value, closes: table.column("closes")? }
         };
-        Ok(Stream { table, columns })
+        Ok(Stream { table, columns, clock: Clock::default(), steps_back: StepsBack::default() })
     }
 
     /// The next row, or None at the end.
     pub fn next(&mut self, names: &mut Register) -> Result<Option<Row>, EvaluateError> {
-        let table = &mut self.table;
+        let Stream { table, clock, steps_back, .. } = self;
         if !table.next_row()? {
             return Ok(None);
         }
         let (number, event) = match &self.columns {
             Columns::Forecasts { row, t, kind, user, question, value, closes } => {
-                let at_days = moment(table, *t)?;
+                let at_days = steps_back.onward(moment(clock, table, *t)?, table.line());
                 let of = names.questions.number(filled(table, *question)?);
                 let event = match table.text(*kind) {
                     "F" => Event::Forecast(Forecast {
@@ -122,7 +136,7 @@ impl Stream {
                 (table.whole(*row)?, event)
             }
             Columns::Orders(columns) => {
-                let at_days = moment(table, columns.t)?;
+                let at_days = steps_back.onward(moment(clock, table, columns.t)?, table.line());
                 let of = names.questions.number(filled(table, columns.contract)?);
                 let event = match table.text(columns.kind) {
                     "O" => Event::Order(order(table, columns, at_days, of, names)?),
@@ -203,10 +217,9 @@ fn outcome(table: &Table, column: Column) -> Result<bool, EvaluateError> {
     }
 }
 
-/// `2008-06-20 03:46` (seconds and a `T` are taken too) as days since 1970.
-pub fn moment(table: &Table, column: Column) -> Result<f64, EvaluateError> {
-    let text = table.text(column);
-    let time: DateTime = text.parse().map_err(|_| table.wrong(column, &format!("{text:?} is not a time")))?;
+/// `2008-06-20 03:46` (seconds, a `T` and an offset are taken too) as days since 1970.
+pub fn moment(clock: &mut Clock, table: &Table, column: Column) -> Result<f64, EvaluateError> {
+    let time = clock.moment(table, column)?;
     let seconds = f64::from(time.hour()) * 3600.0 + f64::from(time.minute()) * 60.0 + f64::from(time.second());
     Ok(day_number(time.date()) + seconds / 86_400.0)
 }

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use hunch_learning::value::PurchaseHistory;
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 
 use crate::EvaluateError;
+use crate::clock::{Clock, Written};
 use crate::files::{Column, Table, find, json};
 use crate::tasks::Run;
 
@@ -36,7 +37,7 @@ impl Asked {
 
     /// The last moment that is known; a date alone means the end of that day.
     pub(crate) fn cutoff(&self, folder: &Path) -> Result<DateTime, EvaluateError> {
-        moment(&self.cutoff, true).ok_or_else(|| EvaluateError::File {
+        cut(&self.cutoff).ok_or_else(|| EvaluateError::File {
             file: folder.join("task.json"),
             problem: format!("the cutoff {:?} is not a date or a date with a time", self.cutoff),
         })
@@ -48,15 +49,10 @@ impl Asked {
     }
 }
 
-/// A date, or a date and a time with a blank or a T between; a date alone is its first or its last moment.
-pub(crate) fn moment(text: &str, end_of_day: bool) -> Option<DateTime> {
-    let text = text.trim();
-    if let Ok(date) = text.parse::<Date>()
-        && text.len() <= 10
-    {
-        return Some(if end_of_day { date.at(23, 59, 59, 999_999_999) } else { date.at(0, 0, 0, 0) });
-    }
-    text.replacen(' ', "T", 1).parse::<DateTime>().ok()
+/// The moment after which nothing is known: of a date alone its last.
+fn cut(text: &str) -> Option<DateTime> {
+    let written = Written::read(text)?;
+    if written.timed { written.moment() } else { Some(written.local.date().at(23, 59, 59, 999_999_999)) }
 }
 
 /// Days since 1970-01-01.
@@ -65,6 +61,9 @@ pub(crate) fn day_number(date: Date) -> i32 {
     since.map_or(0, |span| span.get_days())
 }
 
+/// Days without any purchase before a cut-off after which it is said.
+const SILENT_DAYS: i32 = 7;
+
 /// Customers of a log up to a cut-off, in order of their ids.
 #[derive(Debug, Default)]
 pub(crate) struct Customers {
@@ -72,7 +71,8 @@ pub(crate) struct Customers {
     pub histories: Vec<PurchaseHistory>,
     /// For each customer and purchase day, sums of the log's further numeric columns, an empty field being 0.
     pub extras: Vec<Vec<Vec<f64>>>,
-    /// Rows that repeat another in every field, which were left out.
+    /// Rows that repeat another in every field, down to the time of day, which were left out. Where only the day is
+    /// written, two equal rows are two purchases.
     pub doubled: usize,
 }
 
@@ -101,7 +101,22 @@ impl Customers {
         if all.doubled > 0 {
             run.say(format_args!("{} doubled rows left out", all.doubled));
         }
+        all.say_if_it_ends_early(cutoff, run);
         Ok((all, own))
+    }
+}
+
+impl Customers {
+    /// A log that ends weeks before the cut-off looks like customers who stopped buying.
+    fn say_if_it_ends_early(&self, cutoff: DateTime, run: &Run<'_>) {
+        let newest = self.histories.iter().filter_map(|history| history.days().last()).max();
+        let missing = newest.map_or(0, |newest| day_number(cutoff.date()) - newest);
+        if missing > SILENT_DAYS {
+            run.say(format_args!(
+                "the newest purchase is {missing} days before the cut-off: whoever bought since is taken for somebody who did \
+                 not"
+            ));
+        }
     }
 }
 
@@ -137,9 +152,9 @@ pub(crate) fn read_log(folder: &Path, name: &str, cutoff: Option<DateTime>) -> R
         every.iter().copied().filter(|column| ![columns.0, columns.1, columns.2].contains(column)).collect();
     let mut purchases: BTreeMap<String, Bought> = BTreeMap::new();
     let (mut rows, mut doubled) = (HashSet::new(), 0);
+    let mut clock = Clock::default();
     while table.next_row()? {
-        let ts = moment(table.text(columns.1), false)
-            .ok_or_else(|| table.wrong(columns.1, "a date is needed here, with or without a time"))?;
+        let ts = clock.moment(&table, columns.1)?;
         let value = table.number(columns.2)?;
         if value < 0.0 {
             return Err(table.wrong(columns.2, &format!("{value} is negative; a refund comes off its purchase")));
@@ -151,7 +166,9 @@ pub(crate) fn read_log(folder: &Path, name: &str, cutoff: Option<DateTime>) -> R
         if cutoff.is_some_and(|cutoff| ts > cutoff) {
             continue;
         }
-        if !rows.insert(every.iter().map(|column| table.text(*column)).collect::<Vec<&str>>().join(",")) {
+        // Midnight is how a day is written as a time.
+        let timed = ts.time() != Time::midnight();
+        if timed && !rows.insert(every.iter().map(|column| table.text(*column)).collect::<Vec<&str>>().join(",")) {
             doubled += 1;
             continue;
         }

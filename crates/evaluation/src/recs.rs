@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use hunch_learning::ranking::{RankError, Ranker};
 
 use crate::EvaluateError;
+use crate::clock::{Clock, StepsBack};
 use crate::files::{self, Column, Field, Predictions, Table};
 use crate::opinions::{self, Event, Register, Row, Stream};
 use crate::tasks::{Run, Task};
@@ -22,17 +23,21 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
     let mut stream = Stream::new(Table::open(run.input, "stream.csv")?)?;
     let mut out = Predictions::create(run.out, &["row", "candidate", "score"])?;
     let mut next = stream.next(&mut names)?;
-    let mut above = None;
+    let (mut above, mut now) = (None, f64::MIN);
+    let mut early = StepsBack::default();
     for choice in &choices {
         while let Some(row) = next.take_if(|row| row.number < choice.row) {
             if above.is_some_and(|above| row.number <= above) {
                 return Err(stream.wrong("its row number is not above the one before"));
             }
             above = Some(row.number);
+            now = row.at_days();
             take(&mut ranker, &row).map_err(|e| stream.wrong(&e.to_string()))?;
             next = stream.next(&mut names)?;
         }
-        let scores = ranker.scores(choice.at_days, choice.person, &choice.candidates);
+        // What is known is told by the number of the row; the time, when it is earlier, is that of the last row known.
+        let at_days = early.since(now, choice.at_days, choice.line);
+        let scores = ranker.scores(at_days, choice.person, &choice.candidates);
         let scores = scores.map_err(|e| EvaluateError::Cell {
             file: files::find(run.input, "candidates.csv").unwrap_or_default(),
             line: choice.line,
@@ -43,6 +48,8 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
             out.row(format_args!("{},{},{score}", choice.row, Field(name)))?;
         }
     }
+    stream.steps_back.say("stream.csv", run);
+    early.say("candidates.csv", run);
     out.finish()
 }
 
@@ -90,6 +97,7 @@ fn choices(run: &Run<'_>, names: &mut Register) -> Result<Vec<Choice>, EvaluateE
     let candidates = table.column("candidates")?;
     let mut out = Vec::new();
     let mut seen = HashSet::new();
+    let mut clock = Clock::default();
     while table.next_row()? {
         let number = table.whole(row)?;
         if !seen.insert(number) {
@@ -102,7 +110,7 @@ fn choices(run: &Run<'_>, names: &mut Register) -> Result<Vec<Choice>, EvaluateE
         out.push(Choice {
             line: table.line(),
             row: number,
-            at_days: opinions::moment(&table, t)?,
+            at_days: opinions::moment(&mut clock, &table, t)?,
             person: names.people.number(table.text(user)),
             candidates: written.iter().map(|name| names.questions.number(name)).collect(),
             written,

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use hunch_learning::life::{Artifact, Purpose, card, sha256_hex};
 
 use crate::EvaluateError;
-use crate::files::find;
+use crate::files::{Unfinished, find};
 use crate::tasks::Run;
 
 /// What a trainer is given.
@@ -127,10 +127,8 @@ fn known(name: &str) -> Result<&'static Trainer, EvaluateError> {
 
 /// The file of before, if any, is there until the new one is whole.
 fn write_whole(file: &Path, bytes: &[u8]) -> Result<(), EvaluateError> {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(".unfinished");
-    let unfinished = file.with_file_name(name);
-    let written = fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, file));
+    let unfinished = Unfinished::beside(file);
+    let written = fs::write(unfinished.path(), bytes).and_then(|()| unfinished.move_to(file));
     written.map_err(|source| EvaluateError::Unwritable { file: file.to_owned(), source })
 }
 

@@ -25,6 +25,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
                 models.take(&row).map_err(|e| stream.refused(&e))?;
             }
         }
+        stream.steps_back.say(&format!("{}/stream.csv", folder.display()), run);
     }
     let mut stream = Stream::new(Table::open(run.input, "stream.csv")?)?;
     let mut out = Predictions::create(run.out, &["row", "p_yes"])?;
@@ -37,6 +38,7 @@ fn evaluate(run: &Run<'_>) -> Result<(), EvaluateError> {
             out.row(format_args!("{},{}", row.number, estimate.p))?;
         }
     }
+    stream.steps_back.say("stream.csv", run);
     out.finish()
 }
 

@@ -91,9 +91,10 @@ fn a_metric_is_judged_by_its_past() {
     write_metric(folder.path(), &rows[..450]);
     assert!(whole.starts_with(&evaluated("metric-anomaly", folder.path(), 1).unwrap()));
 
+    // A clock that steps back once costs nothing: readings are judged in the order in which they stand.
     rows[20].0 = 1;
     write_metric(folder.path(), &rows);
-    assert!(told(evaluated("metric-anomaly", folder.path(), 1)).contains("till.csv, line 22, column \"minute\""));
+    assert_eq!(evaluated("metric-anomaly", folder.path(), 1).unwrap(), whole);
     write_metric(folder.path(), &[(1, 1.0), (2, f64::NAN)]);
     assert!(told(evaluated("metric-anomaly", folder.path(), 1)).contains("line 3, column \"value\""));
     write_metric(folder.path(), &[]);

@@ -75,7 +75,7 @@ fn what_is_wrong_is_told_with_its_place() {
     };
     assert!(told(at(3, 1, "inf")).contains("history.csv, line 5, column \"a\": inf is not finite"));
     assert!(told(at(3, 0, "2024-01-02")).contains("history.csv, line 5, column \"ts\""));
-    assert!(told(at(3, 0, "soon")).contains("not a time"));
+    assert!(told(at(3, 0, "soon")).contains("history.csv, line 5, column \"ts\": a date is needed here"));
     let folder = shops(60, |_, _, cell| cell);
     std::fs::write(folder.path().join("task.json"), r#"{"origins": ["x"], "horizon": 7, "unit": "D"}"#).unwrap();
     assert!(told(folder).contains("task.json"));
@@ -149,4 +149,81 @@ fn the_holidays_of_a_country_count_when_it_is_named() {
     std::fs::write(folder.path().join("task.json"), task).unwrap();
     let refused = run(folder.path(), "1").unwrap_err();
     assert!(refused.contains("a country needs origins"), "{refused}");
+}
+
+/// Hours of a shop from 2024-01-01 on, each written by `ts`; those that it gives no text for are left out.
+fn hours(rows: usize, origin: &str, ts: impl Fn(jiff::civil::DateTime) -> Option<String>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let task = format!(r#"{{"origins": ["{origin}"], "horizon": 24, "season": 168, "unit": "h"}}"#);
+    std::fs::write(folder.path().join("task.json"), task).unwrap();
+    let mut text = "ts,a\n".to_owned();
+    let start = jiff::civil::datetime(2024, 1, 1, 0, 0, 0, 0);
+    for t in 0..rows {
+        let at = start.saturating_add(jiff::Span::new().hours(t as i64));
+        if let Some(ts) = ts(at) {
+            writeln!(text, "{ts},{}", 60 + (t % 24) * 4 + (t * t) % 11).unwrap();
+        }
+    }
+    std::fs::write(folder.path().join("history.csv"), text).unwrap();
+    folder
+}
+
+/// Quantiles of every row.
+fn quantiles(out: &str) -> Vec<Vec<f64>> {
+    let numbers = |line: &str| line.split(',').skip(4).map(|cell| cell.parse().unwrap()).collect();
+    out.lines().skip(1).map(numbers).collect()
+}
+
+/// Fifty days, of which the last two weeks before the origin are not there.
+#[test]
+fn a_history_that_ends_weeks_before_its_origin_does_not_promise_a_line() {
+    let plain = |at: jiff::civil::DateTime| Some(at.strftime("%Y-%m-%d %H:%M").to_string());
+    let whole = run(hours(50 * 24, "2024-02-20 00:00", plain).path(), "1").unwrap();
+    let early = run(hours(36 * 24, "2024-02-20 00:00", plain).path(), "1").unwrap();
+    let width = |out: &str| quantiles(out).iter().map(|q| q[5] - q[1]).sum::<f64>();
+    assert!(quantiles(&early).len() == 24 && quantiles(&early).iter().all(|q| q[0] < q[3] && q[3] < q[6]), "{early}");
+    assert!(width(&early) > width(&whole), "{} {}", width(&early), width(&whole));
+}
+
+/// The same moments, written by the clock of Greenwich, by another with its offset, or with none: the same numbers, and
+/// each answer's times as its history writes them.
+#[test]
+fn times_with_an_offset_are_moments() {
+    let plain = run(
+        hours(60 * 24, "2024-02-20 00:00", |at| Some(at.strftime("%Y-%m-%d %H:%M").to_string())).path(),
+        "1",
+    )
+    .unwrap();
+    let zulu =
+        run(hours(60 * 24, "2024-02-20T00:00:00Z", |at| Some(format!("{at}Z"))).path(), "1").unwrap();
+    assert_eq!(quantiles(&zulu), quantiles(&plain));
+    assert!(zulu.contains("\n2024-02-20T00:00:00Z,a,2024-02-20T00:00:00Z,"), "{zulu}");
+    // From February on the shop's clock is an hour ahead of what it was: the hours go on one after the other.
+    let moved = |at: jiff::civil::DateTime| {
+        let (by, offset) = if at.month() == 1 { (0, "-05:00") } else { (1, "-04:00") };
+        Some(format!("{}{offset}", at.saturating_add(jiff::Span::new().hours(by)).strftime("%Y-%m-%d %H:%M:%S")))
+    };
+    let moved = run(hours(60 * 24, "2024-02-20 01:00:00-04:00", moved).path(), "1").unwrap();
+    assert_eq!(quantiles(&moved), quantiles(&plain));
+    assert!(moved.contains(",a,2024-02-20 00:00:00-05:00,"), "{moved}");
+    let mixed = |at: jiff::civil::DateTime| Some(if at.day() == 7 { format!("{at}Z") } else { at.to_string() });
+    let refused = run(hours(40 * 24, "2024-02-01 00:00", mixed).path(), "1").unwrap_err();
+    assert!(refused.contains("line 146") && refused.contains("offset"), "{refused}");
+    let local = |at: jiff::civil::DateTime| Some(at.to_string());
+    let refused = run(hours(40 * 24, "2024-02-01T00:00:00Z", local).path(), "1").unwrap_err();
+    assert!(refused.contains("task.json") && refused.contains("offset"), "{refused}");
+}
+
+#[test]
+fn a_run_that_fails_leaves_no_half_of_an_answer() {
+    let folder = shops(60, |t, c, cell| if (t, c) == (40, 1) { "inf".to_owned() } else { cell });
+    std::fs::write(folder.path().join("out1.csv"), "of before").unwrap();
+    run(folder.path(), "1").unwrap_err();
+    let mut left: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["history.csv", "out1.csv", "task.json"]);
+    assert_eq!(std::fs::read_to_string(folder.path().join("out1.csv")).unwrap(), "of before");
 }

@@ -61,10 +61,6 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("ltv_negative", &["in/log.csv, line 3, column \"value\"", "-3 is negative; a refund comes off its purchase"]),
     ("ltv_no_column", &["in/log.csv has no column \"value\""]),
     ("ltv_ragged", &["in/log.csv", "line: 2"]),
-    (
-        "metric-anomaly_back_in_time",
-        &["in/series/a.csv, line 3, column \"minute\"", "it is earlier than the row above"],
-    ),
     ("metric-anomaly_huge", &["in/series/a.csv, line 2, column \"value\"", "1e308 is more than can be reckoned with"]),
     ("metric-anomaly_infinite", &["in/series/a.csv, line 2, column \"value\"", "inf is not finite"]),
     (
@@ -114,17 +110,12 @@ const REFUSED: &[(&str, &[&str])] = &[
     ("policy_one_row", &["train.csv: every arm needs fifty people or more"]),
     ("policy_propensity_0", &["train/train.csv, line 2, column \"propensity\"", "a propensity is from 1e-12 to 1"]),
     ("policy_propensity_tiny", &["train/train.csv, line 2, column \"propensity\"", "a propensity is from 1e-12 to 1"]),
-    ("recs_choice_before_time", &["in/candidates.csv, line 2, column \"t\"", "earlier than the row before it"]),
     ("recs_twice", &["in/candidates.csv, line 2, column \"candidates\"", "a candidate is there twice"]),
     ("recs_vectors_huge", &["in/text_vectors.csv, line 2, column \"v0\"", "1e308 is more than can be reckoned with"]),
     ("recs_vectors_infinite", &["in/text_vectors.csv, line 2, column \"v0\"", "inf is not finite"]),
     ("table-anomaly_huge", &["in/a.csv, line 2, column \"x0\"", "1.7e308 is more than can be reckoned with"]),
     ("table-anomaly_infinite", &["in/a.csv, line 3, column \"x0\"", "inf is not finite"]),
     ("table-anomaly_none", &["in has no CSV file with columns x0, x1, …"]),
-    (
-        "winprob_back_in_time",
-        &["in/stream.csv, line 3, column \"t\"", "the row is 1 days earlier than the row before it"],
-    ),
     ("winprob_doubled", &["in/stream.csv: line 3: row 0 is there twice"]),
     (
         "winprob_negative_quantity",

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::EvaluateError;
+use crate::clock::Written;
 use crate::files::{Column, Field, NUMBER_MAX, Predictions, Table};
 use crate::tasks::{Run, Task};
 use player::{Occasion, Player};
@@ -118,11 +119,9 @@ fn number_in(value: &serde_json::Value) -> Option<f64> {
     value.as_f64().or_else(|| value.as_bool().map(f64::from)).filter(|number| number.abs() <= NUMBER_MAX)
 }
 
-/// Days since 1970 of a local date and time, or of a date.
+/// Days since 1970 of a date, with or without a time.
 fn day(text: &str) -> Option<f64> {
-    let text = text.trim();
-    let moment = text.parse::<jiff::civil::DateTime>().or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into));
-    let zoned = moment.ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+    let zoned = Written::read(text)?.moment()?.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
     Some(zoned.timestamp().as_second() as f64 / 86_400.0)
 }
 

@@ -215,10 +215,15 @@ pub struct Band {
 }
 
 /// The bands of each step of the horizon. `moved` is how much of the median error of the rehearsal moves the forecast.
-pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> Vec<Band> {
+/// A step of which nothing like it could be rehearsed has the band of the last one before it that could, wider as the square
+/// root of how far ahead it lies: errors that add up like steps of chance. None if nothing could be rehearsed at all.
+pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> Option<Vec<Band>> {
     let relative = past.relative();
     let band = |h: usize| {
         let errors = alike(&relative, kernel, h, 0..0);
+        if errors.is_empty() {
+            return None;
+        }
         let mut quantiles = quantiles(&errors, LEVELS);
         let (middle, centre) = (quantiles[3], moved * quantiles[3]);
         for (i, q) in quantiles.iter_mut().enumerate() {
@@ -227,12 +232,34 @@ pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> 
         let inside = errors.iter().map(|e| ((e.0 - middle + centre).clamp(quantiles[0], quantiles[6]), e.1));
         let (sum, weight) = inside.fold((0.0, 0.0), |(s, n), (u, w)| (s + u * w, n + w));
         let (mean, growth) = (if weight > 0.0 { sum / weight } else { centre }, past.growth[h]);
-        Band { mean: mean * growth, quantiles: quantiles.map(|q| q * growth) }
+        Some(Band { mean: mean * growth, quantiles: quantiles.map(|q| q * growth) })
     };
-    (0..kernel.0.len()).map(band).collect()
+    filled((0..kernel.0.len()).map(band).collect())
+}
+
+/// Every step's band, those that are missing made of the known one before them, or else of the first one that is known.
+fn filled(rehearsed: Vec<Option<Band>>) -> Option<Vec<Band>> {
+    let first = rehearsed.iter().position(Option::is_some)?;
+    let mut nearest = first;
+    let mut bands = Vec::with_capacity(rehearsed.len());
+    for (h, band) in rehearsed.iter().enumerate() {
+        if let Some(band) = band {
+            nearest = h;
+            bands.push(*band);
+        } else {
+            bands.push(rehearsed[nearest]?.wider(((h + 1) as f64 / (nearest + 1) as f64).max(1.0).sqrt()));
+        }
+    }
+    Some(bands)
 }
 
 impl Band {
+    /// The same around its middle, `by` times as wide.
+    fn wider(&self, by: f64) -> Band {
+        let middle = self.quantiles[3];
+        Band { mean: self.mean, quantiles: self.quantiles.map(|q| middle + (q - middle) * by) }
+    }
+
     /// The mean and the quantiles around `forecast`, none below `floor`, none below the one before it.
     pub fn around(&self, forecast: f64, size: f64, floor: f64) -> Expectation {
         let unit = unit(forecast, size);
@@ -277,7 +304,7 @@ mod tests {
         let past = Past { forecast: &forecast, truth: &truth, size: 100.0, growth: &[1.0; 14] };
         let growth = growth(&[past], DAYS, 14);
         let past = Past { forecast: &forecast, truth: &truth, size: 100.0, growth: &growth };
-        let bands = bands(&past, &Kernel::new(DAYS, 14), Stretch { inner: 1.0, outer: 1.0 }, 0.0);
+        let bands = bands(&past, &Kernel::new(DAYS, 14), Stretch { inner: 1.0, outer: 1.0 }, 0.0).unwrap();
         for (h, half) in [(3, 8.0), (10, 16.0)] {
             let told = bands[h].around(100.0, 100.0, 0.0).quantiles;
             assert!(told.is_sorted() && ((told[5] - told[1]) / 2.0 / half - 1.0).abs() < 0.2, "{h}: {told:?}");

@@ -11,6 +11,8 @@
 //! - D2: quantiles never cross, nothing is NaN, and nothing is negative unless the history is.
 //! - D3: the same panel gives the same bits, however many threads work on it.
 //! - D4: a series with too little behind it is refused as `Thin`; a guess for it is asked for separately.
+//! - D5: what is not known widens a band: no step is as narrow as one nearer to the last value that was seen, because its
+//!   own errors could not be rehearsed.
 
 mod bands;
 mod calendar;
@@ -20,12 +22,14 @@ mod decomposition;
 mod loess;
 mod panel;
 mod profile;
+mod silence;
 mod smoothing;
 mod theta;
 mod trees;
 mod year;
 
 pub use panel::{Panel, Step};
+pub use silence::{Models, fit_where_they_end, silences};
 
 use crate::numeric::parallel;
 use bands::{Band, Kernel, Likeness, Past, bands, growth, stretch};
@@ -267,6 +271,7 @@ fn by_combination(series: &[Vec<f64>], rhythm: Rhythm, ask: &Ask<'_>) -> Vec<Opt
         .map(|((((rehearsal, weights), bands), size), values)| {
             let floor = if values.iter().any(|y| *y < 0.0) { f64::NEG_INFINITY } else { 0.0 };
             let endings = rehearsal.endings;
+            let bands = bands?;
             (!endings.is_empty()).then_some(Fitted::Combination { weights, endings, bands, size, floor })
         })
         .collect()

@@ -58,6 +58,15 @@ impl Panel {
         Ok(Panel { step, start, series })
     }
 
+    /// Some of the series without their last `rows`.
+    ///
+    /// # Errors
+    /// As [`Panel::new`].
+    pub fn cut(&self, those: &[usize], rows: usize) -> Result<Panel, DemandError> {
+        let kept = |i: &usize| self.series[*i][..self.series[*i].len().saturating_sub(rows)].to_vec();
+        Panel::new(self.step, self.start, those.iter().map(kept).collect())
+    }
+
     pub fn step(&self) -> Step {
         self.step
     }

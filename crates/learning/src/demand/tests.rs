@@ -160,3 +160,55 @@ proptest! {
         }
     }
 }
+
+/// Eight weeks of hours of which the last two were not counted: everything that the rolling origins could have taught is
+/// among them.
+#[test]
+fn a_series_that_fell_silent_has_bands_that_widen_and_not_a_line() {
+    let mut chance = crate::numeric::chance::chance(3, 9);
+    let mut hour = |t: usize| (40.0 + 30.0 * ((t % 24) as f64 - 12.0).abs()) * (0.8 + 0.4 * chance.random::<f64>());
+    let whole: Vec<f64> = (0..56 * 24).map(&mut hour).collect();
+    let ask = Ask { horizon: 72, ..ASK };
+    let panel = |values: Vec<f64>| Panel::new(Step::Hour, Some(400_000), vec![values]).unwrap();
+    let told = |panel: &Panel| fit_where_they_end(panel, &ask).unwrap().predict().remove(0).unwrap();
+    let width = |steps: &[Expectation]| {
+        let widths = steps.iter().map(|step| (step.quantiles[5] - step.quantiles[1]) / step.mean.max(1.0));
+        widths.sum::<f64>() / steps.len() as f64
+    };
+    let mut silent = whole.clone();
+    silent[42 * 24..].fill(f64::NAN);
+    let (fresh, late) = (told(&panel(whole)), told(&panel(silent)));
+    assert!(sound(&late, 0.0) && late.len() == 72);
+    assert!(late.iter().all(|step| step.quantiles[0] < step.quantiles[6]), "{late:?}");
+    assert!(width(&late) > 1.2 * width(&fresh), "{} {}", width(&late), width(&fresh));
+}
+
+/// Thirty days ahead of five weeks of hours: no rolling origin reaches so far.
+#[test]
+fn steps_that_nothing_was_rehearsed_for_are_no_narrower_than_those_before() {
+    let mut chance = crate::numeric::chance::chance(4, 9);
+    let mut hour = |t: usize| (40.0 + (t % 24) as f64) * (0.8 + 0.4 * chance.random::<f64>());
+    let panel = Panel::new(Step::Hour, None, vec![(0..35 * 24).map(&mut hour).collect()]).unwrap();
+    let steps = fit(&panel, &Ask { horizon: 30 * 24, ..ASK }).unwrap().predict().remove(0).unwrap();
+    let width = |day: usize| {
+        let widths = steps[day * 24..(day + 1) * 24].iter().map(|step| step.quantiles[5] - step.quantiles[1]);
+        widths.sum::<f64>() / 24.0
+    };
+    assert!(width(29) > width(1) && width(25) > 0.9 * width(10), "{} {} {} {}", width(1), width(10), width(25), width(29));
+}
+
+#[test]
+fn who_is_silent_is_told_and_the_others_are_fitted_as_ever() {
+    let mut series = days(200.0, 150, 3, 8);
+    series[0][147..].fill(f64::NAN);
+    let panel = |series: &Vec<Vec<f64>>| Panel::new(Step::Day, Some(19_000), series.clone()).unwrap();
+    assert_eq!(silences(&panel(&series)), [0, 0, 0], "three days are a gap like any other");
+    let plain = fit(&panel(&series), &ASK).unwrap().predict();
+    assert_eq!(fit_where_they_end(&panel(&series), &ASK).unwrap().predict(), plain);
+    series[1][130..].fill(f64::NAN);
+    assert_eq!(silences(&panel(&series)), [0, 20, 0]);
+    let told = fit_where_they_end(&panel(&series), &ASK).unwrap().predict();
+    assert!(told.iter().all(|steps| sound(steps.as_ref().unwrap(), 0.0) && steps.as_ref().unwrap().len() == 14));
+    series[1][50..].fill(f64::NAN);
+    assert!(fit_where_they_end(&panel(&series), &ASK).unwrap().predict()[1].is_err(), "a hundred days are too long");
+}
