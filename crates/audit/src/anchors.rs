@@ -9,6 +9,9 @@ use sqlx::{PgConnection, Row};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+pub(crate) const ID: &str = "L4a";
+pub(crate) const TITLE: &str = "the log still carries the hashes that were kept outside the database";
+
 /// One line of an anchor file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchor {
@@ -126,8 +129,8 @@ pub(crate) async fn check(
     .fetch_one(conn)
     .await?;
     Ok(CheckReport {
-        id: "L4a",
-        title: "the log still carries the hashes that were kept outside the database",
+        id: ID,
+        title: TITLE,
         checked: row.try_get(0)?,
         violations: row.try_get(1)?,
         first: row.try_get::<Option<Vec<String>>, _>(2)?.unwrap_or_default(),

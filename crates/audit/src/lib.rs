@@ -13,4 +13,4 @@ mod run;
 pub use anchors::{AnchorError, read_anchor_file, write_anchor_file};
 pub use checks::{CHECKS, Check};
 pub use report::{AuditReport, CheckReport};
-pub use run::{AuditError, AuditOptions, run, violated};
+pub use run::{AuditError, AuditOptions, Progress, run, run_telling, violated};

@@ -5,7 +5,7 @@ use hunch_kernel::WallTime;
 use sqlx::{PgPool, Row};
 use std::path::PathBuf;
 
-use crate::anchors::{Anchor, AnchorError, read_anchor_file};
+use crate::anchors::{self, Anchor, AnchorError, read_anchor_file};
 use crate::checks::CHECKS;
 use crate::report::{AuditReport, CheckReport};
 
@@ -50,10 +50,36 @@ pub enum AuditError {
 /// # Errors
 /// When the database fails; a broken invariant is a report, not an error.
 pub async fn run(auditor: &PgPool, options: &AuditOptions, now: WallTime) -> Result<AuditReport, AuditError> {
+    run_telling(auditor, options, now, &|_| {}).await
+}
+
+/// Which check is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// From 1.
+    pub number: usize,
+    pub of: usize,
+    pub id: &'static str,
+    pub title: &'static str,
+}
+
+/// As [`run`], and says of each check that it begins.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_telling(
+    auditor: &PgPool,
+    options: &AuditOptions,
+    now: WallTime,
+    tell: &(dyn Fn(Progress) + Sync),
+) -> Result<AuditReport, AuditError> {
+    let anchored = !options.anchors.is_empty() || options.anchor_file.is_some();
+    let of = CHECKS.len() + usize::from(anchored);
     let mut tx = hunch_db::begin(auditor).await?;
     sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ WRITE").execute(&mut *tx).await?;
     let mut reports = Vec::with_capacity(CHECKS.len() + 1);
-    for check in CHECKS {
+    for (number, check) in (1..).zip(CHECKS) {
+        tell(Progress { number, of, id: check.id, title: check.title });
         let row = sqlx::query(check.sql)
             .bind(options.full)
             .fetch_one(&mut *tx)
@@ -67,9 +93,10 @@ pub async fn run(auditor: &PgPool, options: &AuditOptions, now: WallTime) -> Res
             first: row.try_get::<Option<Vec<String>>, _>(2)?.unwrap_or_default(),
         });
     }
-    if !options.anchors.is_empty() || options.anchor_file.is_some() {
+    if anchored {
+        tell(Progress { number: of, of, id: anchors::ID, title: anchors::TITLE });
         let file = options.anchor_file.as_deref();
-        reports.push(crate::anchors::check(&mut tx, &options.anchors, file).await?);
+        reports.push(anchors::check(&mut tx, &options.anchors, file).await?);
     }
     let report = AuditReport::new(reports);
     if report.holds {

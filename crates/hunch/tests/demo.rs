@@ -65,6 +65,35 @@ fn a_pulled_plug_loses_nothing() {
     assert!(number(&audited, "/checks/0/checked") >= number(&line, "/members"), "it looked at the same town");
 }
 
+/// Somebody else has the port, and the town closes: both are said, and what is counted on the way is what is told in the end.
+#[test]
+fn a_taken_port_is_passed_over_and_closing_says_what_it_does() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let taken = other.local_addr().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hunch"));
+    command.current_dir(folder.path()).args(["demo", "--for", "12s", "--pace", "60", "--stakes", "2"]);
+    command.env_remove("HUNCH_DATA_DIR").env("HUNCH_SERVER__LISTEN", taken.to_string()).stdin(Stdio::null());
+    let done = command.output().unwrap();
+    let (told, last) = (String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&done.stdout));
+    assert!(done.status.success(), "{told}");
+    assert!(told.contains(&format!("Port {} is in use by another program, so the demo takes ", taken.port())), "{told}");
+    for step in [
+        "The shops are shut; the last baskets are rung up.",
+        "The last pushes are waited for.",
+        "The books are compared with the exchange's.",
+        "The books are audited.",
+        "The programme and its database are stopped.",
+    ] {
+        assert!(told.contains(step), "{step:?} is not in {told}");
+    }
+    let counted = told.lines().rev().find(|line| line.contains(" baskets ")).unwrap();
+    let counted: Vec<u64> = counted.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let summed: Vec<u64> = last.split([' ', ';']).filter_map(|word| word.parse().ok()).collect();
+    // Purchases, points, pushes, stakes, refusals; the summary has members, shops and returns between them.
+    let [purchases, _, _, points, _, pushes, stakes, refused, ..] = summed[..] else { panic!("{last}") };
+    assert_eq!(counted[..5], [purchases, points, pushes, stakes, refused], "{last}");
+}
+
 /// Every field that somebody who reads the line by program may lean on, and among them all that a town of a minute
 /// has to have met.
 fn told_in_full(line: &Value) {

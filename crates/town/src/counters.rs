@@ -111,7 +111,7 @@ async fn serve(
             purchase.purchased_at = errand.at.saturating_sub(SignedDuration::from_hours(24)).unwrap_or(errand.at);
             late.push(purchase);
             if late.len() >= 10 {
-                hand_in(&till, &mut late, &takings).await?;
+                hand_in(&till, &shop, &mut late, &takings, &watch).await?;
             }
             continue;
         }
@@ -141,17 +141,26 @@ async fn serve(
             let _ = watch.send(Happening::Returned { shop: shop.clone(), points });
         }
     }
-    hand_in(&till, &mut late, &takings).await?;
+    hand_in(&till, &shop, &mut late, &takings, &watch).await?;
     Ok(latencies)
 }
 
-async fn hand_in(till: &Till, late: &mut Vec<Purchase>, takings: &Takings) -> Result<(), ApiError> {
+async fn hand_in(
+    till: &Till,
+    shop: &str,
+    late: &mut Vec<Purchase>,
+    takings: &Takings,
+    watch: &mpsc::UnboundedSender<Happening>,
+) -> Result<(), ApiError> {
     if late.is_empty() {
         return Ok(());
     }
     let (points, refused) = till.report_all(late).await?;
-    takings.purchases.fetch_add((late.len() - refused) as u64, Ordering::Relaxed);
+    let purchases = (late.len() - refused) as u64;
+    takings.purchases.fetch_add(purchases, Ordering::Relaxed);
     takings.points.fetch_add(points.max(0) as u64, Ordering::Relaxed);
+    // Nobody has to watch.
+    let _ = watch.send(Happening::HandedIn { shop: shop.to_owned(), purchases, points });
     late.clear();
     Ok(())
 }

@@ -89,6 +89,12 @@ pub enum Happening {
         shop: String,
         points: i64,
     },
+    /// Receipts that waited at a till, handed in together.
+    HandedIn {
+        shop: String,
+        purchases: u64,
+        points: i64,
+    },
     Returned {
         shop: String,
         points: i64,
@@ -108,6 +114,10 @@ pub enum Happening {
         who: String,
         text: String,
     },
+    /// The town is closing, and this is what it does or waits for.
+    Closing {
+        step: String,
+    },
 }
 
 /// What the town did, in the words of the demo's last line.
@@ -125,7 +135,7 @@ pub struct Summary {
     pub clawbacks: u64,
     /// Receipts that were told twice and answered the same.
     pub repeats: u64,
-    /// What the phones' push service accepted and could read.
+    /// What lit a phone up: the push service took it and could read it.
     pub pushes_sent: u64,
     pub request_answer: Percentiles,
     /// From the last purchase's request to the member's phone lighting up.
@@ -221,17 +231,23 @@ impl Town {
         let mut screens = Screens::new(self.members.len(), watch.clone());
         let shops = self.memory.tills.iter().map(|login| login.shop.as_str());
         let mut counters = Counters::open(self.tills.iter().zip(shops), &watch);
-        let staking = (self.config.stakes_per_second > 0).then(|| self.start_staking(screens.asked.clone(), watch));
+        let staking =
+            (self.config.stakes_per_second > 0).then(|| self.start_staking(screens.asked.clone(), watch.clone()));
         self.trade(until, stop, &counters, &mut screens).await?;
+        // Nobody has to watch.
+        let tell = |step: String| drop(watch.send(Happening::Closing { step }));
         counters.shut();
+        tell("The shops are shut; the last baskets are rung up.".to_owned());
         let staked = match staking {
-            Some(staking) => self.end_staking(staking).await?,
+            Some(staking) => self.end_staking(staking, &tell).await?,
             None => StakeCounts::default(),
         };
         let (takings, request_answer) = counters.closed().await?;
+        tell("The last pushes are waited for.".to_owned());
         self.wait_for_last_pushes(&mut screens).await;
         self.memory.next = self.next;
         remember(&self.config.state_file, &self.memory)?;
+        tell(format!("{PHONES} phones are looked at: what they show must be what their statements add up to."));
         self.look_at_phones(screens.last.as_ref()).await?;
         let pushed = self.push_service.counts();
         if pushed.refused > 0 {
@@ -248,7 +264,7 @@ impl Town {
             stakes_refused: staked.refused,
             clawbacks: staked.clawbacks,
             repeats: count(&takings.repeats),
-            pushes_sent: pushed.accepted,
+            pushes_sent: screens.lit,
             request_answer: request_answer.percentiles(),
             purchase_push: screens.purchase_push.percentiles(),
         })
@@ -301,16 +317,24 @@ impl Town {
     }
 
     /// Nobody stakes any more; what is on its way to the exchange is waited for.
-    async fn end_staking(&self, mut staking: Staking) -> Result<StakeCounts, LifeError> {
+    async fn end_staking(&self, mut staking: Staking, tell: &dyn Fn(String)) -> Result<StakeCounts, LifeError> {
         let crashed = |e: tokio::task::JoinError| ApiError::Undocumented(e.to_string());
         staking.ends.store(true, Ordering::Relaxed);
         let mut staked = (&mut staking.stakers).await.map_err(crashed)??;
         staked.clawbacks = (&mut staking.clawbacks).await.map_err(crashed)??;
         let closing = Instant::now();
-        while self.operator.open_orders().await? > 0 && closing.elapsed() < LAST_ORDERS {
+        let mut told = None;
+        loop {
+            let open = self.operator.open_orders().await?;
+            if open == 0 || closing.elapsed() >= LAST_ORDERS {
+                return Ok(staked);
+            }
+            if told != Some(open) {
+                told = Some(open);
+                tell(format!("Orders whose outcome is still to come: {open}."));
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        Ok(staked)
     }
 
     async fn wait_for_last_pushes(&mut self, screens: &mut Screens) {
@@ -320,6 +344,9 @@ impl Town {
                 Ok(Some(pushed)) => screens.lit_up(pushed),
                 _ => break,
             }
+        }
+        while let Ok(pushed) = self.arrivals.try_recv() {
+            screens.lit_up(pushed);
         }
     }
 

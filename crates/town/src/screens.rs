@@ -20,6 +20,8 @@ pub(crate) struct Screens {
     /// From the last purchase's request to the phone lighting up.
     pub purchase_push: Latencies,
     pub last: Option<Pushed>,
+    /// How often a phone lit up.
+    pub lit: u64,
     watch: mpsc::UnboundedSender<Happening>,
 }
 
@@ -30,6 +32,7 @@ impl Screens {
             asked: Arc::new((0..members).map(|_| AtomicU64::new(0)).collect()),
             purchase_push: Latencies::default(),
             last: None,
+            lit: 0,
             watch,
         }
     }
@@ -47,6 +50,7 @@ impl Screens {
             let asked_at = self.opened + Duration::from_micros(since - 1);
             self.purchase_push.add(pushed.at.saturating_duration_since(asked_at));
         }
+        self.lit += 1;
         // Nobody has to watch.
         let _ = self.watch.send(Happening::Pushed { who: person(pushed.phone), text: pushed.text.clone() });
         self.last = Some(pushed);

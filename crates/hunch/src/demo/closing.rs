@@ -31,6 +31,7 @@ pub struct Closed {
 
 pub async fn close(served: &Served, settings: &Settings, opened: Opened) -> anyhow::Result<Closed> {
     // What the exchange still has to show is waited for; then the books are compared once more, at rest.
+    eprintln!("The books are compared with the exchange's.");
     let waited = Instant::now();
     loop {
         let found = served.trading.reconcile_step().await;
@@ -56,7 +57,7 @@ async fn audit(database: &hunch_db::Database, settings: &Settings) -> anyhow::Re
     let now = crate::clock::clocks(1, None).wall.now();
     let file = settings.folder().join("anchors.jsonl");
     let options = AuditOptions::with_anchors(true, file.is_file().then(|| file.clone()))?;
-    let report = hunch_audit::run(database.auditor(), &options, now).await?;
+    let report = crate::auditing::audit_aloud(database.auditor(), &options, now).await?;
     if report.holds {
         hunch_audit::write_anchor_file(database.auditor(), &file, now).await?;
     }

@@ -12,10 +12,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::Served;
+use crate::serve::{Served, listen_near};
 use crate::settings::{Settings, Source};
 use crate::watchable::Stage;
 use closing::{Opened, close};
@@ -26,6 +27,8 @@ use teller::tell;
 const TOWN_PLACE: &str = "40.7484,-73.9857";
 const DAY_POINTS: u32 = 5_000;
 const WEEK_POINTS: u32 = 20_000;
+/// How many ports are tried, one after the other, before the demo gives up.
+const PORTS_TRIED: u16 = 100;
 
 #[derive(clap::Args, Debug)]
 pub struct DemoArgs {
@@ -53,7 +56,7 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
     let settings = for_a_town(args, settings)?;
     let log = Log::find(std::env::var_os("HUNCH_DATA_DIR").map(PathBuf::from).as_deref())?;
     let data = Data { source: log.source.clone(), rows: log.baskets.len() };
-    let served = Served::start(&settings).await?;
+    let served = Served::start_on(&settings, door(args, &settings).await?).await?;
     let opened = Opened { business: served.clocks.business.now(), wall: served.clocks.wall.now() };
     let staged = set_the_stage(args, &served);
     let lived = live(args, &settings, &served, log).await;
@@ -62,6 +65,7 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
         Ok(_) => Some(close(&served, &settings, opened).await),
         Err(_) => None,
     };
+    eprintln!("The programme and its database are stopped.");
     served.stop().await?;
     let summary = lived?;
     let closed = closed.context("the town did not live, so nothing was audited")??;
@@ -73,6 +77,20 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
         println!("{}", in_words(&summary, &closed.figures));
     }
     Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The port that was asked for, or else the first free one from the settings' own on: a demonstration is not to fail
+/// because something else runs here.
+async fn door(args: &DemoArgs, settings: &Settings) -> anyhow::Result<TcpListener> {
+    settings.check()?;
+    let wanted = settings.listen()?;
+    let tries = if args.port.is_some() { 1 } else { PORTS_TRIED };
+    let listener = listen_near(wanted, tries).await?;
+    let taken = listener.local_addr()?;
+    if wanted.port() != 0 && taken.port() != wanted.port() {
+        eprintln!("Port {} is in use by another program, so the demo takes {}.", wanted.port(), taken.port());
+    }
+    Ok(listener)
 }
 
 /// The settings, as a town on this machine needs them.
@@ -159,7 +177,7 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
     let interrupted = stop.clone();
     let listener = tokio::spawn(async move {
         if tokio::signal::ctrl_c().await.is_ok() {
-            eprintln!("\nClosing time: the last baskets are rung up.");
+            eprintln!("\nClosing time.");
             interrupted.store(true, Ordering::Relaxed);
         }
     });
