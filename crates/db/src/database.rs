@@ -3,7 +3,7 @@
 use std::{error::Error, time::Duration};
 
 use sqlx::{
-    Connection, PgConnection, PgPool,
+    ConnectOptions, Connection, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -94,7 +94,12 @@ impl DatabaseConfig {
     }
 
     fn options(&self, role: Role) -> PgConnectOptions {
-        self.address.clone().username(role.name()).application_name("hunch")
+        let options = self.address.clone().username(role.name()).application_name("hunch");
+        match role {
+            // An audit reads everything there is: its statements are long in text and in time, and no fault.
+            Role::Audit => options.disable_statement_logging(),
+            Role::App | Role::Vault | Role::Owner => options,
+        }
     }
 
     fn pool(&self, role: Role, size: u32) -> PgPool {

@@ -19,5 +19,5 @@ pub mod testing;
 pub use begin::begin;
 pub use columns::WallToSqlx;
 pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction};
-pub use migrations::migrate;
+pub use migrations::{is_migrated, migrate};
 pub use permanent::{has_permanent_cause, is_permanent};

@@ -28,6 +28,15 @@ pub async fn migrate(owner: &PgPool, shards: u16, sandbox: bool) -> Result<(), D
     MIGRATOR.run(&mut *connection).await.map_err(DbError::Migrate)
 }
 
+/// Whether a programme was ever made in this database. Changes nothing.
+///
+/// # Errors
+/// [`DbError::Storage`] if the database does not answer.
+pub async fn is_migrated(owner: &PgPool) -> Result<bool, DbError> {
+    let known = sqlx::query_scalar("SELECT to_regclass('public._sqlx_migrations') IS NOT NULL");
+    known.fetch_one(owner).await.map_err(DbError::Storage)
+}
+
 /// Sixteen hex digits that change whenever any migration does. Names the template database of tests.
 pub fn migrations_digest() -> String {
     let mut context = ring::digest::Context::new(&ring::digest::SHA256);

@@ -8,15 +8,18 @@ use hunch_db::{
 };
 use serde_json::json;
 
-use crate::{home, settings::Settings};
+use crate::{
+    home,
+    settings::{Settings, Source},
+};
 
-/// Prints the findings and answers with failure if something is missing.
+/// Prints the findings and answers with failure if something is missing without which Hunch cannot run.
 ///
 /// # Errors
 /// If the answer cannot be written down.
 pub async fn run(settings: &Settings, json: bool) -> anyhow::Result<ExitCode> {
     let findings = examine(settings).await;
-    let ready = findings.iter().all(|finding| finding.is_well);
+    let ready = !findings.iter().any(Finding::stops);
     if json {
         println!("{}", serde_json::to_string(&as_json(&findings, ready))?);
     } else {
@@ -34,6 +37,7 @@ async fn examine(settings: &Settings) -> Vec<Finding> {
         Ok(()) => Finding::well("settings", "they fit together"),
         Err(error) => Finding::ill("settings", format!("{error:#}"), "hunch config check"),
     });
+    findings.push(look_at_contact(settings));
     findings.push(look_for_compiler(env::var_os("PATH")));
     findings.push(look_for_data(env::var_os("HUNCH_DATA_DIR").map(PathBuf::from)));
     findings
@@ -55,6 +59,19 @@ async fn look_at_server(url: &str) -> Finding {
     }
 }
 
+/// The default will do for trying: a phone whose push service wants to know whom it deals with hears nothing.
+fn look_at_contact(settings: &Settings) -> Finding {
+    const SUBJECT: &str = "push contact";
+    match settings.source("push.subject") {
+        Source::Default => Finding::doubtful(
+            SUBJECT,
+            "push.subject is not set; some push services, Apple's among them, take no push without an address of yours",
+            "export HUNCH_PUSH__SUBJECT=mailto:you@your-domain",
+        ),
+        _ => Finding::well(SUBJECT, settings.text("push.subject")),
+    }
+}
+
 /// `hunch drill neighbours` breaks clock and disk with a small library that it compiles itself. Only that needs it, so
 /// its absence does not keep Hunch from running.
 fn look_for_compiler(path: Option<OsString>) -> Finding {
@@ -71,9 +88,9 @@ fn look_for_data(folder: Option<PathBuf>) -> Finding {
     match folder {
         None => Finding::well(SUBJECT, "none (HUNCH_DATA_DIR is not set); the demo uses its own small file"),
         Some(folder) if folder.is_dir() => Finding::well(SUBJECT, folder.display().to_string()),
-        Some(folder) => Finding::ill(
+        Some(folder) => Finding::doubtful(
             SUBJECT,
-            format!("HUNCH_DATA_DIR names {}, which is no folder", folder.display()),
+            format!("HUNCH_DATA_DIR names {}, which is no folder; the demo uses its own small file", folder.display()),
             "unset HUNCH_DATA_DIR",
         ),
     }
@@ -84,7 +101,7 @@ fn as_json(findings: &[Finding], ready: bool) -> serde_json::Value {
         .iter()
         .map(|finding| {
             json!({
-                "subject": finding.subject, "is_well": finding.is_well,
+                "subject": finding.subject, "is_well": finding.is_well, "is_needed": finding.is_needed,
                 "found": finding.found, "remedy": finding.remedy,
             })
         })
@@ -94,14 +111,23 @@ fn as_json(findings: &[Finding], ready: bool) -> serde_json::Value {
 
 fn as_text(findings: &[Finding], ready: bool) -> String {
     let mut text = String::new();
-    for Finding { subject, is_well, found, remedy } in findings {
-        let mark = if *is_well { "ok     " } else { "MISSING" };
-        text.push_str(&format!("{mark}  {subject}: {found}\n"));
-        if let Some(remedy) = remedy {
+    for finding in findings {
+        let mark = match finding {
+            well if well.is_well => "ok     ",
+            missing if missing.is_needed => "MISSING",
+            _ => "WARNING",
+        };
+        text.push_str(&format!("{mark}  {}: {}\n", finding.subject, finding.found));
+        if let Some(remedy) = &finding.remedy {
             text.push_str(&format!("           run: {remedy}\n"));
         }
     }
-    text.push_str(if ready { "Everything that Hunch needs is there.\n" } else { "Hunch cannot run yet.\n" });
+    let warned = findings.iter().any(|finding| !finding.is_well);
+    text.push_str(match (ready, warned) {
+        (true, false) => "Everything that Hunch needs is there.\n",
+        (true, true) => "Hunch can run; what is marked WARNING is worth mending.\n",
+        (false, _) => "Hunch cannot run yet.\n",
+    });
     text
 }
 
@@ -126,10 +152,14 @@ mod tests {
         );
     }
 
+    /// The demo falls back on its own file, so a wrong folder is worth a word and stops nothing.
     #[test]
-    fn a_data_folder_that_is_not_there_is_a_finding() {
+    fn a_data_folder_that_is_not_there_is_a_warning() {
         assert!(look_for_data(None).is_well);
-        assert!(!look_for_data(Some(PathBuf::from("/nowhere/at/all"))).is_well);
+        let wrong = look_for_data(Some(PathBuf::from("/nowhere/at/all")));
+        assert!(!wrong.is_well && !wrong.stops());
+        let text = as_text(&[wrong], true);
+        assert!(text.contains("WARNING  real data sets") && text.contains("Hunch can run;"), "{text}");
     }
 
     #[tokio::test]

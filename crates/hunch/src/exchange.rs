@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use crate::clock;
 use crate::secrets::{secret, secret_bytes};
 use crate::settings::Settings;
 
@@ -91,6 +92,17 @@ fn configured(settings: &Settings, wall: SharedWallClock) -> anyhow::Result<Kals
         private_key_pem: pem.into(),
     };
     Ok(Kalshi::new(&config, wall)?)
+}
+
+/// Whether a client can be made of the settings: the key's file is read, and nothing is asked of the exchange.
+///
+/// # Errors
+/// The setting that is missing, or what is wrong with the key.
+pub fn try_key(settings: &Settings) -> anyhow::Result<()> {
+    if settings.text("exchange.kind") == "kalshi" {
+        configured(settings, clock::clocks(1, None).wall).context("exchange.private_key_file")?;
+    }
+    Ok(())
 }
 
 /// `hunch exchange-status`: can we reach it, are we known there, what could be traded?

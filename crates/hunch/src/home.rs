@@ -1,10 +1,10 @@
 //! The database of this programme: the operator's own, or a private one that lives and dies with us.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use std::path::PathBuf;
 
 use hunch_db::cluster::{ClusterConfig, PrivateCluster, reachable_folder};
-use hunch_db::{Database, DatabaseConfig, PoolSizes, migrate};
+use hunch_db::{Database, DatabaseConfig, PoolSizes, is_migrated, migrate};
 use hunch_kernel::SHARDS_MAX;
 
 use crate::settings::Settings;
@@ -34,17 +34,21 @@ impl Home {
         Ok(Home { database, cluster })
     }
 
-    /// As [`Home::open`], but a private server that another process runs is visited, not refused. For commands
-    /// that look and leave; the schema is taken as it is.
+    /// As [`Home::open`], but of a programme that exists: for commands that look and leave. A private server that
+    /// another process runs is visited, not refused, and its schema taken as it is.
     ///
     /// # Errors
-    /// As [`Home::open`].
+    /// As [`Home::open`], and when there is no programme.
     pub async fn visit(settings: &Settings, pools: PoolSizes) -> anyhow::Result<Home> {
-        if settings.text("database.url").is_empty()
-            && let Some(config) = PrivateCluster::join(&cluster_folder(settings)?)
-        {
-            let database = Database::connect(&config.with_pools(pools)).await?;
-            return Ok(Home { database, cluster: None });
+        match settings.text("database.url") {
+            "" => {
+                if let Some(config) = PrivateCluster::join(&cluster_folder(settings)?) {
+                    let database = Database::connect(&config.with_pools(pools)).await?;
+                    return Ok(Home { database, cluster: None });
+                }
+                must_be_there(settings)?;
+            }
+            url => must_be_on_server(url).await?,
         }
         Home::open(settings, pools).await
     }
@@ -99,6 +103,33 @@ impl Home {
             None => Ok(()),
         }
     }
+}
+
+/// Refuses a folder in which no programme was ever started, before anything is made there. Of a server that an operator
+/// runs nothing is asked.
+///
+/// # Errors
+/// Where a programme was looked for, and how to name another place.
+pub fn must_be_there(settings: &Settings) -> anyhow::Result<()> {
+    let there = !settings.text("database.url").is_empty() || PrivateCluster::is_made(&cluster_folder(settings)?);
+    ensure!(
+        there,
+        "there is no programme in {}: `hunch serve` or `hunch demo` makes one; if yours is elsewhere, go to its folder, \
+         or name it with database.folder, or your settings file with --config",
+        settings.folder().display()
+    );
+    Ok(())
+}
+
+async fn must_be_on_server(url: &str) -> anyhow::Result<()> {
+    let database = Database::connect(&DatabaseConfig::from_url(url)?).await?;
+    let migrated = is_migrated(database.owner()).await;
+    database.close().await;
+    ensure!(
+        migrated?,
+        "there is no programme in the database that database.url names: `hunch serve` or `hunch migrate` makes one"
+    );
+    Ok(())
 }
 
 /// The cluster's folder of a programme whose own folder is `folder`.

@@ -1,5 +1,6 @@
 //! Hunch: a loyalty programme for a town. This crate only wires: settings, commands, loops.
 
+mod auditing;
 mod backup;
 mod bench;
 mod clock;
@@ -22,6 +23,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use hunch_db::PoolSizes;
 use settings::Settings;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,9 +38,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
     about = "A loyalty programme for a town: points from local shopping, staked on same-day markets"
 )]
 struct Cli {
-    /// Settings file.
-    #[arg(long, global = true, default_value = "hunch.toml")]
-    config: PathBuf,
+    /// Settings file; `hunch.toml`, if there is one, when none is named.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -131,7 +133,7 @@ fn main() -> ExitCode {
 }
 
 fn start(cli: Cli) -> anyhow::Result<ExitCode> {
-    let settings = Settings::load(&cli.config, std::env::vars())?;
+    let settings = Settings::load(cli.config.as_deref(), std::env::vars())?;
     start_log(&settings)?;
     // Only the drills' own tests set it, in a build that has mistakes to plant.
     if let Ok(mistake) = std::env::var("HUNCH_DRILL_MISTAKE") {
@@ -205,6 +207,7 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         Command::Config(ConfigCommand::Check) => {
             print!("{}", settings.explain());
             settings.check()?;
+            exchange::try_key(settings)?;
             serve::check_clock(settings).await?;
             Ok(ExitCode::SUCCESS)
         }
@@ -228,7 +231,11 @@ async fn audit(
 ) -> anyhow::Result<bool> {
     let home = home::Home::visit(settings, PoolSizes::default()).await?;
     let now = clock::clocks(1, None).wall.now();
-    let report = hunch_audit::run(home.database.auditor(), options, now).await?;
+    let auditor = home.database.auditor();
+    let report = match std::io::stderr().is_terminal() {
+        true => auditing::audit_aloud(auditor, options, now).await?,
+        false => hunch_audit::run(auditor, options, now).await?,
+    };
     if json {
         println!("{}", serde_json::to_string(&report)?)
     } else {
@@ -243,7 +250,9 @@ async fn audit(
 
 fn start_log(settings: &Settings) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(settings.text("log.filter")).context("log.filter")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people: in a file or a pipe they are noise.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match settings.text("log.format") {
         "json" => log.json().init(),
         _ => log.init(),

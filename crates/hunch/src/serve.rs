@@ -1,6 +1,6 @@
 //! `hunch serve`: the programme with its HTTP API, until it is told to stop.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use hunch_db::{Database, PoolSizes};
 use hunch_exchange_sim::day::simulated_date;
 use hunch_exchange_sim::{Refusal, SimHandle};
@@ -10,6 +10,7 @@ use hunch_trading::Trading;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{clocks, zone_with_day_left};
-use crate::exchange::{Connected, connect, day_of};
+use crate::exchange::{Connected, connect, day_of, try_key};
 use crate::home::Home;
 use crate::programme::Programme;
 use crate::settings::{Settings, Source};
@@ -51,6 +52,17 @@ impl Served {
     /// One sentence about what is missing or in the way.
     pub async fn start(settings: &Settings) -> anyhow::Result<Served> {
         settings.check()?;
+        try_key(settings)?;
+        // First, so that nothing is made or started where the address cannot be had.
+        Served::start_on(settings, listen(settings.listen()?).await?).await
+    }
+
+    /// As [`Served::start`], on an address that is ours already.
+    ///
+    /// # Errors
+    /// As [`Served::start`].
+    pub async fn start_on(settings: &Settings, listener: TcpListener) -> anyhow::Result<Served> {
+        settings.check()?;
         let mut home = Home::open(settings, PoolSizes::default()).await?;
         crate::sandbox::check(settings, &home.database).await?;
         let clocks = business_clocks(settings, &home.database).await?;
@@ -61,10 +73,6 @@ impl Served {
             Programme::build(settings, &home.database, clocks.clone(), zone.clone(), Arc::new(client), recorder()?)
                 .await?;
         let database = home.database.clone();
-        let listen: SocketAddr = settings.parsed("server.listen")?;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("{listen} cannot be listened on; choose another with HUNCH_SERVER__LISTEN"))?;
         let address = listener.local_addr()?;
         let operator_token = programme.operator_token.clone();
         let app = programme.app.clone();
@@ -122,6 +130,41 @@ impl Served {
         eprintln!("Stopping: answering what is in hand.");
         self.stop().await
     }
+}
+
+/// # Errors
+/// Why that address cannot be had, and the setting that names another.
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let (ip, port) = (address.ip(), address.port());
+    let other = format!("server.listen in the settings file, such as {ip}:{}, or HUNCH_SERVER__LISTEN", port.wrapping_add(1));
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => anyhow!(
+            "port {port} of {ip} is in use by another program; stop that one, or choose another address with {other}"
+        ),
+        ErrorKind::PermissionDenied => anyhow!(
+            "port {port} is not for this account to listen on; choose one above 1023 with server.listen or \
+             HUNCH_SERVER__LISTEN"
+        ),
+        ErrorKind::AddrNotAvailable => anyhow!(
+            "{ip} is no address of this machine; name one with server.listen or HUNCH_SERVER__LISTEN"
+        ),
+        _ => anyhow::Error::new(error).context(format!("{address} cannot be listened on; choose another with {other}")),
+    })
+}
+
+/// The first free port from the address's own on.
+///
+/// # Errors
+/// When `tries` in a row are taken, or the address cannot be had for another reason.
+pub async fn listen_near(address: SocketAddr, tries: u16) -> anyhow::Result<TcpListener> {
+    for port in (address.port()..=u16::MAX).take(usize::from(tries)) {
+        match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Ok(listener) => return Ok(listener),
+            Err(_) => break,
+        }
+    }
+    listen(address).await
 }
 
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {

@@ -3,6 +3,9 @@
 //! Order: the default, then `hunch.toml`, then `HUNCH_…` (`HUNCH_EXCHANGE__REST_URL` is
 //! `exchange.rest_url`). An unknown key is refused, so a misspelt safeguard cannot be silently absent.
 
+mod check;
+mod listen;
+
 use anyhow::{Context, bail, ensure};
 use hunch_kernel::SHARDS_MAX;
 use jiff::tz::TimeZone;
@@ -11,11 +14,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use url::Url;
 
-/// Name, default and purpose of each setting. The reader, `hunch config check` and the README's
-/// table come from this one list.
+/// Name, default and purpose of each setting. The reader and `hunch config check` work by this one list.
 const KNOWN: &[(&str, &str, &str)] = &[
-    ("server.listen", "127.0.0.1:8080", "address and port of the HTTP API"),
+    ("server.listen", "127.0.0.1:8080", "address and port of the HTTP API; :8080 is every address of this machine"),
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
@@ -41,7 +44,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("exchange.simulator_port", "0", "port of the simulator and of its control interface; 0 takes a free one"),
     ("exchange.sync_seconds", "10", "how often open markets and prices are read"),
     ("exchange.poll_seconds", "10", "how often results are polled even while the socket looks healthy"),
-    ("push.subject", "mailto:operator@localhost", "contact that push services see"),
+    ("push.subject", "mailto:operator@localhost", "contact that push services see, such as mailto:operator@example.org"),
     ("push.allow_loopback_http", "false", "accept plain-http push endpoints on this machine (tests and the demo)"),
     ("push.concurrency", "64", "pushes on their way at once"),
     ("webhook.secret_file", "", "secret of POST /webhooks/settlement; made under database.folder when empty"),
@@ -60,6 +63,9 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("log.filter", "info,sqlx=warn", "which log lines are written"),
 ];
 
+/// Read when no other is named.
+const USUAL_FILE: &str = "hunch.toml";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Default,
@@ -72,7 +78,7 @@ impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Source::Default => "default",
-            Source::File => "hunch.toml",
+            Source::File => "settings file",
             Source::Environment => "environment",
             Source::CommandLine => "command line",
         })
@@ -84,11 +90,15 @@ impl fmt::Display for Source {
 pub struct Settings(BTreeMap<&'static str, (String, Source)>);
 
 impl Settings {
-    /// Reads `file` if it exists, then the variables given.
+    /// Reads the file that is named, or `hunch.toml` if there is one, then the variables given.
     ///
     /// # Errors
-    /// An unreadable file, an unknown key, or a value that is not a plain one.
-    pub fn load(file: &Path, variables: impl Iterator<Item = (String, String)>) -> anyhow::Result<Settings> {
+    /// A file that is named and absent, an unreadable file, an unknown key, or a value that is not a plain one.
+    pub fn load(
+        named: Option<&Path>,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> anyhow::Result<Settings> {
+        let file = named.unwrap_or(Path::new(USUAL_FILE));
         let defaults = KNOWN.iter().map(|(key, default, _)| (*key, (default.to_string(), Source::Default)));
         let mut settings = Settings(defaults.collect());
         match std::fs::read_to_string(file) {
@@ -109,7 +119,10 @@ impl Settings {
                     }
                 }
             }
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && named.is_none() => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                bail!("there is no settings file {}, which --config names", file.display())
+            }
             Err(e) => return Err(e).with_context(|| format!("{} cannot be read", file.display())),
         }
         for (name, value) in variables {
@@ -167,6 +180,17 @@ impl Settings {
         value.parse().ok().with_context(|| format!("{key} = {value:?} (from the {source}) is not understood"))
     }
 
+    /// Where the API listens.
+    ///
+    /// # Errors
+    /// When that is no address and port, with examples.
+    pub fn listen(&self) -> anyhow::Result<SocketAddr> {
+        let (written, source) = (self.text("server.listen"), self.source("server.listen"));
+        listen::address(written).with_context(|| {
+            format!("server.listen = {written:?} (from the {source}) is no address and port; {}", listen::EXAMPLES)
+        })
+    }
+
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(self.text("database.folder"))
     }
@@ -176,7 +200,6 @@ impl Settings {
     /// # Errors
     /// The first that cannot.
     pub fn check(&self) -> anyhow::Result<()> {
-        self.parsed::<SocketAddr>("server.listen")?;
         for number in [
             "exchange.sync_seconds",
             "exchange.poll_seconds",
@@ -218,19 +241,50 @@ impl Settings {
             }
             other => bail!("exchange.kind = {other:?} is neither simulator nor kalshi"),
         }
-        Ok(())
+        check::check(self)
     }
 
-    /// One line a setting: name, value, source, purpose.
+    /// One line a setting: name, value, source, purpose. No password is among them.
     pub fn explain(&self) -> String {
         let mut text = String::new();
         for (key, _, purpose) in KNOWN {
-            let (value, source) = &self.0[key];
-            let shown = if value.is_empty() { "(empty)" } else { value };
-            text.push_str(&format!("{key:<28} {shown:<28} {source:<12} {purpose}\n", source = source.to_string()));
+            let shown = match self.shown(key) {
+                empty if empty.is_empty() => "(empty)".to_owned(),
+                value => value,
+            };
+            let source = self.source(key).to_string();
+            text.push_str(&format!("{key:<28} {shown:<28} {source:<13} {purpose}\n"));
         }
         text
     }
+
+    /// A setting's value as it may be shown to anybody: an address without its password.
+    fn shown(&self, key: &str) -> String {
+        match key {
+            "database.url" => without_password(self.text(key)),
+            _ => self.text(key).to_owned(),
+        }
+    }
+}
+
+/// Passwords stand before the host, or among the parameters. Of what is no address nothing is shown.
+fn without_password(address: &str) -> String {
+    const HIDDEN: &str = "***";
+    let known = |url: &Url| matches!(url.scheme(), "postgres" | "postgresql");
+    let Some(mut url) = Url::parse(address).ok().filter(known) else {
+        return if address.is_empty() { String::new() } else { HIDDEN.to_owned() };
+    };
+    if url.password().is_some() {
+        let _ = url.set_password(Some(HIDDEN));
+    }
+    if let Some(parameters) = url.query().map(str::to_owned) {
+        let hide = |pair: &str| match pair.split_once('=') {
+            Some((name, _)) if name.to_lowercase().contains("pass") => format!("{name}={HIDDEN}"),
+            _ => pair.to_owned(),
+        };
+        url.set_query(Some(&parameters.split('&').map(hide).collect::<Vec<_>>().join("&")));
+    }
+    url.to_string()
 }
 
 #[cfg(test)]
@@ -241,7 +295,7 @@ mod tests {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("hunch.toml");
         std::fs::write(&path, file)?;
-        Settings::load(&path, variables.iter().map(|(k, v)| (k.to_string(), v.to_string())))
+        Settings::load(Some(&path), variables.iter().map(|(k, v)| (k.to_string(), v.to_string())))
     }
 
     #[test]
@@ -277,5 +331,76 @@ mod tests {
         assert!(fast.contains("clock.speed = 60") && fast.contains("simulator"), "{fast}");
         assert!(load("", &[("HUNCH_CLOCK__SPEED", "60")]).unwrap().check().is_ok());
         assert!(load("", &[]).unwrap().check().is_ok());
+    }
+
+    #[test]
+    fn a_settings_file_that_is_named_and_absent_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let absent = folder.path().join("nothere.toml");
+        let error = Settings::load(Some(&absent), std::iter::empty()).unwrap_err().to_string();
+        assert!(error.contains("nothere.toml") && error.contains("--config"), "{error}");
+    }
+
+    /// What `hunch serve` cannot use is refused with the setting's name before anything is started.
+    #[test]
+    fn what_cannot_be_served_is_refused_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "the same\n").unwrap();
+        let token = token.display().to_string();
+        let kalshi: &[(&str, &str)] = &[
+            ("HUNCH_EXCHANGE__KIND", "kalshi"),
+            ("HUNCH_EXCHANGE__REST_URL", "https://exchange.example.org/trade-api/v2"),
+            ("HUNCH_EXCHANGE__WS_URL", "wss://exchange.example.org/trade-api/ws/v2"),
+            ("HUNCH_EXCHANGE__KEY_ID", "k"),
+            ("HUNCH_EXCHANGE__PRIVATE_KEY_FILE", &token),
+            ("HUNCH_PUSH__SUBJECT", "mailto:operator@example.org"),
+        ];
+        assert!(load("", kalshi).unwrap().check().is_ok());
+        let wrong: &[(&str, &str)] = &[
+            ("push.subject", "mailto:operator@localhost"),
+            ("push.subject", "mailto:@example.org"),
+            ("push.subject", "operator@example.org"),
+            ("push.subject", "https://localhost/contact"),
+            ("exchange.private_key_file", "/nowhere/key.pem"),
+            ("exchange.rest_url", "exchange.example.org/trade-api/v2"),
+            ("exchange.rest_url", "wss://exchange.example.org"),
+            ("exchange.ws_url", "exchange.example.org"),
+            ("operator.token_file", "/nowhere/token"),
+            ("webhook.secret_file", "/dev/null"),
+            ("server.public_url", "hunch.example.org"),
+            ("server.listen", "http://localhost:8080"),
+            ("database.url", "db.example.org/hunch"),
+            ("database.url", "mysql://db.example.org/hunch"),
+            ("limits.house_day_points", "600000000"),
+            ("log.filter", "info,==="),
+        ];
+        for (key, value) in wrong {
+            let mut settings = load("", kalshi).unwrap();
+            settings.set(key, (*value).to_owned(), Source::CommandLine).unwrap();
+            let error = format!("{:#}", settings.check().expect_err(&format!("{key} = {value}")));
+            assert!(error.contains(key), "{key} = {value}: {error}");
+        }
+        let same = [("HUNCH_OPERATOR__TOKEN_FILE", token.as_str()), ("HUNCH_OPERATOR__APPROVER_TOKEN_FILE", &token)];
+        let error = load("", &same).unwrap().check().unwrap_err().to_string();
+        assert!(error.contains("two people"), "{error}");
+        let ports = [("HUNCH_SERVER__LISTEN", ":9000"), ("HUNCH_EXCHANGE__SIMULATOR_PORT", "9000")];
+        assert!(load("", &ports).unwrap().check().is_err());
+    }
+
+    #[test]
+    fn no_password_is_shown() {
+        for url in [
+            "postgres://ann:tea-and-cake@db.example.org:5432/hunch?sslmode=require",
+            "postgres://db.example.org/hunch?user=ann&password=tea-and-cake",
+            "ann:tea-and-cake@db.example.org/hunch",
+            "host=db.example.org password=tea-and-cake",
+        ] {
+            let settings = load("", &[("HUNCH_DATABASE__URL", url)]).unwrap();
+            let told = format!("{} {:?}", settings.explain(), settings.check().map_err(|e| format!("{e:#}")));
+            assert!(!told.contains("tea-and-cake"), "{told}");
+        }
+        let settings = load("", &[("HUNCH_DATABASE__URL", "postgres://ann:pw@db.example.org/hunch")]).unwrap();
+        assert!(settings.explain().contains("postgres://ann:***@db.example.org/hunch"), "{}", settings.explain());
     }
 }

@@ -9,6 +9,8 @@ use crate::cluster::{Account, ClusterError, binaries, places::Places, reachable_
 pub struct Finding {
     pub subject: &'static str,
     pub is_well: bool,
+    /// Whether Hunch cannot run while this is not well.
+    pub is_needed: bool,
     /// What is there, or what is wrong.
     pub found: String,
     /// The command that brings what is missing.
@@ -17,11 +19,21 @@ pub struct Finding {
 
 impl Finding {
     pub fn well(subject: &'static str, found: impl Into<String>) -> Finding {
-        Finding { subject, is_well: true, found: found.into(), remedy: None }
+        Finding { subject, is_well: true, is_needed: true, found: found.into(), remedy: None }
     }
 
     pub fn ill(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
-        Finding { subject, is_well: false, found: found.into(), remedy: Some(remedy.into()) }
+        Finding { subject, is_well: false, is_needed: true, found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// Something to mend without which Hunch runs all the same.
+    pub fn doubtful(subject: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Finding {
+        Finding { is_needed: false, ..Finding::ill(subject, found, remedy) }
+    }
+
+    /// Whether this keeps Hunch from running.
+    pub fn stops(&self) -> bool {
+        self.is_needed && !self.is_well
     }
 }
 

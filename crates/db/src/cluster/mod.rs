@@ -153,6 +153,11 @@ impl PrivateCluster {
             .then(|| DatabaseConfig::on_socket(&socket_folder, PORT, DATABASE))
     }
 
+    /// Whether there is a cluster in `folder`, running or not. Makes nothing.
+    pub fn is_made(folder: &Path) -> bool {
+        folder.join("data").is_dir()
+    }
+
     /// How this server came to run.
     pub fn how_started(&self) -> Start {
         self.start

@@ -15,7 +15,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::clock::clocks;
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::settings::Settings;
 
 #[derive(clap::Subcommand, Debug)]
@@ -54,6 +54,7 @@ pub enum Models {
 /// # Errors
 /// One sentence about what is refused, missing or in the way.
 pub async fn run(command: &Models, settings: &Settings) -> anyhow::Result<()> {
+    home::must_be_there(settings)?;
     match command {
         Models::Export { folder } => export(folder, settings).await,
         Models::Compare => watch::compare(settings).await,
@@ -67,8 +68,8 @@ pub async fn run(command: &Models, settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn export(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let home = Home::visit(settings, PoolSizes::default()).await?;
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let mut table = Vec::new();
     let decisions = hunch_engage::export(home.database.auditor(), &mut table).await?;
     home.close().await?;
@@ -139,7 +140,8 @@ fn list(shelf: &Shelf) -> String {
         }
     }
     if text.is_empty() {
-        text.push_str("There are no models: `hunch train` makes one, `hunch models add` puts it here.\n");
+        text.push_str("No model is on the shelf: the rule that needs none decides. `hunch train --list` says which models there are, \
+             `hunch models add FILE` puts one here.\n");
     }
     text
 }
@@ -249,7 +251,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let toml = folder.path().join("hunch.toml");
         fs::write(&toml, format!("[database]\nfolder = {:?}", folder.path())).unwrap();
-        let settings = Settings::load(&toml, std::iter::empty()).unwrap();
+        let settings = Settings::load(Some(&toml), std::iter::empty()).unwrap();
         let models = ModelFolder::of(&settings);
         let kind = || "churn".to_owned();
         let tell = |command| on_shelf(&command, &settings);
