@@ -409,7 +409,8 @@ pub(crate) async fn claim(
              WHERE state IN ('due', 'sending') AND due_at <= $1 AND (leased_until IS NULL OR leased_until <= $1)
              ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED
          ), taken AS (
-             UPDATE messaging.delivery d SET state = 'sending', leased_until = $3, attempts = attempts + 1
+             UPDATE messaging.delivery d SET state = 'sending', leased_until = $3, attempts = attempts + 1,
+                 claimed = CASE WHEN content <> 'receipt' THEN pg_current_snapshot() END
              FROM due WHERE d.notice = due.notice AND d.subscription = due.subscription
              RETURNING d.notice, d.subscription, d.member, d.device, d.content, d.attempts
          )
@@ -613,9 +614,12 @@ async fn resolve_deliveries(conn: &mut PgConnection, done: &[Resolved], wall: Wa
 async fn insert_attempts(conn: &mut PgConnection, done: &[Resolved], wall: WallTime) -> Result<()> {
     sqlx::query(
         "INSERT INTO messaging.attempt (notice, subscription, attempt, member, device, content, outcome, status, standing,
-             at, ended_at)
-         SELECT a.*, $11 FROM UNNEST($1::uuid[], $2::uuid[], $3::int[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
-             $8::int[], $9::bigint[], $10::timestamptz[]) AS a
+             at, ended_at, claimed)
+         SELECT a.*, $11, CASE WHEN d.attempts = a.attempt THEN d.claimed END
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::int[], $4::uuid[], $5::uuid[], $6::text[], $7::text[],
+             $8::int[], $9::bigint[], $10::timestamptz[]) AS a (notice, subscription, attempt, member, device, content, outcome,
+             status, standing, at)
+         LEFT JOIN messaging.delivery d ON d.notice = a.notice AND d.subscription = a.subscription
          ON CONFLICT ON CONSTRAINT attempt_once DO NOTHING",
     )
     .bind(done.iter().map(|d| d.claimed.notice.0).collect::<Vec<_>>())

@@ -280,7 +280,19 @@ impl Charges {
         let after = self.judge(order, permit, points)?;
         let account = self.accounts.get_mut(&permit.member).ok_or(Denial(DenialCode::Unavailable))?;
         account.usage = after;
-        self.charged.push((order, permit.member, account.windows, points, permit.standing_version));
+        self.charged.push(Charged {
+            order,
+            member: permit.member,
+            windows: account.windows,
+            points,
+            standing_version: permit.standing_version,
+            jurisdiction: permit.jurisdiction.clone(),
+            category: permit.category.clone(),
+            judged_at: permit.judged_at,
+            age_reached: permit.age_reached,
+            place_until: permit.place_until,
+            limits: account.standing.limits(self.house),
+        });
         Ok(())
     }
 

@@ -8,20 +8,7 @@
 //!   a loss or a refused stake, near a limit, or who had enough prompts. All of it stands in rows, none in memory alone.
 //! - Whoever cannot be judged is denied.
 //!
-//! A permit cannot be made outside:
-//! ```compile_fail,E0451
-//! fn forge(member: hunch_kernel::MemberId, now: hunch_kernel::WallTime) -> hunch_safeguards::StakePermit {
-//!     let (category, jurisdiction) = (String::new(), String::new());
-//!     hunch_safeguards::StakePermit { member, category, jurisdiction, standing_version: 1, given_at: now }
-//! }
-//! ```
-//! nor copied:
-//! ```compile_fail,E0599
-//! fn twice(permit: hunch_safeguards::StakePermit) -> (hunch_safeguards::StakePermit, hunch_safeguards::StakePermit) {
-//!     (permit.clone(), permit)
-//! }
-//! ```
-//! nor used for two orders:
+//! A permit cannot be made outside, nor copied ([`StakePermit`]), nor used for two orders:
 //! ```compile_fail,E0382
 //! fn two_orders(permit: hunch_safeguards::PromptPermit) {
 //!     drop(permit);

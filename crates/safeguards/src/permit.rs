@@ -1,7 +1,7 @@
 //! Permits: proof that someone was judged a moment ago. Not cloneable, not storable, made only here.
 
 use hunch_kernel::{DeviceId, MemberId, OrderId, WallTime};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::sync::OnceLock;
 use uuid::Uuid;
 
@@ -9,12 +9,35 @@ use uuid::Uuid;
 pub const PERMIT_SECONDS: i64 = 5;
 
 /// May stake once, in this category, from this place.
+///
+/// Nobody can make one outside. The same lines compile where the fields can be seen (this crate's tests), so that here
+/// their privacy alone stands in the way:
+#[doc = concat!("```compile_fail,E0451\n", include_str!("permit/forged_stake.rs"), "```")]
+///
+/// nor copy one:
+/// ```compile_fail,E0599
+/// fn twice(permit: hunch_safeguards::StakePermit) -> [hunch_safeguards::StakePermit; 2] {
+///     [permit.clone(), permit]
+/// }
+/// ```
+/// while reading it is everybody's:
+/// ```
+/// fn of(permit: &hunch_safeguards::StakePermit) -> (hunch_kernel::MemberId, i64) {
+///     (permit.member(), permit.standing_version())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct StakePermit {
     pub(crate) member: MemberId,
     pub(crate) category: String,
     pub(crate) jurisdiction: String,
     pub(crate) standing_version: i64,
+    /// Business time at which the member was judged.
+    pub(crate) judged_at: Timestamp,
+    /// The greatest age that any rule asks for and that the member had reached.
+    pub(crate) age_reached: i16,
+    /// Business time until which the place was believed.
+    pub(crate) place_until: Timestamp,
     pub(crate) given_at: WallTime,
     /// The order it was charged for. A batch may run again, but never for another order.
     pub(crate) used_for: OnceLock<OrderId>,
@@ -157,6 +180,30 @@ impl OfferPermit {
     }
 }
 
+/// Not one field of a permit can be reached from outside, so that nobody can change one either. The list is complete: where
+/// the fields can be seen, it takes a permit apart.
+macro_rules! private_fields {
+    ($test:ident: $permit:ident { $($field:ident),+ $(,)? }) => {
+        $(
+            #[doc = concat!("```compile_fail,E0616\nfn reach(permit: &hunch_safeguards::", stringify!($permit), ") {\n",
+                "    let _ = &permit.", stringify!($field), ";\n}\n```")]
+        )+
+        #[cfg(any(test, doctest))]
+        #[allow(dead_code, reason = "that it compiles is the test")]
+        fn $test(permit: $permit) {
+            let $permit { $($field: _),+ } = permit;
+        }
+    };
+}
+
+private_fields!(a_stake_permit_taken_apart: StakePermit {
+    member, category, jurisdiction, standing_version, judged_at, age_reached, place_until, given_at, used_for,
+});
+private_fields!(a_prompt_permit_taken_apart: PromptPermit {
+    member, device, cause, category, standing_version, given_at,
+});
+private_fields!(an_offer_permit_taken_apart: OfferPermit { member, device, standing_version, given_at });
+
 fn expired(given_at: WallTime, wall: WallTime) -> bool {
     let age = wall.duration_since(given_at);
     age > SignedDuration::from_secs(PERMIT_SECONDS) || age < -SignedDuration::from_secs(PERMIT_SECONDS)
@@ -168,6 +215,7 @@ mod forged {
     #![allow(dead_code, reason = "that it compiles is the test")]
     extern crate self as hunch_safeguards;
 
+    include!("permit/forged_stake.rs");
     include!("permit/forged_prompt.rs");
     include!("permit/forged_offer.rs");
 }

@@ -12,7 +12,7 @@ use crate::limits::HouseLimits;
 use crate::permit::{OfferPermit, PromptPermit, StakePermit};
 use crate::prompts::{History, PromptsHad};
 use crate::rules::{Rule, rule_for};
-use crate::store::Account;
+use crate::store::{Account, Place};
 
 /// The age that is asked for where no rule says more.
 pub(crate) const MILDEST_AGE: i16 = 18;
@@ -45,12 +45,15 @@ impl Sitting {
     /// # Errors
     /// Why not: exclusion, break, age, place, in this order.
     pub fn stake(&self, member: MemberId, category: &str) -> Result<StakePermit, Denial> {
-        let (account, jurisdiction) = self.judge(member, category)?;
+        let (account, place, age_reached) = self.judge(member, category)?;
         Ok(StakePermit {
             member,
             category: category.to_owned(),
-            jurisdiction: jurisdiction.to_owned(),
+            jurisdiction: place.jurisdiction.clone(),
             standing_version: account.standing.version,
+            judged_at: self.now,
+            age_reached,
+            place_until: place.until,
             given_at: self.opened_wall,
             used_for: OnceLock::new(),
         })
@@ -118,7 +121,7 @@ impl Sitting {
     }
 
     fn may_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<&Account, Denial> {
-        let (account, _) = self.judge(member, category)?;
+        let (account, ..) = self.judge(member, category)?;
         if !account.standing.prompts_on {
             return Err(Denial(DenialCode::OptedOut));
         }
@@ -136,7 +139,8 @@ impl Sitting {
         Ok(account)
     }
 
-    fn judge(&self, member: MemberId, category: &str) -> Result<(&Account, &str), Denial> {
+    /// The member, where they are, and the age they have reached.
+    fn judge(&self, member: MemberId, category: &str) -> Result<(&Account, &Place, i16), Denial> {
         let papers = self.papers.as_ref().map_err(|denial| *denial)?;
         let account = papers.accounts.get(&member).ok_or(Denial(DenialCode::AgeUnproven))?;
         if !seeded_bug("gate-forgets-protection") {
@@ -144,17 +148,17 @@ impl Sitting {
         }
         account.one_account_each()?;
         // Age first, by the rule of the place if it is known, else by the mildest age anywhere.
-        let place = account.place.as_deref();
-        let ruling = place.map(|p| rule_for(&papers.rules, p, category, self.now));
+        let place = account.place.as_ref();
+        let ruling = place.map(|p| rule_for(&papers.rules, &p.jurisdiction, category, self.now));
         let years = ruling.map_or(MILDEST_AGE, |r| r.minimum_age);
         let reached = papers.ages.get(&member).ok_or(Denial(DenialCode::AgeUnproven))?;
         if *reached < years {
             return Err(Denial(DenialCode::UnderAge));
         }
-        let jurisdiction = place.ok_or(Denial(DenialCode::PlaceUnknown))?;
+        let place = place.ok_or(Denial(DenialCode::PlaceUnknown))?;
         if !ruling.is_some_and(|r| r.allowed) {
             return Err(Denial(DenialCode::PlaceNotAllowed));
         }
-        Ok((account, jurisdiction))
+        Ok((account, place, *reached))
     }
 }

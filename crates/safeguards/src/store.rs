@@ -246,13 +246,20 @@ pub(crate) async fn is_in_town(pool: &PgPool, member: MemberId, now: Timestamp) 
     .await
 }
 
+/// Where a member is, and until when that is believed (business time).
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub jurisdiction: String,
+    pub until: Timestamp,
+}
+
 /// What is needed to judge a member.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub standing: Standing,
     pub zone: TimeZone,
     /// Where they said they are, if that still counts.
-    pub place: Option<String>,
+    pub place: Option<Place>,
     pub windows: Windows,
     pub usage: Usage,
     pub likeness: Likeness,
@@ -292,6 +299,7 @@ pub(crate) async fn accounts(
     let ids: Vec<Uuid> = members.iter().map(|m| m.0).collect();
     let rows = sqlx::query(AssertSqlSafe(format!(
         "SELECT m.member, m.home_zone, coalesce(p.jurisdiction, CASE WHEN t.member IS NOT NULL THEN $3 END) AS jurisdiction,
+                coalesce(p.expires_at, CASE WHEN t.member IS NOT NULL THEN '9999-01-01T00:00:00Z'::timestamptz END) AS place_until,
                 l.member IS NOT NULL AS is_like, l.decision, {STANDING}
          FROM people.member m LEFT JOIN safeguards.standing s USING (member)
               LEFT JOIN safeguards.place p ON p.member = m.member AND p.expires_at > $2
@@ -308,7 +316,9 @@ pub(crate) async fn accounts(
     for row in &rows {
         let zone: String = row.try_get("home_zone")?;
         let Ok(zone) = TimeZone::get(&zone) else { continue };
-        let (standing, windows, place) = (read_standing(row)?, Windows::at(now, &zone), row.try_get("jurisdiction")?);
+        let place = row.try_get::<Option<String>, _>("jurisdiction")?.zip(maybe_time(row, "place_until")?);
+        let place = place.map(|(jurisdiction, until)| Place { jurisdiction, until });
+        let (standing, windows) = (read_standing(row)?, Windows::at(now, &zone));
         let likeness = match (row.try_get("is_like")?, row.try_get::<Option<&str>, _>("decision")?) {
             (false, _) | (true, Some("other")) => Likeness::None,
             (true, Some("same")) => Likeness::SecondAccount,
@@ -339,27 +349,50 @@ pub(crate) async fn accounts(
     Ok(accounts)
 }
 
-/// Order, member, windows, points, standing version.
-pub(crate) type Charged = (OrderId, MemberId, Windows, Points, i64);
+/// A stake that was charged, with what it was permitted by.
+pub(crate) struct Charged {
+    pub order: OrderId,
+    pub member: MemberId,
+    pub windows: Windows,
+    pub points: Points,
+    pub standing_version: i64,
+    pub jurisdiction: String,
+    pub category: String,
+    pub judged_at: Timestamp,
+    pub age_reached: i16,
+    pub place_until: Timestamp,
+    /// In force when it was charged.
+    pub limits: Limits,
+}
 
 pub(crate) async fn write_charges(conn: &mut PgConnection, charged: &[Charged]) -> Result<()> {
     if charged.is_empty() {
         return Ok(());
     }
-    let members: Vec<Uuid> = charged.iter().map(|c| c.1.0).collect();
-    let days: Vec<String> = charged.iter().map(|c| c.2.day.to_string()).collect();
-    let weeks: Vec<String> = charged.iter().map(|c| c.2.week.to_string()).collect();
-    let points: Vec<i64> = charged.iter().map(|c| c.3.0).collect();
+    let members: Vec<Uuid> = charged.iter().map(|c| c.member.0).collect();
+    let days: Vec<String> = charged.iter().map(|c| c.windows.day.to_string()).collect();
+    let weeks: Vec<String> = charged.iter().map(|c| c.windows.week.to_string()).collect();
+    let points: Vec<i64> = charged.iter().map(|c| c.points.0).collect();
     sqlx::query(
-        "INSERT INTO safeguards.charge (order_id, member, day, week, points, version)
-         SELECT o, m, d::date, w::date, p, v FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int8[], $6::int8[]) AS t(o, m, d, w, p, v)",
+        "INSERT INTO safeguards.charge (order_id, member, day, week, points, version, permitted_at, jurisdiction, category,
+                                        age_reached, place_until, day_limit, week_limit)
+         SELECT o, m, d::date, w::date, p, v, at, j, c, a, u, dl, wl
+         FROM UNNEST($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::int8[], $6::int8[], $7::timestamptz[], $8::text[], $9::text[],
+                     $10::int2[], $11::timestamptz[], $12::int8[], $13::int8[]) AS t(o, m, d, w, p, v, at, j, c, a, u, dl, wl)",
     )
-    .bind(charged.iter().map(|c| c.0.0).collect::<Vec<Uuid>>())
+    .bind(charged.iter().map(|c| c.order.0).collect::<Vec<Uuid>>())
     .bind(&members)
     .bind(&days)
     .bind(&weeks)
     .bind(&points)
-    .bind(charged.iter().map(|c| c.4).collect::<Vec<i64>>())
+    .bind(charged.iter().map(|c| c.standing_version).collect::<Vec<i64>>())
+    .bind(charged.iter().map(|c| c.judged_at.to_sqlx()).collect::<Vec<_>>())
+    .bind(charged.iter().map(|c| c.jurisdiction.as_str()).collect::<Vec<_>>())
+    .bind(charged.iter().map(|c| c.category.as_str()).collect::<Vec<_>>())
+    .bind(charged.iter().map(|c| c.age_reached).collect::<Vec<i16>>())
+    .bind(charged.iter().map(|c| c.place_until.to_sqlx()).collect::<Vec<_>>())
+    .bind(charged.iter().map(|c| c.limits.day.0).collect::<Vec<i64>>())
+    .bind(charged.iter().map(|c| c.limits.week.0).collect::<Vec<i64>>())
     .execute(&mut *conn)
     .await?;
     sqlx::query(

@@ -170,7 +170,7 @@ pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: W
 /// must not be sent.
 pub(crate) async fn mark_sent(conn: &mut PgConnection, order: &Order, now: Timestamp, wall: WallTime) -> Result<bool> {
     let marked = sqlx::query(
-        "UPDATE trading.orders SET sent_at = $4, sent_wall = $5, sent_step = nextval('trading.step')
+        "UPDATE trading.orders SET sent_at = $4, sent_wall = $5, sent_step = nextval('trading.step'), sent_snapshot = pg_current_snapshot()
          WHERE order_id = $1 AND state = $2 AND attempt = $3 AND resolved_at IS NULL",
     )
     .bind(order.id.0)
