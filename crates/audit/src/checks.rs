@@ -26,6 +26,8 @@ macro_rules! check {
     };
 }
 
+mod care;
+
 /// All of them, in the order of `ARCHITECTURE.md`, "What always holds".
 pub const CHECKS: &[Check] = &[
     check!(
@@ -238,22 +240,8 @@ pub const CHECKS: &[Check] = &[
                LEFT JOIN loyalty.receipt_spelling s USING (purchase)
                WHERE s.purchase IS NULL AND b.seq > coalesce(m.last_seq, 0)) p"
     ),
-    check!(
-        "S1",
-        "no prompt left without a permit of its moment",
-        "SELECT a.content <> 'prompt' OR a.standing IS NOT NULL, 'an attempt of notice delivery without standing', 0
-         FROM messaging.attempt a"
-    ),
-    check!(
-        "S2",
-        "limit usage is what was charged and not restored",
-        "SELECT u.points = coalesce(c.points, 0), 'member ' || u.member || ', window ' || u.starts || ': stored ' || u.points || ', charges say ' || coalesce(c.points, 0), u.member::text
-         FROM safeguards.usage u
-         LEFT JOIN (SELECT member, 1 AS kind, day AS starts, sum(points - restored) AS points FROM safeguards.charge GROUP BY member, day
-                    UNION ALL
-                    SELECT member, 2, week, sum(points - restored) FROM safeguards.charge GROUP BY member, week) c
-              ON c.member = u.member AND c.kind = u.kind AND c.starts = u.starts"
-    ),
+    care::PROMPTS,
+    care::USAGE,
     check!(
         "U1",
         "the dollar ledger sums to zero and tells of the same points as the points ledger",
@@ -273,13 +261,27 @@ pub const CHECKS: &[Check] = &[
                            sum(amount) FILTER (WHERE kind = 4) AS fees FROM treasury.entry WHERE kind IN (2, 3, 4) GROUP BY conversion) t ON t.conversion = o.order_id
          WHERE o.filled > 0
          UNION ALL
-         SELECT coalesce(d.points, 0) = coalesce(p.points, 0), 'points at the exchange are ' || coalesce(p.points, 0) || ', the dollars taken for them stand for ' || coalesce(d.points, 0), 2
-         FROM (SELECT sum(CASE kind WHEN 2 THEN amount WHEN 9 THEN -amount WHEN 13 THEN amount WHEN 14 THEN 0 END) / 10000 AS points
-               FROM treasury.entry WHERE (debit = 2 OR credit = 2)) d,
-              (SELECT sum(delta) AS points FROM (
-                    SELECT sum(delta) AS delta FROM ledger.house_delta WHERE account = 12
-                    UNION ALL SELECT -sum(lost_points) FROM trading.corrected) x) p
-         WHERE EXISTS (SELECT 1 FROM trading.orders) AND NOT EXISTS (SELECT 1 FROM trading.orders WHERE rate_micros <> 10000)"
+         SELECT r.micros = o.rate_micros, 'order ' || o.order_id || ': its rate is ' || o.rate_micros || ' micros a point, version ' || o.rate || ' is ' || coalesce(r.micros::text, 'unknown'), 1
+         FROM trading.orders o LEFT JOIN trading.rate r USING (rate)
+         UNION ALL
+         SELECT coalesce(t.paid, 0) = coalesce(p.paid, 0), 'market ' || coalesce(t.market, p.market) || ': the points paid are ' || coalesce(p.paid, 0) ||
+                ' micros at their orders'' rates, the dollar ledger says ' || coalesce(t.paid, 0), 2
+         FROM (SELECT market, sum(amount) AS paid FROM treasury.entry WHERE kind = 9 GROUP BY market) t
+         FULL JOIN (SELECT o.market, sum(l.points * o.rate_micros) AS paid FROM ledger.payout l JOIN trading.orders o ON o.order_id = l.hold
+                    GROUP BY o.market HAVING sum(l.points) > 0) p USING (market)
+         UNION ALL
+         SELECT coalesce(t.taken, 0) = coalesce(c.taken, 0), 'position ' || coalesce(t.conversion, c.position) || ': the points taken back are ' || coalesce(c.taken, 0) ||
+                ' micros at its rate, the dollar ledger says ' || coalesce(t.taken, 0), 3
+         FROM (SELECT conversion, sum(amount) AS taken FROM treasury.entry WHERE kind = 13 GROUP BY conversion) t
+         FULL JOIN (SELECT c.position, sum(c.taken_points * p.rate_micros) AS taken FROM trading.corrected c JOIN trading.position p USING (position)
+                    GROUP BY c.position HAVING sum(c.taken_points) > 0) c ON c.position = t.conversion
+         UNION ALL
+         SELECT x.points = h.points, 'points at the exchange are ' || h.points || ', stakes, payouts and corrections make ' || x.points, 4
+         FROM (SELECT coalesce(sum(delta), 0) AS points FROM ledger.house_delta WHERE account = 12) h,
+              (SELECT (SELECT coalesce(sum(captured_points), 0) FROM trading.orders)
+                    - (SELECT coalesce(sum(l.points), 0) FROM ledger.payout l JOIN trading.orders o ON o.order_id = l.hold)
+                    + (SELECT coalesce(sum(taken_points + lost_points), 0) FROM trading.corrected) AS points) x
+         WHERE EXISTS (SELECT 1 FROM trading.orders)"
     ),
     check!(
         "U2",
@@ -340,19 +342,36 @@ pub const CHECKS: &[Check] = &[
     check!(
         "T4",
         "every position is paid once, by the final result, what the result says",
-        "SELECT p.paid_points = p.gross_micros / p.rate_micros
-                AND (c.position IS NOT NULL OR (p.paid_revision = f.revision
-                     AND p.gross_micros = (CASE p.side WHEN 'yes' THEN f.value ELSE 1000000 - f.value END) * p.count / 100
-                     AND l.payouts = 1 AND l.points = p.paid_points)),
-                'position ' || p.position || ': paid ' || p.paid_points || ' points in ' || coalesce(l.payouts, 0) || ' payouts', p.position::text
+        "SELECT p.rate_micros = o.rate_micros AND p.paid_revision = f.revision
+                AND p.gross_micros = worth.now AND p.paid_points = worth.now / p.rate_micros AND p.result = coalesce(k.result, f.result)
+                AND l.payouts = 1 + coalesce(c.times, 0) AND l.points = worth.first / p.rate_micros + coalesce(c.paid, 0)
+                AND coalesce(c.before, 0) = CASE WHEN k.correction IS NULL THEN 0 ELSE worth.first / p.rate_micros + c.paid - k.paid_points END
+                AND coalesce(e.taken, 0) = coalesce(c.taken, 0) AND coalesce(e.lost, 0) = coalesce(c.lost, 0),
+                'position ' || p.position || ': paid ' || p.paid_points || ' points in ' || coalesce(l.payouts, 0) || ' payouts' ||
+                coalesce(' after ' || c.times || ' corrections, of which the entries took back ' || coalesce(e.taken, 0) || ' of ' || c.taken, ''), p.position::text
          FROM trading.position p
+         JOIN trading.orders o USING (order_id)
          LEFT JOIN markets.final f ON f.ticker = p.market
          LEFT JOIN (SELECT hold, count(*) AS payouts, sum(points) AS points FROM ledger.payout GROUP BY hold) l ON l.hold = p.order_id
-         LEFT JOIN (SELECT DISTINCT position FROM trading.corrected) c ON c.position = p.position
+         LEFT JOIN (SELECT position, count(*) AS times, sum(before_points) AS before, sum(taken_points) AS taken, sum(lost_points) AS lost, sum(paid_points) AS paid
+                    FROM trading.corrected GROUP BY position) c ON c.position = p.position
+         LEFT JOIN (SELECT DISTINCT ON (d.position) d.position, d.correction, d.paid_points, k.result, k.value
+                    FROM trading.corrected d JOIN trading.correction k USING (correction)
+                    ORDER BY d.position, k.finished_at DESC NULLS FIRST, k.approved_at DESC, k.proposed_at DESC) k ON k.position = p.position
+         LEFT JOIN (SELECT source, sum(amount) FILTER (WHERE debit <> 14) AS taken, sum(amount) FILTER (WHERE debit = 14) AS lost
+                    FROM ledger.entry WHERE credit = 12 AND reason <> 11 GROUP BY source) e ON e.source = p.order_id
+         CROSS JOIN LATERAL (SELECT (CASE p.side WHEN 'yes' THEN f.value ELSE 1000000 - f.value END) * p.count / 100 AS first,
+                                    (CASE p.side WHEN 'yes' THEN coalesce(k.value, f.value) ELSE 1000000 - coalesce(k.value, f.value) END) * p.count / 100 AS now) worth
          WHERE p.paid_at IS NOT NULL
          UNION ALL
          SELECT p.position IS NULL, 'position ' || p.position || ' of a paid market is not paid', p.position::text
-         FROM trading.market_paid m LEFT JOIN trading.position p ON p.market = m.market AND p.paid_at IS NULL"
+         FROM trading.market_paid m LEFT JOIN trading.position p ON p.market = m.market AND p.paid_at IS NULL
+         UNION ALL
+         SELECT d.correction IS NOT NULL AND k.approved_by <> k.proposed_by, 'position ' || p.position || ': a finished correction of its market passed it over', p.position::text
+         FROM trading.correction k
+         JOIN trading.position p ON p.market = k.market AND p.opened_at < k.finished_at
+         LEFT JOIN trading.corrected d ON d.correction = k.correction AND d.position = p.position
+         WHERE k.finished_at IS NOT NULL"
     ),
     check!(
         "T5",
@@ -383,46 +402,7 @@ pub const CHECKS: &[Check] = &[
                GROUP BY p.member, r.category HAVING count(*) - count(t.purchase) <> 0) s
               ON s.member = m.member AND s.category = m.category"
     ),
-    check!(
-        "S1o",
-        "no order without a permit of its moment, charged to the limits in full",
-        "SELECT c.order_id IS NOT NULL AND c.member = o.member AND c.version = o.standing_version AND c.points = o.hold_points AND o.permit_until >= o.placed_wall
-                AND c.restored = CASE WHEN o.resolved_at IS NULL THEN 0 ELSE o.hold_points * greatest(o.count - least(o.filled, o.count), 0) / o.count END,
-                'order ' || o.order_id || ': held ' || o.hold_points || ', charged ' || coalesce(c.points, 0) || ', restored ' || coalesce(c.restored, 0), o.order_id::text
-         FROM trading.orders o LEFT JOIN safeguards.charge c USING (order_id)"
-    ),
-    check!(
-        "S3",
-        "no exclusion and no break was shortened, and nobody returned who did not ask",
-        "SELECT coalesce(CASE p.kind WHEN 'exclusion' THEN s.excluded_until ELSE s.break_until END, '-infinity') >= least(p.ends_at, '9999-01-01T00:00:00Z'),
-                'member ' || p.member || ': ' || p.kind || ' until ' || p.ends_at || ' is not in force', p.member::text
-         FROM safeguards.protection p LEFT JOIN safeguards.standing s USING (member)
-         UNION ALL
-         SELECT EXISTS (SELECT FROM safeguards.return_request r WHERE r.member = s.member AND r.asked_at = s.return_asked_at AND r.term_ended <= r.asked_at),
-                'member ' || s.member || ': is said to have asked to return at ' || s.return_asked_at || ', and did not', s.member::text
-         FROM safeguards.standing s WHERE s.return_asked_at IS NOT NULL"
-    ),
-    check!(
-        "S4",
-        "nobody was prompted while excluded or on a break, nobody staked then, and no stake of before was sent then",
-        // An exclusion goes on after its term until 24 hours after the member asked to return.
-        "WITH protected AS (
-             SELECT e.member, e.started_at, CASE e.kind WHEN 'break' THEN e.ends_at
-                    ELSE coalesce((SELECT min(r.asked_at) + interval '24 hours' FROM safeguards.return_request r
-                                   WHERE r.member = e.member AND r.asked_at >= e.ends_at), 'infinity') END AS ends_at
-             FROM safeguards.protection e)
-         SELECT p.member IS NULL, 'member ' || a.member || ' was prompted at ' || a.at || ' while protected', a.member::text
-         FROM messaging.attempt a
-         LEFT JOIN protected p ON p.member = a.member AND a.at > p.started_at AND a.at < p.ends_at
-         WHERE a.content = 'prompt'
-         UNION ALL
-         SELECT p.member IS NULL, 'member ' || o.member || ' staked at ' || o.placed_at || ' while protected', o.member::text
-         FROM trading.orders o
-         LEFT JOIN protected p ON p.member = o.member AND o.placed_at > p.started_at AND o.placed_at < p.ends_at
-         UNION ALL
-         SELECT p.member IS NULL, 'member ' || o.member || ': order ' || o.order_id || ' was sent at ' || o.sent_at || ' while protected', o.member::text
-         FROM trading.orders o
-         LEFT JOIN protected p ON p.member = o.member AND o.sent_at > p.started_at AND o.sent_at < p.ends_at
-         WHERE o.exchange_order_id IS NOT NULL"
-    ),
+    care::ORDERS,
+    care::NOT_SHORTENED,
+    care::NOBODY,
 ];

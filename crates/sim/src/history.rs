@@ -1,5 +1,6 @@
 //! Lives a whole history and stops at the first thing that does not hold.
 
+use hunch_db::testing::TestDb;
 use hunch_exchange_sim::Status;
 use ring::digest::{Context, SHA256};
 use std::collections::BTreeMap;
@@ -52,13 +53,26 @@ impl Failure {
 /// # Errors
 /// When the world itself could not be had; a broken invariant is a [`Failure`].
 pub async fn live(ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result<Life, Failure>> {
+    live_in(&mut World::new().await?, ops, progress).await
+}
+
+/// As [`live`], and the database that it leaves behind.
+///
+/// # Errors
+/// As [`live`].
+pub async fn left_behind(ops: &[Op]) -> anyhow::Result<(Result<Life, Failure>, TestDb)> {
     let mut world = World::new().await?;
+    let lived = live_in(&mut world, ops, |_| ()).await?;
+    Ok((lived, world.db))
+}
+
+async fn live_in(world: &mut World, ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result<Life, Failure>> {
     let mut model = Model::new(&world.members);
     let mut life = Life::default();
     let mut digest = Context::new(&SHA256);
     for (at, op) in ops.iter().enumerate() {
         let failed = |what| Ok(Err(Failure { at, what }));
-        let lived = match tokio::time::timeout(HANGS, act(&mut world, &mut model, op)).await {
+        let lived = match tokio::time::timeout(HANGS, act(world, &mut model, op)).await {
             Ok(Ok(lived)) => lived,
             Ok(Err(error)) => return failed(vec![format!("E0: {error:#}")]),
             Err(_) => return failed(vec![format!("HANG: {op:?} does not end")]),
@@ -70,26 +84,26 @@ pub async fn live(ops: &[Op], progress: impl Fn(usize)) -> anyhow::Result<Result
         life.operations += 1;
         life.requests += lived.requests;
         let mut wrong = lived.wrong;
-        wrong.extend(look(&world, &lived.touched).await?);
+        wrong.extend(look(world, &lived.touched).await?);
         life.checks += 1;
         if at == EVERYTHING_EVERY {
             // As a server's autovacuum would, which the tests' servers do without: plans made for empty tables are slow.
             sqlx::query("ANALYZE").execute(world.db.owner()).await?;
         }
         if at % EVERYTHING_EVERY == EVERYTHING_EVERY - 1 {
-            wrong.extend(look_at_all(&world).await?);
+            wrong.extend(look_at_all(world).await?);
         }
         if !wrong.is_empty() {
             return failed(wrong);
         }
         progress(at);
     }
-    let mut wrong = rest(&mut world).await?;
-    wrong.extend(give_everything_back(&world, &mut model).await?);
+    let mut wrong = rest(world).await?;
+    wrong.extend(give_everything_back(world, &mut model).await?);
     if !wrong.is_empty() {
         return Ok(Err(Failure { at: ops.len(), what: wrong }));
     }
-    life.books = books(&world).await?;
+    life.books = books(world).await?;
     life.digest = digest.finish().as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect();
     Ok(Ok(life))
 }

@@ -20,6 +20,6 @@ pub mod op;
 mod shrink;
 mod world;
 
-pub use history::{Failure, Life, live};
+pub use history::{Failure, Life, left_behind, live};
 pub use op::Op;
 pub use shrink::shrink;

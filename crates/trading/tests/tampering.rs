@@ -3,17 +3,23 @@
 #[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
+use hunch_exchange::MarketResult;
 use hunch_exchange_sim::Outcome;
-use hunch_kernel::Side;
+use hunch_kernel::{Price, Side};
 use hunch_safeguards::{BreakTerm, Change, StandingRequest};
 use sqlx::{AssertSqlSafe, Connection};
 use support::{Bench, TICKER};
 
-/// A day with stakes on both sides of two markets, one of them over, and a member on a break.
+/// A day with stakes on both sides of two markets and at two rates, one of them over and corrected afterwards, and a member
+/// on a break.
 async fn traded() -> Bench {
     let bench = Bench::start().await;
     bench.list("KXOPEN-26NOV23-A", 1).await;
     for n in 0..6 {
+        if n == 3 {
+            let rate = "INSERT INTO trading.rate (rate, micros, valid_from) VALUES (2, 12500, '2001-01-01T00:00:00Z')";
+            sqlx::query(rate).execute(&mut bench.db.superuser().await).await.unwrap();
+        }
         let member = bench.member(1_000).await;
         let side = if n % 2 == 0 { Side::Yes } else { Side::No };
         bench.stake(member, side, 100).await.unwrap();
@@ -25,6 +31,13 @@ async fn traded() -> Bench {
     bench.standing.submit(hunch_kernel::shard_of(member, 8), request).await.unwrap().unwrap();
     bench.work().await;
     bench.end(TICKER, Outcome::Yes).await;
+    let (ticker, no, yes) = (TICKER.into(), (MarketResult::No, Price::ZERO), (MarketResult::Yes, Price::ONE));
+    for (result, value) in [no, yes, no] {
+        let proposed = bench.trading.propose_correction(&ticker, result, value, "the feed was wrong", "operator");
+        bench.trading.approve_correction(proposed.await.unwrap().id, "approver").await.unwrap();
+        assert_eq!(bench.trading.correct_step().await.unwrap(), 6);
+        bench.seconds(1);
+    }
     bench.books_fit().await;
     bench
 }
@@ -38,6 +51,18 @@ const TAMPERING: &[(&str, &str)] = &[
         "U1",
         "DELETE FROM treasury.entry WHERE kind = 2 AND transfer = (SELECT transfer FROM treasury.entry WHERE kind = 2 LIMIT 1)",
     ),
+    // At the second rate, and for what a correction took back and paid anew.
+    ("U1", "UPDATE trading.orders SET rate_micros = rate_micros + 1 WHERE rate = 2"),
+    ("U1", "UPDATE trading.orders SET rate = 2 WHERE order_id = (SELECT order_id FROM trading.orders WHERE rate = 1 LIMIT 1)"),
+    (
+        "U1",
+        "UPDATE treasury.entry SET amount = amount + 12500 WHERE (transfer, line) IN (SELECT transfer, line FROM treasury.entry WHERE kind = 9 LIMIT 1)",
+    ),
+    (
+        "U1",
+        "UPDATE treasury.entry SET amount = amount + 12500 WHERE (transfer, line) IN (SELECT transfer, line FROM treasury.entry WHERE kind = 13 LIMIT 1)",
+    ),
+    ("U1", "UPDATE ledger.house_delta SET delta = delta + 1 WHERE account = 12"),
     ("U2", "UPDATE treasury.cash_seen SET exchange_micros = exchange_micros - 1"),
     ("U3", "DELETE FROM treasury.entry WHERE kind = 7"),
     (
@@ -58,6 +83,21 @@ const TAMPERING: &[(&str, &str)] = &[
         "T4",
         "INSERT INTO ledger.payout SELECT hold, gen_random_uuid(), member, points, lot_lo, lot_hi FROM ledger.payout LIMIT 1",
     ),
+    // Of a corrected position: paid a point too much all through, a correction nobody agreed on, one that was passed over,
+    // and points that were taken back on paper alone.
+    (
+        "T4",
+        "UPDATE trading.position SET gross_micros = gross_micros + rate_micros, paid_points = paid_points + 1 WHERE position = (SELECT position FROM trading.corrected LIMIT 1)",
+    ),
+    ("T4", "UPDATE trading.correction SET result = 'scalar', value = 500000 WHERE finished_at = (SELECT max(finished_at) FROM trading.correction)"),
+    ("T4", "UPDATE trading.corrected SET paid_points = paid_points + 1"),
+    ("T4", "UPDATE trading.corrected SET taken_points = taken_points - 1, lost_points = lost_points + 1 WHERE taken_points > 0"),
+    ("T4", "DELETE FROM trading.corrected WHERE position = (SELECT position FROM trading.corrected LIMIT 1)"),
+    (
+        "T4",
+        "WITH last AS (SELECT correction FROM trading.correction ORDER BY finished_at DESC LIMIT 1) DELETE FROM trading.corrected d USING last WHERE d.correction = last.correction",
+    ),
+    ("T4", "UPDATE trading.position SET paid_revision = paid_revision + 1 WHERE position = (SELECT position FROM trading.corrected LIMIT 1)"),
     ("T5", "UPDATE trading.orders SET cost_micros = cost_micros + 1000000 WHERE filled > 0"),
     ("S1o", "DELETE FROM safeguards.charge"),
     ("S1o", "UPDATE safeguards.charge SET version = version + 1"),
