@@ -67,8 +67,7 @@ mod tests {
     use hunch_db::testing::TestDb;
 
     fn with(key: &str, value: &str) -> Settings {
-        let nowhere = std::path::Path::new("no such file");
-        let mut settings = Settings::load(nowhere, std::iter::empty()).unwrap();
+        let mut settings = Settings::load(None, std::iter::empty()).unwrap();
         settings.set(key, value.to_owned(), Source::CommandLine).unwrap();
         settings
     }
