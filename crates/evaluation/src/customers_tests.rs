@@ -88,7 +88,11 @@ fn times_with_an_offset_are_moments() {
     let plain = told(&|ts| ts.to_owned());
     assert_eq!(told(&|ts| format!("{}:00Z", ts.replace(' ', "T"))), plain);
     assert_eq!(told(&|ts| format!("{}-04:00", ts.replace("10:30", "06:30"))), plain);
-    assert_ne!(told(&|ts| format!("{}-04:00", ts.replace("10:30", "23:30"))), plain, "these are purchases of the next day");
+    assert_ne!(
+        told(&|ts| format!("{}-04:00", ts.replace("10:30", "23:30"))),
+        plain,
+        "these are purchases of the next day"
+    );
 }
 
 #[test]

@@ -134,7 +134,8 @@ fn by_origin(run: &Run<'_>, ask: &Asked, origins: &[String], timing: &mut Timing
 /// A forecast far beyond the last count that is known is not to pass for one from yesterday's.
 fn say_who_is_silent(run: &Run<'_>, origin: &str, history: &History, panel: &Panel) {
     let silences = demand::silences(panel);
-    let silent: Vec<&String> = history.names.iter().zip(&silences).filter(|(_, rows)| **rows > 0).map(|(n, _)| n).collect();
+    let silent: Vec<&String> =
+        history.names.iter().zip(&silences).filter(|(_, rows)| **rows > 0).map(|(n, _)| n).collect();
     if let (Some(first), Some(longest)) = (silent.first(), silences.iter().max()) {
         let (count, unit) = (silent.len(), if history.grid.unit == Unit::Day { "days" } else { "hours" });
         run.say(format_args!(

@@ -189,13 +189,10 @@ fn a_history_that_ends_weeks_before_its_origin_does_not_promise_a_line() {
 /// each answer's times as its history writes them.
 #[test]
 fn times_with_an_offset_are_moments() {
-    let plain = run(
-        hours(60 * 24, "2024-02-20 00:00", |at| Some(at.strftime("%Y-%m-%d %H:%M").to_string())).path(),
-        "1",
-    )
-    .unwrap();
-    let zulu =
-        run(hours(60 * 24, "2024-02-20T00:00:00Z", |at| Some(format!("{at}Z"))).path(), "1").unwrap();
+    let plain =
+        run(hours(60 * 24, "2024-02-20 00:00", |at| Some(at.strftime("%Y-%m-%d %H:%M").to_string())).path(), "1")
+            .unwrap();
+    let zulu = run(hours(60 * 24, "2024-02-20T00:00:00Z", |at| Some(format!("{at}Z"))).path(), "1").unwrap();
     assert_eq!(quantiles(&zulu), quantiles(&plain));
     assert!(zulu.contains("\n2024-02-20T00:00:00Z,a,2024-02-20T00:00:00Z,"), "{zulu}");
     // From February on the shop's clock is an hour ahead of what it was: the hours go on one after the other.

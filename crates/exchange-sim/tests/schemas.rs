@@ -116,9 +116,8 @@ impl Judge {
         close_objects(&mut rest["$defs"]);
         close_objects(&mut ws["$defs"]);
         let operations = rest["operations"].as_array().unwrap().iter().map(|o| operation(&rest["$defs"], o)).collect();
-        let compiled = |message: &Value| {
-            (message["type"].as_str().unwrap().to_owned(), compile(&ws["$defs"], &message["schema"]))
-        };
+        let compiled =
+            |message: &Value| (message["type"].as_str().unwrap().to_owned(), compile(&ws["$defs"], &message["schema"]));
         let messages = by_kind(ws["messages"].as_object().unwrap().values().map(compiled));
         Judge { operations, errors, messages, seen: Mutex::default() }
     }
@@ -337,9 +336,8 @@ fn the_judge_refuses_what_is_not_published() {
         assert!(refused(said(json!({ "markets": [] }))), "a required field is missing");
         assert!(refused(said(json!({ "markets": [], "cursor": "", "more": 1 }))), "a field of its own");
         assert!(refused(said(json!({ "markets": [{ "ticker": "A" }], "cursor": "" }))), "half a market");
-        let frame = |frame: Value| {
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge.frame(&frame))).is_err()
-        };
+        let frame =
+            |frame: Value| std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| judge.frame(&frame))).is_err();
         let removed = json!({ "type": "unsubscribed", "id": 1, "sid": 2, "seq": 3 });
         assert!(!frame(removed.clone()));
         for wrong in ["sid", "more", "seq"] {

@@ -52,7 +52,8 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Whole<MIN, MAX> {
 
 impl<const MIN: i64, const MAX: i64> PartialSchema for Whole<MIN, MAX> {
     fn schema() -> RefOr<Schema> {
-        let whole = ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
+        let whole =
+            ObjectBuilder::new().schema_type(Type::Integer).format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)));
         whole.minimum(Some(MIN)).maximum(Some(MAX)).into()
     }
 }
@@ -248,7 +249,8 @@ mod tests {
 
     #[test]
     fn what_is_out_of_bounds_is_a_value_that_is_not_possible() {
-        for points in [json!(0), json!(-1), json!(101), json!(i64::MIN), json!(i64::MAX), json!(u64::MAX), json!(1e300)] {
+        for points in [json!(0), json!(-1), json!(101), json!(i64::MIN), json!(i64::MAX), json!(u64::MAX), json!(1e300)]
+        {
             let sentence = "The field points must be a whole number from 1 to 100.".to_owned();
             assert_eq!(told(&json!({"points": points})), Some((ProblemKind::Invalid, sentence)), "{points}");
         }
@@ -277,7 +279,10 @@ mod tests {
     #[test]
     fn what_has_another_form_is_told_what_belongs_there() {
         let (kind, sentence) = told(&json!({"points": 3.5})).unwrap();
-        assert_eq!((kind, sentence.as_str()), (ProblemKind::BadJson, "The field points must be a whole number from 1 to 100."));
+        assert_eq!(
+            (kind, sentence.as_str()),
+            (ProblemKind::BadJson, "The field points must be a whole number from 1 to 100.")
+        );
         let (kind, sentence) = told(&json!({"at": "2026-11-23T12:00:00"})).unwrap();
         assert_eq!(kind, ProblemKind::BadJson);
         assert!(sentence.contains("offset from UTC"), "{sentence}");

@@ -110,7 +110,13 @@ mod tests {
     #[test]
     fn a_body_that_is_wrong_as_a_whole_is_refused_as_a_whole() {
         for body in [
-            "", "[]", "{}", r#"{"sales": {}}"#, r#"{"sales": [{"cents": 1}"#, r#"{"sales": [], "more": []}"#, r#"{"more": []}"#,
+            "",
+            "[]",
+            "{}",
+            r#"{"sales": {}}"#,
+            r#"{"sales": [{"cents": 1}"#,
+            r#"{"sales": [], "more": []}"#,
+            r#"{"more": []}"#,
             r#"{"sales": [], "sales": []}"#,
         ] {
             assert!(read(body).is_err(), "{body}");

@@ -40,7 +40,10 @@ pub(crate) struct Mistake {
 #[derive(Debug, PartialEq)]
 enum What {
     Missing(&'static str),
-    Unknown { field: String, known: &'static [&'static str] },
+    Unknown {
+        field: String,
+        known: &'static [&'static str],
+    },
     Twice(&'static str),
     /// Not even of the right form. The words go on after "The field x".
     Form(String),
@@ -204,7 +207,9 @@ impl Node<'_> {
             Tree::Object(fields) => visitor.visit_map(Fields { fields, at: 0 }),
         };
         read.map_err(|mistake| match mistake.what {
-            What::Other if mistake.place.is_empty() => Mistake::new(self.named(asked, std::any::type_name::<V::Value>())),
+            What::Other if mistake.place.is_empty() => {
+                Mistake::new(self.named(asked, std::any::type_name::<V::Value>()))
+            }
             _ => mistake,
         })
     }
@@ -214,14 +219,18 @@ impl Node<'_> {
     fn named(self, asked: Asked, of: &str) -> What {
         let form = |words: &str| What::Form(words.to_owned());
         match (asked, self.0) {
-            (Asked::Whole, Tree::Number(number)) if is_whole(number) => What::Bounds("is not a possible number".to_owned()),
+            (Asked::Whole, Tree::Number(number)) if is_whole(number) => {
+                What::Bounds("is not a possible number".to_owned())
+            }
             (Asked::Whole, Tree::Typed(text)) if text.parse::<f64>().is_ok_and(|n| n.fract() == 0.0) => {
                 What::Bounds("is not a possible number".to_owned())
             }
             (Asked::Whole, _) => form("must be a whole number"),
             (Asked::Fraction, _) => form("must be a number"),
             (Asked::Truth, _) => form("must be true or false"),
-            (Asked::Text, _) if of.contains("Uuid") => form("must be an id such as 6f1c1f9e-2f4b-4d7a-9c3e-5a8b7c6d5e4f"),
+            (Asked::Text, _) if of.contains("Uuid") => {
+                form("must be an id such as 6f1c1f9e-2f4b-4d7a-9c3e-5a8b7c6d5e4f")
+            }
             (Asked::Text, _) if of.contains("Timestamp") => form("must be a time such as 2026-11-23T12:00:00Z"),
             (Asked::Text, _) if of.contains("Date") => form("must be a date such as 1990-05-01"),
             (Asked::Text, _) => form("must be text"),
@@ -495,7 +504,10 @@ mod tests {
     fn a_number_that_is_too_large_is_a_value_that_is_not_possible() {
         for number in ["1e20", "9223372036854775808", "-1e300"] {
             let (kind, sentence) = told(&format!(r#"{{"stake_points": {number}}}"#));
-            assert_eq!((kind, sentence.as_str()), (ProblemKind::Invalid, "The field stake_points is not a possible number."));
+            assert_eq!(
+                (kind, sentence.as_str()),
+                (ProblemKind::Invalid, "The field stake_points is not a possible number.")
+            );
         }
         let (kind, sentence) = told(r#"{"stake_points": 1, "shard": 70000}"#);
         assert_eq!((kind, sentence.as_str()), (ProblemKind::Invalid, "The field shard is not a possible number."));

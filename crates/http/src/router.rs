@@ -20,9 +20,7 @@ use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
     health, inbox, left_out, likeness, markets, me, merchants, offers, ops, pages, pos, protect, sign_in, stakes,
-    statement, stream,
-    trading_ops, unclear,
-    webhook,
+    statement, stream, trading_ops, unclear, webhook,
 };
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;

@@ -25,7 +25,8 @@ fn the_committed_document_is_the_codes_own() {
 fn every_operation_has_a_name_of_its_own() {
     let document: Value = serde_json::from_str(&hunch_http::openapi_json()).unwrap();
     let mut names = std::collections::HashSet::new();
-    for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
+    for operation in document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values())
+    {
         let name = operation["operationId"].as_str().unwrap();
         assert!(names.insert(name.to_owned()), "{name} twice: give one of them an operation_id");
     }

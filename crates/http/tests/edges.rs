@@ -93,7 +93,10 @@ fn fitting(document: &Value, schema: &Value) -> Value {
         _ if is(schema, "string") => json!("a"),
         _ => {
             let properties = schema["properties"].as_object().into_iter().flatten();
-            properties.map(|(name, s)| (name.clone(), fitting(document, inner(document, s)))).collect::<Map<_, _>>().into()
+            properties
+                .map(|(name, s)| (name.clone(), fitting(document, inner(document, s))))
+                .collect::<Map<_, _>>()
+                .into()
         }
     }
 }
@@ -120,7 +123,8 @@ impl Asker {
             self.member = self.service.member().await.0;
         }
         let path = uri.split('?').next().unwrap_or_default();
-        let request = Request::builder().method(route.method.as_str()).uri(uri).header("content-type", "application/json");
+        let request =
+            Request::builder().method(route.method.as_str()).uri(uri).header("content-type", "application/json");
         let request = self.service.prove(request, &route.scheme, &route.method, path, body, &self.member, &self.till);
         self.service.ask(request.body(Body::from(body.to_vec())).unwrap()).await
     }
@@ -133,9 +137,38 @@ fn with_ids(path: &str, id: &str) -> String {
 
 /// Words of programmers, of libraries and of their messages.
 const STRANGE_WORDS: &[&str] = &[
-    "serde", "expected", "invalid type", "invalid value", "invalid length", "uuid", "i64", "u64", "i16", "f64", "line 1",
-    "column", "deseriali", "parse", "parsing", "struct", "variant", "unknown field", "missing field", "eof", "trailing",
-    "failed to", "failed", "jiff", "utf-8", "null", "floating", "integer", "string", "::", "sqlx", "axum",
+    "serde",
+    "expected",
+    "invalid type",
+    "invalid value",
+    "invalid length",
+    "uuid",
+    "i64",
+    "u64",
+    "i16",
+    "f64",
+    "line 1",
+    "column",
+    "deseriali",
+    "parse",
+    "parsing",
+    "struct",
+    "variant",
+    "unknown field",
+    "missing field",
+    "eof",
+    "trailing",
+    "failed to",
+    "failed",
+    "jiff",
+    "utf-8",
+    "null",
+    "floating",
+    "integer",
+    "string",
+    "::",
+    "sqlx",
+    "axum",
 ];
 
 fn for_people(answer: &Answer, what: &str) {
@@ -164,15 +197,28 @@ async fn no_answer_speaks_to_programmers() {
         deep = json!([deep]);
     }
     let wrong = [
-        json!(null), json!(true), json!(3.5), json!(-1), json!(1e300), json!(u64::MAX), json!(""), json!("+1 555 0100"),
-        json!("9".repeat(2_000)), json!([]), json!([1]), json!({}), json!({"a": 1}), deep,
+        json!(null),
+        json!(true),
+        json!(3.5),
+        json!(-1),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!("+1 555 0100"),
+        json!("9".repeat(2_000)),
+        json!([]),
+        json!([1]),
+        json!({}),
+        json!({"a": 1}),
+        deep,
     ];
     for route in routes(&document).iter().filter(|r| r.path != "/v1/me/stream" && r.path != "/metrics") {
         let label = format!("{} {}", route.method, route.path);
-        let mut bodies: Vec<Vec<u8>> = ["", "{", "[]", "7", "{}", "{\"a\"", "{\"a\":1}", "null", "\"\\u0000\"", "{} {}"]
-            .iter()
-            .map(|b| b.as_bytes().to_vec())
-            .collect();
+        let mut bodies: Vec<Vec<u8>> =
+            ["", "{", "[]", "7", "{}", "{\"a\"", "{\"a\":1}", "null", "\"\\u0000\"", "{} {}"]
+                .iter()
+                .map(|b| b.as_bytes().to_vec())
+                .collect();
         bodies.push(vec![0xff, 0xfe]);
         let all = fields(&document, route);
         for (name, _, _) in &all {
@@ -193,7 +239,9 @@ async fn no_answer_speaks_to_programmers() {
         }
         for parameter in route.operation["parameters"].as_array().into_iter().flatten().filter(|p| p["in"] == "query") {
             let name = parameter["name"].as_str().unwrap();
-            for value in ["", "x", "-1", "0", "3.5", "NaN", "99999999999999999999", "%ff", "%00", "e30", "1&limit=2&limit=3"] {
+            for value in
+                ["", "x", "-1", "0", "3.5", "NaN", "99999999999999999999", "%ff", "%00", "e30", "1&limit=2&limit=3"]
+            {
                 let answer = asker.ask(route, &format!("{uri}?{name}={value}"), b"").await;
                 for_people(&answer, &format!("{label}?{name}={value}"));
             }
@@ -300,8 +348,14 @@ fn look(document: &Value, schema: &Value, place: &str, open: &mut Vec<String>) {
 }
 
 const FAR_TIMES: &[&str] = &[
-    "-004713-01-01T00:00:00Z", "-009999-01-02T01:59:59Z", "0000-01-01T00:00:00Z", "0001-01-01T00:00:00Z",
-    "1999-12-31T23:59:59Z", "2100-01-01T00:00:00Z", "9999-12-30T22:00:00Z", "+010000-01-01T00:00:00Z",
+    "-004713-01-01T00:00:00Z",
+    "-009999-01-02T01:59:59Z",
+    "0000-01-01T00:00:00Z",
+    "0001-01-01T00:00:00Z",
+    "1999-12-31T23:59:59Z",
+    "2100-01-01T00:00:00Z",
+    "9999-12-30T22:00:00Z",
+    "+010000-01-01T00:00:00Z",
 ];
 
 #[tokio::test]
@@ -367,11 +421,14 @@ async fn no_cursor_and_no_event_id_breaks_a_page() {
             assert!(matches!(answer.status, 200 | 422), "{} {place}: {} {}", route.path, answer.status, answer.body);
             for_people(&answer, &format!("{} {place}", route.path));
         }
-        let far = asker.ask(route, &format!("{}?cursor={}", route.path, URL_SAFE_NO_PAD.encode(places[0].to_string())), b"").await;
+        let far = asker
+            .ask(route, &format!("{}?cursor={}", route.path, URL_SAFE_NO_PAD.encode(places[0].to_string())), b"")
+            .await;
         assert_eq!(far.status, 422, "{}: {}", route.path, far.body);
     }
     for shard in 0..8 {
-        for seq in ["-9223372036854775808", "9223372036854775807", "9223372036854775808", "-1", "0", "", "x", "\u{ff}"] {
+        for seq in ["-9223372036854775808", "9223372036854775807", "9223372036854775808", "-1", "0", "", "x", "\u{ff}"]
+        {
             let (member, _) = asker.service.member().await;
             let mut request = Request::get("/v1/me/stream").header("authorization", format!("Bearer {member}"));
             if let Ok(value) = HeaderValue::from_bytes(format!("{shard}-{seq}").as_bytes()) {

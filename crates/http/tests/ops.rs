@@ -61,7 +61,8 @@ async fn a_merchant_sent_with_changes_is_a_conflict_and_is_changed_by_routes_of_
     let mut huge = new;
     huge["points_per_visit"] = json!(1_000_000_000_000_i64);
     assert_eq!(service.operator(&rules, huge).await.status, 422);
-    let request = Request::get(&rules).header("authorization", format!("Bearer {OPERATOR}")).body(Body::empty()).unwrap();
+    let request =
+        Request::get(&rules).header("authorization", format!("Bearer {OPERATOR}")).body(Body::empty()).unwrap();
     let history = service.ask(request).await.body;
     let units: Vec<&Value> = history["rules"].as_array().unwrap().iter().map(|r| &r["points_per_unit"]).collect();
     assert_eq!(units, [&json!(10), &json!(5)]);

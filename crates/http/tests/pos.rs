@@ -176,7 +176,11 @@ async fn one_bad_receipt_costs_only_itself() {
         assert!(problem["type"] == "/problems/bad-json" || problem["type"] == "/problems/invalid", "{problem}");
     }
     let alone = service.signed(&till, "/v1/pos/purchases/batch", "{\"purchases\": []}").await;
-    assert_eq!((alone.status, &alone.body["type"]), (422, &json!("/problems/invalid")), "an empty list is not too long");
+    assert_eq!(
+        (alone.status, &alone.body["type"]),
+        (422, &json!("/problems/invalid")),
+        "an empty list is not too long"
+    );
 }
 
 /// What the member was told, what the till answers, and what is on the statement are one number.
@@ -197,7 +201,11 @@ async fn an_offer_is_in_the_tills_answer_the_statement_and_the_return() {
     });
     let added = service.operator("/v1/ops/offers", offer.clone()).await;
     assert_eq!((added.status, &added.body["offer"]), (201, &offer["offer"]), "{}", added.body);
-    assert_eq!(service.operator("/v1/ops/offers", offer.clone()).await.body, added.body, "sent again, it is the same offer");
+    assert_eq!(
+        service.operator("/v1/ops/offers", offer.clone()).await.body,
+        added.body,
+        "sent again, it is the same offer"
+    );
     let mut changed = offer.clone();
     changed["bonus_points"] = json!(61);
     let refused = service.operator("/v1/ops/offers", changed).await;

@@ -22,7 +22,8 @@ const NOT_SO: &[(&str, &str)] = &[
 /// Where sentences for members stand: the pages, the API's document, and the sources that speak to them.
 fn said() -> Vec<(String, String)> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut files: Vec<PathBuf> = fs::read_dir(crates.join("http/assets")).unwrap().map(|f| f.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(crates.join("http/assets")).unwrap().map(|f| f.unwrap().path()).collect();
     for source in [
         "safeguards/src/denial.rs",
         "safeguards/src/protect.rs",

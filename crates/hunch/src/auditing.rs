@@ -14,11 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// As [`hunch_audit::run`].
-pub async fn audit_aloud(
-    auditor: &PgPool,
-    options: &AuditOptions,
-    now: WallTime,
-) -> Result<AuditReport, AuditError> {
+pub async fn audit_aloud(auditor: &PgPool, options: &AuditOptions, now: WallTime) -> Result<AuditReport, AuditError> {
     eprintln!("The books are audited.");
     let begun = Instant::now();
     let (sender, progress) = watch::channel(None::<Progress>);

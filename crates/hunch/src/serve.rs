@@ -136,7 +136,8 @@ impl Served {
 /// Why that address cannot be had, and the setting that names another.
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let (ip, port) = (address.ip(), address.port());
-    let other = format!("server.listen in the settings file, such as {ip}:{}, or HUNCH_SERVER__LISTEN", port.wrapping_add(1));
+    let other =
+        format!("server.listen in the settings file, such as {ip}:{}, or HUNCH_SERVER__LISTEN", port.wrapping_add(1));
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
             "port {port} of {ip} is in use by another program; stop that one, or choose another address with {other}"
@@ -145,9 +146,9 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
             "port {port} is not for this account to listen on; choose one above 1023 with server.listen or \
              HUNCH_SERVER__LISTEN"
         ),
-        ErrorKind::AddrNotAvailable => anyhow!(
-            "{ip} is no address of this machine; name one with server.listen or HUNCH_SERVER__LISTEN"
-        ),
+        ErrorKind::AddrNotAvailable => {
+            anyhow!("{ip} is no address of this machine; name one with server.listen or HUNCH_SERVER__LISTEN")
+        }
         _ => anyhow::Error::new(error).context(format!("{address} cannot be listened on; choose another with {other}")),
     })
 }

@@ -44,7 +44,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("exchange.simulator_port", "0", "port of the simulator and of its control interface; 0 takes a free one"),
     ("exchange.sync_seconds", "10", "how often open markets and prices are read"),
     ("exchange.poll_seconds", "10", "how often results are polled even while the socket looks healthy"),
-    ("push.subject", "mailto:operator@localhost", "contact that push services see, such as mailto:operator@example.org"),
+    (
+        "push.subject",
+        "mailto:operator@localhost",
+        "contact that push services see, such as mailto:operator@example.org",
+    ),
     ("push.allow_loopback_http", "false", "accept plain-http push endpoints on this machine (tests and the demo)"),
     ("push.concurrency", "64", "pushes on their way at once"),
     ("webhook.secret_file", "", "secret of POST /webhooks/settlement; made under database.folder when empty"),
@@ -94,10 +98,7 @@ impl Settings {
     ///
     /// # Errors
     /// A file that is named and absent, an unreadable file, an unknown key, or a value that is not a plain one.
-    pub fn load(
-        named: Option<&Path>,
-        variables: impl Iterator<Item = (String, String)>,
-    ) -> anyhow::Result<Settings> {
+    pub fn load(named: Option<&Path>, variables: impl Iterator<Item = (String, String)>) -> anyhow::Result<Settings> {
         let file = named.unwrap_or(Path::new(USUAL_FILE));
         let defaults = KNOWN.iter().map(|(key, default, _)| (*key, (default.to_string(), Source::Default)));
         let mut settings = Settings(defaults.collect());

@@ -97,7 +97,8 @@ fn the_settings_that_serve_refuses_are_refused_before() {
         ("HUNCH_DATABASE__URL", "ann:tea-and-cake@db.example.org/hunch", "database.url"),
     ];
     for (name, value, setting) in cases {
-        let key = (*name != "HUNCH_EXCHANGE__PRIVATE_KEY_FILE").then_some(("HUNCH_EXCHANGE__PRIVATE_KEY_FILE", "key.pem"));
+        let key =
+            (*name != "HUNCH_EXCHANGE__PRIVATE_KEY_FILE").then_some(("HUNCH_EXCHANGE__PRIVATE_KEY_FILE", "key.pem"));
         std::fs::write(folder.path().join("key.pem"), key_pem()).unwrap();
         let others = kalshi.iter().copied().filter(|(other, _)| other != name).chain(key);
         let variables: Vec<(&str, &str)> = others.chain([(*name, *value)]).collect();

@@ -76,7 +76,10 @@ fn a_taken_port_is_passed_over_and_closing_says_what_it_does() {
     let done = command.output().unwrap();
     let (told, last) = (String::from_utf8_lossy(&done.stderr), String::from_utf8_lossy(&done.stdout));
     assert!(done.status.success(), "{told}");
-    assert!(told.contains(&format!("Port {} is in use by another program, so the demo takes ", taken.port())), "{told}");
+    assert!(
+        told.contains(&format!("Port {} is in use by another program, so the demo takes ", taken.port())),
+        "{told}"
+    );
     for step in [
         "The shops are shut; the last baskets are rung up.",
         "The last pushes are waited for.",

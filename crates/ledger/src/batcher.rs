@@ -239,7 +239,8 @@ impl Batcher {
         for (queue, places) in self.queues.iter().zip(self.places(shard)) {
             groups.extend(queue.clone().take(shard, places));
         }
-        let apart: Vec<Box<dyn Group>> = self.queues.iter().filter_map(|queue| queue.clone().take_apart(shard)).collect();
+        let apart: Vec<Box<dyn Group>> =
+            self.queues.iter().filter_map(|queue| queue.clone().take_apart(shard)).collect();
         let requests = groups.iter().chain(&apart).map(|group| group.len()).sum();
         let mut report = StepReport { requests, ..StepReport::default() };
         if !groups.is_empty() {

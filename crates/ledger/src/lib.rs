@@ -34,5 +34,5 @@ pub use command::{
 pub use decide::{Claim, Decided, HoldState, MemberState, Reversed, State, decide_batch};
 pub use lots::LotRange;
 pub use provenance::{Consumption, Journey, PaidLot, Payback, Provenance, Stake, Use};
-pub use statement::{StakeEnd, StakeParts, StatementItem, StatementPlace, statement_items};
 pub use queries::{StatementCursor, StatementLine, available, balance, open_members, statement};
+pub use statement::{StakeEnd, StakeParts, StatementItem, StatementPlace, statement_items};

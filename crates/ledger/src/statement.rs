@@ -296,6 +296,7 @@ impl StatementItem {
 
     /// The stake that it is about.
     pub fn hold(&self) -> Option<HoldId> {
-        matches!(self.reason, Reason::StakeHeld | Reason::Corrected | Reason::PayoutReversed).then_some(HoldId(self.source))
+        matches!(self.reason, Reason::StakeHeld | Reason::Corrected | Reason::PayoutReversed)
+            .then_some(HoldId(self.source))
     }
 }

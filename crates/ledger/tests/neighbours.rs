@@ -53,7 +53,12 @@ impl Bench {
     }
 
     /// Hands requests in and leaves them waiting.
-    fn hand_in(&self, till: u128, possible: bool, number: usize) -> tokio::task::JoinHandle<Vec<Result<u128, DoorError>>> {
+    fn hand_in(
+        &self,
+        till: u128,
+        possible: bool,
+        number: usize,
+    ) -> tokio::task::JoinHandle<Vec<Result<u128, DoorError>>> {
         let (door, requests) = (self.door.clone(), vec![Request { till, possible }; number]);
         tokio::spawn(async move { door.submit_all(SHARD, requests).await.unwrap() })
     }

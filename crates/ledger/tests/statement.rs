@@ -2,11 +2,13 @@
 
 use async_trait::async_trait;
 use hunch_db::testing::TestDb;
-use hunch_kernel::{Clocks, HoldId, ManualClock, MemberId, MerchantId, Points, SeededEntropy, SharedEntropy, Shard, shard_of};
+use hunch_kernel::{
+    Clocks, HoldId, ManualClock, MemberId, MerchantId, Points, SeededEntropy, Shard, SharedEntropy, shard_of,
+};
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{
-    Action, BatchError, Batcher, Command, Door, EarnBucket, Funder, HoldOwner, MemberBalance, Outcome, Reason, ShardHandler,
-    StakeEnd, StatementItem, apply, balance, open_members, statement_items,
+    Action, BatchError, Batcher, Command, Door, EarnBucket, Funder, HoldOwner, MemberBalance, Outcome, Reason,
+    ShardHandler, StakeEnd, StatementItem, apply, balance, open_members, statement_items,
 };
 use hunch_log::{ShardTx, Tail};
 use std::collections::HashMap;
@@ -99,7 +101,8 @@ impl Life {
                 self.run(Action::CloseHold { hold, capture }).await;
             }
             (7, Some(hold)) if !self.paid.contains_key(&hold) => {
-                let (won, reason) = [(0, Reason::StakeLost), (2, Reason::StakeWon), (1, Reason::StakeScalar)][self.throw(3)];
+                let (won, reason) =
+                    [(0, Reason::StakeLost), (2, Reason::StakeWon), (1, Reason::StakeScalar)][self.throw(3)];
                 if self.run(Action::Payout { hold, points: Points(points.0 * won), reason }).await {
                     self.paid.insert(hold, points.0 * won);
                 }

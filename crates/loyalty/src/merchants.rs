@@ -70,7 +70,11 @@ fn check_name(name: &str) -> Result<(), LoyaltyError> {
 
 fn check_zone(zone: &str) -> Result<(), LoyaltyError> {
     let known = jiff::tz::TimeZone::get(zone).is_ok();
-    if known { Ok(()) } else { Err(LoyaltyError::Invalid("zone is not a known time zone; use a name such as America/New_York")) }
+    if known {
+        Ok(())
+    } else {
+        Err(LoyaltyError::Invalid("zone is not a known time zone; use a name such as America/New_York"))
+    }
 }
 
 fn check_terms(terms: &EarnTerms) -> Result<(), LoyaltyError> {
@@ -84,7 +88,8 @@ fn check_terms(terms: &EarnTerms) -> Result<(), LoyaltyError> {
     wrong.map_or(Ok(()), |(_, _, sentence)| Err(LoyaltyError::Invalid(sentence)))
 }
 
-const OTHER_WAYS: &str = "change the name or the zone by PATCH, and the earn rule by a new one; category and currency stay";
+const OTHER_WAYS: &str =
+    "change the name or the zone by PATCH, and the earn rule by a new one; category and currency stay";
 
 /// Adds a merchant with its first rule. Sent again with the same content, it adds nothing.
 ///

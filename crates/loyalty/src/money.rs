@@ -5,21 +5,21 @@
 const UNITS_MAX: i64 = 1_000_000;
 /// Currencies of which a unit is worth some cents at most: a hundred times as many are possible.
 const SMALL: &[&str] = &[
-    "ALL", "AMD", "CLP", "CRC", "CVE", "DZD", "HUF", "ISK", "JMD", "JPY", "KMF", "KES", "KRW", "KZT", "LKR", "NGN", "NPR",
-    "PKR", "RSD", "RWF", "TZS", "XAF", "XOF", "XPF", "YER",
+    "ALL", "AMD", "CLP", "CRC", "CVE", "DZD", "HUF", "ISK", "JMD", "JPY", "KMF", "KES", "KRW", "KZT", "LKR", "NGN",
+    "NPR", "PKR", "RSD", "RWF", "TZS", "XAF", "XOF", "XPF", "YER",
 ];
 /// Currencies of which a unit is worth less than a tenth of a cent: ten thousand times as many are possible.
 const TINY: &[&str] = &[
-    "BIF", "COP", "GNF", "IDR", "IQD", "IRR", "KHR", "LAK", "LBP", "MGA", "MMK", "MNT", "PYG", "SLL", "SOS", "UGX", "UZS",
-    "VND",
+    "BIF", "COP", "GNF", "IDR", "IQD", "IRR", "KHR", "LAK", "LBP", "MGA", "MMK", "MNT", "PYG", "SLL", "SOS", "UGX",
+    "UZS", "VND",
 ];
 /// ISO 4217: currencies that are not divided into hundredths.
 const DIGITS: &[(u32, &[&str])] = &[
     (
         0,
         &[
-            "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF",
-            "XPF",
+            "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF",
+            "XOF", "XPF",
         ],
     ),
     (3, &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]),

@@ -182,11 +182,8 @@ impl Purchases {
             MemberRef::Token(member) => (*member, None),
             MemberRef::Code(text) => self.read_code(text, request.terminal, id).await?,
         };
-        let sale = Sale {
-            merchant: merchant.id,
-            amount_cents: request.amount_cents,
-            purchased_at: request.purchased_at,
-        };
+        let sale =
+            Sale { merchant: merchant.id, amount_cents: request.amount_cents, purchased_at: request.purchased_at };
         let offers = self.directory.offers(&sale, self.clocks.business.now()).await.map_err(unavailable)?;
         let purchase = Purchase {
             id,

@@ -39,7 +39,13 @@ mod tests {
 
     #[test]
     fn equal_receipt_numbers_have_one_key() {
-        for same in ["Caf\u{e9}-12", "Cafe\u{301}-12", " caf\u{e9}-12", "CAF\u{c9} - 12\u{a0}", "caf\u{e9}\u{200b}-\u{ff11}\u{ff12}"] {
+        for same in [
+            "Caf\u{e9}-12",
+            "Cafe\u{301}-12",
+            " caf\u{e9}-12",
+            "CAF\u{c9} - 12\u{a0}",
+            "caf\u{e9}\u{200b}-\u{ff11}\u{ff12}",
+        ] {
             assert_eq!(key(same).as_deref(), Some("caf\u{e9}-12"), "{same:?}");
         }
         for other in ["cafe-12", "caf\u{e9}12", "caf\u{e9}-120", "caf\u{e9}\u{2013}12"] {

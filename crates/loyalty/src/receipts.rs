@@ -18,10 +18,7 @@ pub struct Receipt {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn receipts(
-    pool: &PgPool,
-    purchases: &[PurchaseId],
-) -> Result<HashMap<PurchaseId, Receipt>, LoyaltyError> {
+pub async fn receipts(pool: &PgPool, purchases: &[PurchaseId]) -> Result<HashMap<PurchaseId, Receipt>, LoyaltyError> {
     let mut connection = pool.acquire().await?;
     let rows = store::purchases(&mut connection, purchases).await?;
     let receipts = rows.into_iter().map(|(id, row)| {

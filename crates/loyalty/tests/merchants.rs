@@ -102,7 +102,10 @@ async fn an_earn_rule_is_replaced_from_a_day_on_and_the_days_before_keep_theirs(
     assert_eq!((planned.valid_from, planned.terms.points_per_unit), (noon, 20));
     assert_eq!(add(rule(1, 20, Some(noon)), start).await.unwrap(), planned, "sent again, it is the same one");
     assert_eq!(add(rule(2, 20, Some(noon)), start).await.unwrap(), planned, "and under another id too");
-    assert!(matches!(add(rule(1, 21, Some(noon)), start).await, Err(LoyaltyError::Differs { field: "points_per_unit", .. })));
+    assert!(matches!(
+        add(rule(1, 21, Some(noon)), start).await,
+        Err(LoyaltyError::Differs { field: "points_per_unit", .. })
+    ));
     assert!(matches!(add(rule(2, 21, Some(noon)), start).await, Err(LoyaltyError::Differs { .. })));
     let past = start - SignedDuration::from_secs(1);
     assert!(matches!(add(rule(3, 30, Some(past)), start).await, Err(LoyaltyError::Invalid(_))));

@@ -53,7 +53,10 @@ async fn what_was_told_is_credited_once_in_the_purchase_itself() {
     let shop = Shop::with_offer(60).await;
     let told = shop.told().await.unwrap();
     let first = shop.buy(shop.receipt("1", 500)).await.unwrap();
-    assert_eq!((first.points, first.offers[0].points, first.offers[0].title.as_str()), (Points(110), told, "Pasta night"));
+    assert_eq!(
+        (first.points, first.offers[0].points, first.offers[0].title.as_str()),
+        (Points(110), told, "Pasta night")
+    );
     assert_eq!(shop.reasons().await, [(1, 50), (6, 60)], "a line for the rule and one for the offer");
     assert_eq!(shop.told().await, None, "nobody is told of what would not be credited");
     let second = shop.buy(shop.receipt("2", 500)).await.unwrap();

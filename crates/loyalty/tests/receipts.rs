@@ -52,7 +52,10 @@ async fn receipts_of_before_are_found_under_every_spelling() {
             let rename = sqlx::query(sqlx::AssertSqlSafe(rename)).bind(earned[n].purchase.0);
             rename.bind(old(shop.terminal)).execute(&mut owner).await.unwrap();
         }
-        sqlx::query("ALTER TABLE loyalty.purchase DROP CONSTRAINT IF EXISTS purchase_receipt_key").execute(&mut owner).await.unwrap();
+        sqlx::query("ALTER TABLE loyalty.purchase DROP CONSTRAINT IF EXISTS purchase_receipt_key")
+            .execute(&mut owner)
+            .await
+            .unwrap();
         let spell = sqlx::query("UPDATE loyalty.purchase SET receipt = $2, receipt_key = NULL WHERE purchase = $1");
         spell.bind(old(shop.terminal)).bind(number).execute(&mut owner).await.unwrap();
     }
@@ -88,7 +91,8 @@ async fn receipts_of_before_are_found_under_every_spelling() {
 #[tokio::test]
 async fn a_receipt_of_long_ago_is_refused_and_comes_again_corrected() {
     let shop = Shop::open().await;
-    let at = |number: &str, time: &str| PurchaseRequest { purchased_at: time.parse().unwrap(), ..shop.receipt(number, 500) };
+    let at =
+        |number: &str, time: &str| PurchaseRequest { purchased_at: time.parse().unwrap(), ..shop.receipt(number, 500) };
     for time in ["1970-01-01T00:00:00Z", "-004713-01-01T00:00:00Z", "-009999-01-03T00:00:00Z", "2001-05-01T00:00:00Z"] {
         let refused = shop.buy(at("1", time)).await.unwrap_err();
         assert!(matches!(refused, PurchaseRefusal::Past { .. }), "{time}: {refused:?}");
@@ -109,6 +113,7 @@ async fn a_receipt_of_long_ago_is_refused_and_comes_again_corrected() {
     shop.clock.advance(SignedDuration::from_hours(24 * 400));
     assert!(!shop.buy(at("1", "2026-11-23T11:59:00Z")).await.unwrap().first);
     assert!(matches!(shop.buy(at("3", "2026-11-23T11:59:00Z")).await, Err(PurchaseRefusal::Past { .. })));
-    let stored: i64 = sqlx::query_scalar("SELECT count(*) FROM loyalty.purchase").fetch_one(shop.db.app()).await.unwrap();
+    let stored: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM loyalty.purchase").fetch_one(shop.db.app()).await.unwrap();
     assert_eq!(stored, 2);
 }

@@ -125,7 +125,10 @@ mod tests {
         assert_eq!(credit_receipt(Points(1)), "1 point is now available.");
         assert_eq!(credit_receipt(Points(40)), "40 points are now available.");
         assert_eq!(return_receipt(Points(1), "Rosa's"), "Your return at Rosa's is recorded. 1 point went back.");
-        assert_eq!(offer_prompt("Warm rolls", "Rosa's", Points(1)), "Warm rolls at Rosa's: 1 point extra, once, with your next purchase there");
+        assert_eq!(
+            offer_prompt("Warm rolls", "Rosa's", Points(1)),
+            "Warm rolls at Rosa's: 1 point extra, once, with your next purchase there"
+        );
     }
 
     #[test]

@@ -200,9 +200,14 @@ impl Vault {
         let differs = |person: &Person, kept: &[String; 4]| {
             let sent = [&person.full_name, &person.email, &person.phone, &person.birth_date.to_string()];
             let names = ["full_name", "email", "phone", "birth_date"];
-            names.into_iter().zip(sent.into_iter().zip(kept)).find(|(_, (sent, kept))| sent != kept).map(|(name, _)| name)
+            names
+                .into_iter()
+                .zip(sent.into_iter().zip(kept))
+                .find(|(_, (sent, kept))| sent != kept)
+                .map(|(name, _)| name)
         };
-        let mut found = people.iter().enumerate().filter_map(|(n, (m, person))| Some((n, differs(person, entered.get(m)?)?)));
+        let mut found =
+            people.iter().enumerate().filter_map(|(n, (m, person))| Some((n, differs(person, entered.get(m)?)?)));
         Ok(found.next())
     }
 

@@ -156,13 +156,8 @@ impl Town {
             terminals
                 .push(add_terminal(db.app(), &entropy, merchant.id, "front", clocks.business.now()).await.unwrap().0);
         }
-        let people = People::new(
-            db.db().clone(),
-            clocks.clone(),
-            entropy.clone(),
-            8,
-            IdentityKey::new(b"a key of tests"),
-        );
+        let people =
+            People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8, IdentityKey::new(b"a key of tests"));
         let grown_up = |n| NewMember {
             member: Some(MemberId(Uuid::from_u128(1000 + n))),
             person: Person {

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use hunch_kernel::MerchantId;
-use hunch_loyalty::{EarnRule, EarnTerms, Merchant, MerchantChange, NewEarnRule, add_earn_rule, change_merchant, merchant};
+use hunch_loyalty::{
+    EarnRule, EarnTerms, Merchant, MerchantChange, NewEarnRule, add_earn_rule, change_merchant, merchant,
+};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::ToSchema;

@@ -22,7 +22,10 @@ pub fn encode<T: Serialize>(place: &T) -> Option<String> {
 /// A cursor that we did not make.
 pub fn decode<T: DeserializeOwned>(cursor: Option<&str>) -> Result<Option<T>, Problem> {
     let Some(cursor) = cursor.filter(|c| !c.is_empty()) else { return Ok(None) };
-    let json = Some(cursor).filter(|c| c.len() <= CURSOR_LENGTH_MAX).and_then(|c| URL_SAFE_NO_PAD.decode(c).ok()).filter(|json| !holds_nul(json));
+    let json = Some(cursor)
+        .filter(|c| c.len() <= CURSOR_LENGTH_MAX)
+        .and_then(|c| URL_SAFE_NO_PAD.decode(c).ok())
+        .filter(|json| !holds_nul(json));
     let place = json.and_then(|json| serde_json::from_slice(&json).ok());
     place
         .map(Some)

@@ -193,7 +193,10 @@ pub struct BatchItem {
     (status = 200, body = BatchAnswer),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn record_batch(State(app): State<Arc<App>>, signed: SignedBytes) -> Result<axum::Json<BatchAnswer>, Problem> {
+pub async fn record_batch(
+    State(app): State<Arc<App>>,
+    signed: SignedBytes,
+) -> Result<axum::Json<BatchAnswer>, Problem> {
     let purchases = items::read::<PurchaseBody>(&signed.headers, &signed.bytes, "purchases")?;
     if purchases.is_empty() {
         return Err(Problem::new(ProblemKind::Invalid, "A batch holds at least one purchase, and this one has none."));

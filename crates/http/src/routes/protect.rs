@@ -105,7 +105,8 @@ pub async fn put_limits(
     session: MemberSession,
     Json(body): Json<LimitsBody>,
 ) -> Result<axum::Json<StandingBody>, Problem> {
-    let change = Change::Limits { day: body.day_points.map(|n| Points(n.0)), week: body.week_points.map(|n| Points(n.0)) };
+    let change =
+        Change::Limits { day: body.day_points.map(|n| Points(n.0)), week: body.week_points.map(|n| Points(n.0)) };
     apply(&app, session.member, change).await
 }
 
@@ -324,9 +325,10 @@ async fn apply(app: &App, member: MemberId, change: Change) -> Result<axum::Json
             Problem::new(ProblemKind::Unavailable, "The change could not be stored. Send the same again in a moment.")
         }
         DoorError::Impossible(_) => Problem::impossible(),
-        DoorError::Stopped | DoorError::Unknown => {
-            Problem::new(ProblemKind::Timeout, "It is not known whether the change was stored. Look, then send it again.")
-        }
+        DoorError::Stopped | DoorError::Unknown => Problem::new(
+            ProblemKind::Timeout,
+            "It is not known whether the change was stored. Look, then send it again.",
+        ),
     })?;
     let Changed { version, limits, raise, protection } = answered.map_err(|refusal| in_local_time(refusal, &zone))?;
     Ok(axum::Json(StandingBody {

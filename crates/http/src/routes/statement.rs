@@ -110,7 +110,8 @@ pub async fn statement(
 ) -> Result<axum::Json<Statement>, Problem> {
     let limit = page::limit(query.limit)? as usize;
     let place = page::decode::<[i64; 4]>(query.cursor.as_deref())?;
-    let place = place.map(|[as_of, seq, told, available]| StatementPlace { as_of, seq, told, available: Points(available) });
+    let place =
+        place.map(|[as_of, seq, told, available]| StatementPlace { as_of, seq, told, available: Points(available) });
     let found = statement_items(&app.pool, session.member, place, limit).await;
     let (items, next) = found.map_err(|e| Problem::storage(&e))?;
     let next_cursor = next.and_then(|n| page::encode(&[n.as_of, n.seq, n.told, n.available.0]));
@@ -229,7 +230,9 @@ fn explained(reason: Reason) -> &'static str {
         Reason::Offer => "An offer of the shop, once for each member.",
         Reason::Welcome => "Given by the programme.",
         Reason::Matured => "The programme looked at a purchase and confirmed its points.",
-        Reason::Corrected | Reason::PayoutReversed => "A paid result was wrong: what it paid is taken back, and the right result is paid.",
+        Reason::Corrected | Reason::PayoutReversed => {
+            "A paid result was wrong: what it paid is taken back, and the right result is paid."
+        }
         Reason::PurchaseReturned => "A returned receipt gives back the points that it earned.",
         Reason::WinningsReturned => "A returned receipt gives back the share of winnings that its points brought.",
         Reason::DebtCharged => "What a returned receipt had earned was used already. The next points pay for it.",

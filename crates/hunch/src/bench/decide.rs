@@ -66,8 +66,13 @@ pub fn run(options: &DecideBench) -> anyhow::Result<Measured> {
     let floor = floor as f64 / begun.elapsed().as_secs_f64();
 
     let features = Features { purchases_7d: 3, purchases_30d: 9, points_30d: 400, ..Features::default() };
-    let situation =
-        Situation { now, merchant: Some(MerchantId(Uuid::from_u128(1))), merchant_category: Some("bakery".to_owned()), prompts_24h: 1, prompts_7d: 4 };
+    let situation = Situation {
+        now,
+        merchant: Some(MerchantId(Uuid::from_u128(1))),
+        merchant_category: Some("bakery".to_owned()),
+        prompts_24h: 1,
+        prompts_7d: 4,
+    };
     let prompts = ["sports", "events", "weather", "local"].map(|category| (category.to_owned(), Ok(())));
     let allowed = Allowed { prompts: prompts.into(), offers: Ok(()) };
     let learner = (!options.rule).then(Learner::untaught).transpose()?;

@@ -12,8 +12,9 @@ pub fn check(settings: &Settings) -> anyhow::Result<()> {
     addresses(settings)?;
     key_files(settings)?;
     contact(settings)?;
-    tracing_subscriber::EnvFilter::try_new(settings.text("log.filter"))
-        .with_context(|| format!("log.filter = {:?} is no filter, such as info,sqlx=warn", settings.text("log.filter")))?;
+    tracing_subscriber::EnvFilter::try_new(settings.text("log.filter")).with_context(|| {
+        format!("log.filter = {:?} is no filter, such as info,sqlx=warn", settings.text("log.filter"))
+    })?;
     Ok(())
 }
 
@@ -34,8 +35,8 @@ fn addresses(settings: &Settings) -> anyhow::Result<()> {
 fn address(settings: &Settings, key: &str, schemes: &[&str], example: &str) -> anyhow::Result<()> {
     let value = settings.text(key);
     // The path of a socket has no host: postgres:///hunch?host=/run/postgresql.
-    let fits = Url::parse(value)
-        .is_ok_and(|url| schemes.contains(&url.scheme()) && (url.has_host() || key == "database.url"));
+    let fits =
+        Url::parse(value).is_ok_and(|url| schemes.contains(&url.scheme()) && (url.has_host() || key == "database.url"));
     let shown = settings.shown(key);
     ensure!(
         value.is_empty() || fits,
@@ -52,8 +53,9 @@ fn key_files(settings: &Settings) -> anyhow::Result<()> {
     let exchange = (settings.text("exchange.kind") == "kalshi").then_some("exchange.private_key_file");
     for key in own.into_iter().chain(exchange) {
         if let Some(file) = settings.path(key) {
-            let text = fs::read_to_string(&file)
-                .with_context(|| format!("{key} = {} (from the {}) cannot be read", file.display(), settings.source(key)))?;
+            let text = fs::read_to_string(&file).with_context(|| {
+                format!("{key} = {} (from the {}) cannot be read", file.display(), settings.source(key))
+            })?;
             ensure!(!text.trim().is_empty(), "{key} = {} is empty", file.display());
         }
     }
@@ -84,7 +86,9 @@ fn contact(settings: &Settings) -> anyhow::Result<()> {
 fn is_contact(contact: &str) -> bool {
     let public = |host: &str| {
         let (name, domain) = host.rsplit_once('.').unwrap_or_default();
-        !name.is_empty() && domain.len() > 1 && domain.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        !name.is_empty()
+            && domain.len() > 1
+            && domain.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
             && !["localhost", "local", "internal", "invalid", "test"].contains(&domain)
     };
     match contact.strip_prefix("mailto:") {

@@ -194,7 +194,14 @@ fn steps_that_nothing_was_rehearsed_for_are_no_narrower_than_those_before() {
         let widths = steps[day * 24..(day + 1) * 24].iter().map(|step| step.quantiles[5] - step.quantiles[1]);
         widths.sum::<f64>() / 24.0
     };
-    assert!(width(29) > width(1) && width(25) > 0.9 * width(10), "{} {} {} {}", width(1), width(10), width(25), width(29));
+    assert!(
+        width(29) > width(1) && width(25) > 0.9 * width(10),
+        "{} {} {} {}",
+        width(1),
+        width(10),
+        width(25),
+        width(29)
+    );
 }
 
 #[test]

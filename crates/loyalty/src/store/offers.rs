@@ -97,7 +97,10 @@ pub(crate) async fn used(conn: &mut PgConnection, members: &[MemberId]) -> Resul
 }
 
 /// What offers gave these purchases when they were recorded.
-pub(crate) async fn given(conn: &mut PgConnection, ids: &[PurchaseId]) -> Result<HashMap<PurchaseId, Vec<OfferCredit>>> {
+pub(crate) async fn given(
+    conn: &mut PgConnection,
+    ids: &[PurchaseId],
+) -> Result<HashMap<PurchaseId, Vec<OfferCredit>>> {
     let rows = sqlx::query(
         "SELECT purchase, offer, title, points FROM loyalty.offer_use WHERE purchase = ANY($1) ORDER BY purchase, offer",
     )
