@@ -57,6 +57,7 @@ pub(crate) fn item<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 
 /// What is written as a JSON object. A derived reader also takes an array of the fields in their order, and then a
 /// field more or less goes unnoticed.
+#[derive(Debug)]
 pub struct Object<T>(pub T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

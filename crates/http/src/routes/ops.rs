@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::bounds::{Amount, Day, Moment, Whole};
+use crate::bounds::{Amount, Day, Whole};
 use crate::credentials::Operator;
 use crate::json::{Json, Object};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
