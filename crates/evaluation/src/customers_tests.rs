@@ -119,7 +119,8 @@ fn order_and_doubled_rows_do_not_matter_and_train_logs_add_customers() {
 #[test]
 fn equal_rows_of_one_day_are_two_purchases() {
     let told = |day: &str, twice: &str| {
-        let others = log(60, 120).replace(",items", "").lines().map(|row| match row.rsplit_once(',') {
+        let log = log(60, 120).replace(",items", "");
+        let others = log.lines().map(|row| match row.rsplit_once(',') {
             Some((kept, _)) if !row.starts_with("customer") => format!("{kept}\n"),
             _ => format!("{row}\n"),
         });
