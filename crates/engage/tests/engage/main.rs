@@ -82,7 +82,7 @@ async fn an_offer_that_is_told_is_credited_and_then_told_no_more() {
     }
     let (id, promise) = told.expect("the policy chose the offer");
     assert_eq!(promise, "Coffee break at Blue Cup: 40 points extra, once, with your next purchase there");
-    let open = || async { engage.open_notice(member, None, id).await.unwrap().unwrap().prompt };
+    let open = || async { engage.open_notice(member, None, id, false).await.unwrap().unwrap().prompt };
     assert!(matches!(open().await, OpenedPrompt::Offer { .. }));
 
     town.clock.advance(SignedDuration::from_mins(1));
@@ -93,11 +93,11 @@ async fn an_offer_that_is_told_is_credited_and_then_told_no_more() {
     let receipt = notice_id(member, Cause::Purchase(answer.purchase.0));
     let receipt = notice(town.db.app(), member, receipt).await.unwrap().unwrap();
     assert_eq!(receipt.body, "You earned 41 points at Blue Cup, 40 of them from \u{201c}Coffee break\u{201d}.");
-    assert_eq!(open().await, OpenedPrompt::ReceiptOnly { reason: "offer_over".to_owned() });
+    assert!(matches!(open().await, OpenedPrompt::ReceiptOnly { reason } if reason == "offer_over"));
     for n in 0..40 {
         town.buy(member, &format!("later{n}")).await;
         town.settle(&engage).await;
-        assert!(!matches!(engage.recommend(member, None).await.unwrap(), Recommendation::Offer(_)));
+        assert!(!matches!(engage.recommend(member, None).await.unwrap(), Recommendation::Offer { .. }));
         town.clock.advance(SignedDuration::from_mins(11));
     }
     let again = "SELECT count(*) FROM engage.decision WHERE action = 'offer'";
