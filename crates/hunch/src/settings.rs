@@ -326,7 +326,7 @@ mod tests {
             assert!(said.contains("is no place; write latitude and longitude"), "{said}");
         }
         assert!(load("[sandbox]\nplace = \"40.7484, -73.9857\"", &[]).unwrap().check().is_ok());
-        let kalshi = "[exchange]\nkind = \"kalshi\"\nrest_url = \"https://e.example/trade-api/v2\"\nws_url = \"wss://e.example/trade-api/ws/v2\"\nkey_id = \"k\"\nprivate_key_file = \"Cargo.toml\"\n";
+        let kalshi = "[exchange]\nkind = \"kalshi\"\nrest_url = \"https://e.example/trade-api/v2\"\nws_url = \"wss://e.example/trade-api/ws/v2\"\nkey_id = \"k\"\nprivate_key_file = \"Cargo.toml\"\n[push]\nsubject = \"mailto:operator@example.org\"\n";
         assert!(load(kalshi, &[]).unwrap().check().is_ok());
         let fast = load(kalshi, &[("HUNCH_CLOCK__SPEED", "60")]).unwrap().check().unwrap_err().to_string();
         assert!(fast.contains("clock.speed = 60") && fast.contains("simulator"), "{fast}");
