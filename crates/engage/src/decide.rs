@@ -14,6 +14,7 @@
 //! drown *nothing*. Weights double with every `DOUBLING` points of score, straight lines between the powers of two.
 
 use hunch_kernel::{MarketTicker, MemberId, MerchantId, Points, Price, derived_uuid};
+use hunch_markets::day_ends;
 use hunch_messaging::PromptSitting;
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{Context, SHA256};
@@ -87,11 +88,19 @@ pub struct Allowed {
     /// By category of market, with why not. A category that was not asked about is denied.
     pub prompts: BTreeMap<String, Result<(), &'static str>>,
     pub offers: Result<(), &'static str>,
+    /// The end of the member's own day: a market that ends later is not one of today.
+    pub day_ends: Timestamp,
 }
 
 impl Allowed {
     /// Asks about everything that could be chosen.
-    pub fn by(sitting: &impl PromptSitting, member: MemberId, cause: Uuid, candidates: &[Candidate]) -> Allowed {
+    pub fn by(
+        sitting: &impl PromptSitting,
+        member: MemberId,
+        cause: Uuid,
+        candidates: &[Candidate],
+        now: Timestamp,
+    ) -> Allowed {
         let mut prompts = BTreeMap::new();
         for candidate in candidates {
             if let Candidate::Market(market) = candidate
@@ -102,7 +111,8 @@ impl Allowed {
             }
         }
         let offers = sitting.offer(member, None).map(drop).map_err(|refusal| refusal.code);
-        Allowed { prompts, offers }
+        let day_ends = sitting.zone(member).map_or(Timestamp::MIN, |zone| day_ends(now, &zone));
+        Allowed { prompts, offers, day_ends }
     }
 
     /// The same without any market.
@@ -188,10 +198,12 @@ fn possible(features: &Features, situation: &Situation, candidates: &[Candidate]
     let (mut no_market, mut no_offer) = (None, None);
     for (index, candidate) in candidates.iter().enumerate() {
         match candidate {
-            Candidate::Market(m) if can_act(m.ends_at, situation.now) => match allowed.prompt(&m.category) {
-                Ok(()) => markets.push(Scored { index, kind: Kind::Market, score: score_market(situation, m) }),
-                Err(code) => no_market = no_market.or(Some(code)),
-            },
+            Candidate::Market(m) if can_act(m.ends_at, situation.now) && m.ends_at <= allowed.day_ends => {
+                match allowed.prompt(&m.category) {
+                    Ok(()) => markets.push(Scored { index, kind: Kind::Market, score: score_market(situation, m) }),
+                    Err(code) => no_market = no_market.or(Some(code)),
+                }
+            }
             Candidate::Offer(o) if can_act(o.ends_at, situation.now) => match allowed.offers {
                 Ok(()) => offers.push(Scored { index, kind: Kind::Offer, score: score_offer(features, situation, o) }),
                 Err(code) => no_offer = no_offer.or(Some(code)),
@@ -355,10 +367,22 @@ mod tests {
         }
     }
 
+    /// Candidates are the same for a whole shard; today is each member's own.
+    #[test]
+    fn a_market_that_ends_after_the_members_day_is_not_chosen() {
+        let until = |minutes| Allowed { day_ends: now() + SignedDuration::from_mins(minutes), ..everything() };
+        for seed in 0..50 {
+            let choose = |allowed| decide(&Features::default(), &situation(), &[market(1, 60)], &allowed, None, seed);
+            assert_eq!((choose(until(59)).chosen, choose(until(59)).eligible), (None, 1));
+            assert_eq!(choose(until(60)).eligible, 2, "ending with the day is ending today");
+        }
+    }
+
     const CATEGORIES: [&str; 4] = ["sports", "events", "weather", "local"];
 
     fn everything() -> Allowed {
-        Allowed { prompts: CATEGORIES.map(|category| (category.to_owned(), Ok(()))).into(), offers: Ok(()) }
+        let prompts = CATEGORIES.map(|category| (category.to_owned(), Ok(()))).into();
+        Allowed { prompts, offers: Ok(()), day_ends: Timestamp::MAX }
     }
 
     fn decided(features: &Features, candidates: &[Candidate], seed: u64) -> Decision {
@@ -416,7 +440,7 @@ mod tests {
             assert_eq!(decided(&Features::default(), &[market(1, 9), offer(5, 9)], seed).chosen, None);
         }
         assert!(offers > 50 && silent > 50, "{offers} {silent}");
-        let shops_only = Allowed { prompts: BTreeMap::new(), offers: Err("offers_off") };
+        let shops_only = Allowed { prompts: BTreeMap::new(), offers: Err("offers_off"), day_ends: Timestamp::MAX };
         let d = decide(&Features::default(), &situation(), &[offer(5, 60)], &shops_only, None, 1);
         assert_eq!((d.chosen, d.reason), (None, "offers_off"));
         let d = decide(&Features::default(), &situation(), &[market(1, 60)], &shops_only, None, 1);

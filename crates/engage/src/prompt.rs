@@ -209,7 +209,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     ) -> Result<Decided, EngageError> {
         let features = self.features(member);
         let no_market = no_market.or(features.is_none().then_some(NOT_KNOWN));
-        let mut allowed = Allowed::by(sitting, member, cause, &nearby.candidates);
+        let mut allowed = Allowed::by(sitting, member, cause, &nearby.candidates, now);
         if let Some(why) = no_market {
             allowed = allowed.without_prompts(why);
         }

@@ -12,7 +12,7 @@ pub type SurroundingsError = Box<dyn std::error::Error + Send + Sync>;
 /// Today's markets, as the owner of the market list sees them.
 #[async_trait]
 pub trait Surroundings: Send + Sync + 'static {
-    /// Markets that may be traded now and end today. None at all while staking is switched off.
+    /// Markets that may be traded now, whoever's day they end on. None at all while staking is switched off.
     async fn markets(&self, now: Timestamp) -> Result<Vec<MarketCandidate>, SurroundingsError>;
 
     /// One market, if it may be traded now.

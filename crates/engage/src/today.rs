@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use hunch_kernel::{MarketTicker, Side};
-use hunch_markets::{Market, Markets, ends_today};
+use hunch_markets::{Market, Markets};
 use hunch_trading::Trading;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use std::sync::Arc;
 
 use crate::decide::MarketCandidate;
@@ -14,17 +13,16 @@ use crate::surroundings::{Surroundings, SurroundingsError};
 /// The most markets that are weighed against each other, soonest end first.
 const CANDIDATES_MAX: usize = 50;
 
-/// Open markets that end on the town's own day; none while no stakes are taken.
+/// Open markets, soonest end first; none while no stakes are taken. Which of them end today is each member's own: see
+/// `Allowed`.
 pub struct Today {
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
-    /// The town's.
-    pub zone: TimeZone,
 }
 
 impl Today {
-    fn candidate(&self, market: &Market, now: Timestamp) -> Option<MarketCandidate> {
-        (market.tradable(now) && ends_today(market.ends_at, now, &self.zone)).then(|| MarketCandidate {
+    fn candidate(market: &Market, now: Timestamp) -> Option<MarketCandidate> {
+        market.tradable(now).then(|| MarketCandidate {
             ticker: market.ticker.clone(),
             title: market.title.clone(),
             category: market.kind.as_str().to_owned(),
@@ -41,9 +39,9 @@ impl Surroundings for Today {
             return Ok(Vec::new());
         }
         let open = self.markets.open(None, None, usize::MAX).await?;
-        let today = open.iter().filter_map(|market| self.candidate(market, now));
+        let open = open.iter().filter_map(|market| Today::candidate(market, now));
         // What ends within minutes cannot be acted on: the policy asks for some time left.
-        Ok(today
+        Ok(open
             .filter(|c| c.ends_at.duration_since(now).as_mins() >= crate::decide::ACT_MINUTES_MIN)
             .take(CANDIDATES_MAX)
             .collect())
@@ -57,6 +55,6 @@ impl Surroundings for Today {
         if !self.trading.takes_stakes().await? {
             return Ok(None);
         }
-        Ok(self.markets.market(ticker).await?.and_then(|market| self.candidate(&market, now)))
+        Ok(self.markets.market(ticker).await?.and_then(|market| Today::candidate(&market, now)))
     }
 }

@@ -297,7 +297,7 @@ mod tests {
             prompts_7d: 2,
         };
         let prompts = ["sports", "events", "weather", "local"].map(|category| (category.to_owned(), Ok(())));
-        let allowed = Allowed { prompts: prompts.into(), offers: Ok(()) };
+        let allowed = Allowed { prompts: prompts.into(), offers: Ok(()), day_ends: Timestamp::MAX };
         let learner = Learner::untaught().unwrap();
         let told = decide(features, &situation, &candidates, &allowed, Some(&learner), 1).told;
         assert_eq!(told.choices.len(), candidates.len());

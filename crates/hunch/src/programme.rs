@@ -15,7 +15,6 @@ use hunch_messaging::{OpenedHandler, Sender, SenderLimits};
 use hunch_people::{IdentityKey, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
-use jiff::tz::TimeZone;
 use metrics_exporter_prometheus::PrometheusHandle;
 use sqlx::PgPool;
 use std::path::PathBuf;
@@ -62,7 +61,6 @@ impl Programme {
         settings: &Settings,
         database: &Database,
         clocks: Clocks,
-        zone: TimeZone,
         exchange: Arc<dyn Exchange>,
         metrics: PrometheusHandle,
     ) -> anyhow::Result<Programme> {
@@ -115,7 +113,7 @@ impl Programme {
             shards,
             doors,
         ));
-        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
+        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone() });
         let engage = Engage::new(pool.clone(), tail.clone(), safeguards.clone(), today, clocks.clone(), opened);
         let engage = Arc::new(engage);
         let models = ModelFolder::of(settings);

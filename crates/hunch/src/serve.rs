@@ -70,8 +70,7 @@ impl Served {
         let Connected { client, simulator } = connect(settings, &clocks).await?;
         let simulator = simulator.map(Arc::new);
         let programme =
-            Programme::build(settings, &home.database, clocks.clone(), zone.clone(), Arc::new(client), recorder()?)
-                .await?;
+            Programme::build(settings, &home.database, clocks.clone(), Arc::new(client), recorder()?).await?;
         let database = home.database.clone();
         let address = listener.local_addr()?;
         let operator_token = programme.operator_token.clone();

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use hunch_kernel::{DeviceId, MemberId};
 use hunch_safeguards::{Denial, DenialCode, OfferPermit, PromptPermit, PromptsHad, Safeguards, Sitting};
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 /// Why something may not be said: a stable code and a plain sentence.
@@ -65,6 +66,9 @@ pub trait PromptGate: Send + Sync + 'static {
 
 /// The gate's judgement of several people, from one reading. Whoever was not read is withheld.
 pub trait PromptSitting: Send + Sync {
+    /// The member's own time zone, `None` when it is not known: then no market ends today.
+    fn zone(&self, member: MemberId) -> Option<TimeZone>;
+
     /// Would [`PromptSitting::prompt`] give a permit?
     ///
     /// # Errors
@@ -115,6 +119,10 @@ impl PromptGate for Safeguards {
 }
 
 impl PromptSitting for Sitting {
+    fn zone(&self, member: MemberId) -> Option<TimeZone> {
+        Sitting::zone(self, member).cloned()
+    }
+
     fn allows_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<(), Withheld> {
         Ok(Sitting::allows_prompt(self, member, cause, category)?)
     }

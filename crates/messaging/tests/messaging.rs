@@ -128,6 +128,10 @@ impl Switch {
 }
 
 impl PromptSitting for Switch {
+    fn zone(&self, _: MemberId) -> Option<jiff::tz::TimeZone> {
+        Some(jiff::tz::TimeZone::UTC)
+    }
+
     fn allows_prompt(&self, _: MemberId, _: Uuid, category: &str) -> Result<(), Withheld> {
         assert_eq!(category, "weather");
         self.asked()

@@ -3,6 +3,7 @@
 
 use hunch_kernel::{DeviceId, MemberId, Points, WallTime, seeded_bug};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use uuid::Uuid;
@@ -40,6 +41,11 @@ pub(crate) struct Papers {
 }
 
 impl Sitting {
+    /// Where the member is at home: whose day is today. `None` for whom nobody was asked about.
+    pub fn zone(&self, member: MemberId) -> Option<&TimeZone> {
+        self.papers.as_ref().ok()?.accounts.get(&member).map(|account| &account.zone)
+    }
+
     /// May this member stake in this category? Limits are looked at when the stake is charged.
     ///
     /// # Errors

@@ -25,7 +25,6 @@ use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, Sta
 use hunch_vault::{IdentityKey, Person};
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
-use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use std::future::Future;
 use std::sync::Arc;
@@ -288,8 +287,7 @@ impl Parts {
             SHARDS,
             doors,
         ));
-        let zone = TimeZone::get(ZONE)?;
-        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
+        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone() });
         let signer = VapidSigner::new(VapidKey::from_pkcs8(vapid)?, "mailto:sim@example.com", wall.clone())?;
         let purchases = Purchases {
             directory: Directory::new(pool.clone(), wall.clone()),

@@ -159,7 +159,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             prompts_24h: had.day,
             prompts_7d: had.week,
         };
-        let allowed = Allowed::by(sitting, member, m.purchase, candidates);
+        let allowed = Allowed::by(sitting, member, m.purchase, candidates, now);
         // The owner of a shard has rebuilt its memory before its first step.
         let features = self.book(shard, |book| book.map(|book| book.features(m.member, now))).unwrap_or_default();
         let served = self.model_now(now).map(|model| mind.serve(&model));

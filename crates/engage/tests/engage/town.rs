@@ -55,6 +55,10 @@ impl Seated {
 }
 
 impl PromptSitting for Seated {
+    fn zone(&self, member: MemberId) -> Option<jiff::tz::TimeZone> {
+        PromptSitting::zone(&self.1, member)
+    }
+
     fn allows_prompt(&self, member: MemberId, cause: Uuid, category: &str) -> Result<(), Withheld> {
         self.open()?;
         PromptSitting::allows_prompt(&self.1, member, cause, category)

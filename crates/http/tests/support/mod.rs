@@ -24,7 +24,6 @@ use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler, TownPlace};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
 use hunch_vault::IdentityKey;
 use jiff::SignedDuration;
-use jiff::tz::TimeZone;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -114,8 +113,7 @@ impl Service {
             8,
             doors,
         ));
-        let zone = TimeZone::get("America/New_York").unwrap();
-        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone(), zone });
+        let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone() });
         let engage = Engage::new(db.app().clone(), tail.clone(), safeguards.clone(), today, clocks.clone(), opened);
         let engage = Arc::new(engage);
         let directory = Directory::new(db.app().clone(), clocks.wall.clone());

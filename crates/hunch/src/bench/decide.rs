@@ -74,7 +74,7 @@ pub fn run(options: &DecideBench) -> anyhow::Result<Measured> {
         prompts_7d: 4,
     };
     let prompts = ["sports", "events", "weather", "local"].map(|category| (category.to_owned(), Ok(())));
-    let allowed = Allowed { prompts: prompts.into(), offers: Ok(()) };
+    let allowed = Allowed { prompts: prompts.into(), offers: Ok(()), day_ends: jiff::Timestamp::MAX };
     let learner = (!options.rule).then(Learner::untaught).transpose()?;
     let (mut latencies, cpu, begun) = (Vec::new(), cpu_seconds(), Instant::now());
     let mut n = 0u64;
