@@ -152,7 +152,8 @@ pub(crate) async fn insert_orders(conn: &mut PgConnection, rows: &[NewOrderRow])
 /// Takes due held orders on, oldest first: they are marked as sending, and no other dispatcher takes them.
 pub(crate) async fn take_held(pool: &PgPool, limit: i64, now: Timestamp, wall: WallTime) -> Result<Vec<Order>> {
     let rows = sqlx::query(
-        "UPDATE trading.orders SET state = 'sending', sent_at = $2, sent_wall = $3, sent_step = nextval('trading.step')
+        "UPDATE trading.orders SET state = 'sending', sent_at = $2, sent_wall = $3, sent_step = nextval('trading.step'),
+                sent_snapshot = pg_current_snapshot()
          WHERE order_id IN (SELECT order_id FROM trading.orders
                             WHERE state = 'held' AND resolved_at IS NULL AND next_look_wall <= $3
                             ORDER BY next_look_wall LIMIT $1 FOR UPDATE SKIP LOCKED)
