@@ -12,17 +12,17 @@ use std::collections::BTreeSet;
 const PLANTED: &[(&str, &str)] = &[
     (
         "L1",
-        "UPDATE ledger.member_account SET available = available + 1 WHERE member = (SELECT min(member) FROM ledger.member_account)",
+        "UPDATE ledger.member_account SET available = available + 1 WHERE member = (SELECT member FROM ledger.member_account ORDER BY member LIMIT 1)",
     ),
     (
         "L2",
-        "ALTER TABLE ledger.member_account DROP CONSTRAINT member_account_available_min; UPDATE ledger.member_account SET available = -1 WHERE member = (SELECT min(member) FROM ledger.member_account)",
+        "ALTER TABLE ledger.member_account DROP CONSTRAINT member_account_available_min; UPDATE ledger.member_account SET available = -1 WHERE member = (SELECT member FROM ledger.member_account ORDER BY member LIMIT 1)",
     ),
     (
         "L3",
         "DELETE FROM ledger.command WHERE (shard, seq) = (SELECT shard, seq FROM ledger.entry ORDER BY shard, seq LIMIT 1)",
     ),
-    ("L3", "UPDATE ledger.command SET seq = seq + 1000000 WHERE key = (SELECT min(key) FROM ledger.command)"),
+    ("L3", "UPDATE ledger.command SET seq = seq + 1000000 WHERE key = (SELECT key FROM ledger.command ORDER BY key LIMIT 1)"),
     (
         "L4",
         "UPDATE ledger.entry SET amount = amount + 1 WHERE (shard, seq, line) = (SELECT shard, seq, line FROM ledger.entry ORDER BY shard, seq, line LIMIT 1)",
@@ -136,11 +136,11 @@ const PLANTED: &[(&str, &str)] = &[
     ),
     (
         "S4",
-        "UPDATE trading.position p SET member = a.member, paid_points = 0, paid_at = a.at - interval '1 hour', paid_wall = a.ended_wall - interval '1 hour' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE p.position = (SELECT position FROM trading.position WHERE paid_at IS NOT NULL AND cost_points > 0 LIMIT 1)",
+        "UPDATE trading.position p SET member = a.member, paid_points = 0, paid_at = a.at - interval '1 hour', paid_wall = a.ended_at - interval '1 hour' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE p.position = (SELECT position FROM trading.position WHERE paid_at IS NOT NULL AND cost_points > 0 LIMIT 1)",
     ),
     (
         "S4",
-        "UPDATE trading.orders o SET member = a.member, resolved_at = a.at - interval '1 hour', resolved_wall = a.ended_wall - interval '1 hour' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE o.order_id = (SELECT order_id FROM trading.orders WHERE captured_points = 0 AND resolved_at IS NOT NULL LIMIT 1)",
+        "UPDATE trading.orders o SET member = a.member, resolved_at = a.at - interval '1 hour', resolved_wall = a.ended_at - interval '1 hour' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE o.order_id = (SELECT order_id FROM trading.orders WHERE captured_points = 0 AND resolved_at IS NOT NULL LIMIT 1)",
     ),
     (
         "S4",
@@ -156,11 +156,17 @@ async fn every_check_has_a_mistake_that_it_finds() {
     let mut conn = db.superuser().await;
     assert_eq!(violated(&mut conn).await.unwrap(), Vec::<&str>::new(), "what held has no mistake");
     let mut missed = Vec::new();
-    for (id, statements) in PLANTED {
+    'planted: for (id, statements) in PLANTED {
         let mut tx = conn.begin().await.unwrap();
         for statement in statements.split("; ") {
             let done = sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut *tx).await;
-            let done = done.unwrap_or_else(|error| panic!("{statement}: {error}"));
+            let done = match done {
+                Ok(done) => done,
+                Err(error) => {
+                    missed.push(format!("{id}: {statement} is not possible: {error}"));
+                    continue 'planted;
+                }
+            };
             if !statement.starts_with("ALTER") && done.rows_affected() == 0 {
                 missed.push(format!("{id}: nothing to change by {statement}"));
             }
