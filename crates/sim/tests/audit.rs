@@ -22,7 +22,10 @@ const PLANTED: &[(&str, &str)] = &[
         "L3",
         "DELETE FROM ledger.command WHERE (shard, seq) = (SELECT shard, seq FROM ledger.entry ORDER BY shard, seq LIMIT 1)",
     ),
-    ("L3", "UPDATE ledger.command SET seq = seq + 1000000 WHERE key = (SELECT key FROM ledger.command ORDER BY key LIMIT 1)"),
+    (
+        "L3",
+        "UPDATE ledger.command SET seq = seq + 1000000 WHERE key = (SELECT key FROM ledger.command ORDER BY key LIMIT 1)",
+    ),
     (
         "L4",
         "UPDATE ledger.entry SET amount = amount + 1 WHERE (shard, seq, line) = (SELECT shard, seq, line FROM ledger.entry ORDER BY shard, seq, line LIMIT 1)",
