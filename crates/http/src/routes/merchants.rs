@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::{Amount, Moment, Whole};
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -23,7 +24,7 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 pub struct ChangeMerchant {
     #[schema(min_length = 1, max_length = 80)]
     pub name: Option<String>,
-    #[schema(example = "America/New_York")]
+    #[schema(max_length = 64, example = "America/New_York")]
     pub zone: Option<String>,
 }
 
@@ -70,19 +71,19 @@ pub struct AddEarnRule {
     /// Chosen by the caller, so that sending it again adds nothing; left out, one is made.
     pub rule: Option<Uuid>,
     /// Points for each whole `per_cents` of a purchase.
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
-    pub points_per_unit: i64,
-    #[schema(minimum = 1, maximum = 1_000_000_000)]
-    pub per_cents: i64,
+    #[schema(inline)]
+    pub points_per_unit: Amount,
+    #[schema(inline)]
+    pub per_cents: Whole<1, 1_000_000_000>,
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 1_000_000_000)]
-    pub points_per_visit: i64,
+    #[schema(inline)]
+    pub points_per_visit: Amount,
     /// Most points of one purchase.
-    #[schema(minimum = 1, maximum = 1_000_000_000)]
-    pub points_max: i64,
+    #[schema(inline)]
+    pub points_max: Whole<1, 1_000_000_000>,
     /// Not in the past, and within ten years; left out, the rule begins now.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub valid_from: Option<jiff::Timestamp>,
+    #[schema(inline)]
+    pub valid_from: Option<Moment>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -125,12 +126,12 @@ pub async fn post_earn_rule(
         id: body.rule.unwrap_or_else(|| app.entropy.uuid()),
         merchant: id,
         terms: EarnTerms {
-            points_per_unit: body.points_per_unit,
-            per_cents: body.per_cents,
-            points_per_visit: body.points_per_visit,
-            points_max: body.points_max,
+            points_per_unit: body.points_per_unit.0,
+            per_cents: body.per_cents.0,
+            points_per_visit: body.points_per_visit.0,
+            points_max: body.points_max.0,
         },
-        valid_from: body.valid_from,
+        valid_from: body.valid_from.map(|from| from.0),
     };
     let added = add_earn_rule(&app.pool, &new, app.clocks.business.now()).await?;
     app.directory.forget();

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::Moment;
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -29,11 +30,11 @@ pub struct AddOffer {
     #[schema(minimum = 1, maximum = 100_000)]
     pub bonus_points: i64,
     /// Within ten years of today.
-    #[schema(value_type = String, format = DateTime)]
-    pub valid_from: jiff::Timestamp,
+    #[schema(inline)]
+    pub valid_from: Moment,
     /// The first moment at which it no longer counts: after `valid_from` and in the future, within ten years of today.
-    #[schema(value_type = String, format = DateTime)]
-    pub valid_to: jiff::Timestamp,
+    #[schema(inline)]
+    pub valid_to: Moment,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -64,7 +65,7 @@ pub async fn post_offer(
         merchant,
         title: body.title,
         bonus: Points(body.bonus_points),
-        valid: body.valid_from..body.valid_to,
+        valid: body.valid_from.0..body.valid_to.0,
     };
     add_offer(&app.pool, &new, app.clocks.business.now()).await?;
     app.directory.forget();
