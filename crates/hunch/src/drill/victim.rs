@@ -33,7 +33,7 @@ pub struct Victim {
 }
 
 /// The settings that a victim does not take from whoever drills.
-const OWN_SETTINGS: [&str; 14] = [
+const OWN_SETTINGS: [&str; 15] = [
     "database.url",
     "database.folder",
     "server.listen",
@@ -45,6 +45,7 @@ const OWN_SETTINGS: [&str; 14] = [
     "exchange.sync_seconds",
     "exchange.poll_seconds",
     "push.allow_loopback_http",
+    "push.subject",
     "sandbox.create",
     "limits.house_day_points",
     "limits.house_week_points",
@@ -100,6 +101,7 @@ impl Victim {
             ("exchange.sync_seconds", "2".to_owned()),
             ("exchange.poll_seconds", "2".to_owned()),
             ("push.allow_loopback_http", "true".to_owned()),
+            ("push.subject", "mailto:drill@example.org".to_owned()),
             ("sandbox.create", "true".to_owned()),
             // A dozen phones stake all the time.
             ("limits.house_day_points", STAKE_POINTS_MAX.to_string()),
