@@ -46,7 +46,7 @@ async fn who_is_excluded_does_not_join_again() {
         let refused = join(&service, &[again.clone(), entry("Bo Finch", "", "", "1990-01-01")]).await;
         assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-a-member")), "{again}");
         let detail = refused.body["detail"].as_str().unwrap();
-        assert!(detail.starts_with("item 1: this person is a member already") && detail.contains(&member), "{detail}");
+        assert!(detail.starts_with("Item 1: this person is a member already") && detail.contains(&member), "{detail}");
         assert!(detail.contains("excluded from staking, which holds"), "{detail}");
         assert!(!detail.contains("Canary") && !detail.contains("wren@"), "an answer repeats nobody's data");
     }
@@ -132,7 +132,7 @@ async fn one_request_and_two_at_once_open_one_account_for_one_person() {
     let service = Service::start().await;
     let both = join(&service, &[wren(), entry("Bo Finch", "", "", "1990-01-01"), wren()]).await;
     assert_eq!((both.status, &both.body["type"]), (409, &json!("/problems/already-a-member")), "{}", both.body);
-    assert!(both.body["detail"].as_str().unwrap().starts_with("item 3:"), "{}", both.body);
+    assert!(both.body["detail"].as_str().unwrap().starts_with("Item 3:"), "{}", both.body);
     let one = [wren()];
     let ask = || join(&service, &one);
     let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());

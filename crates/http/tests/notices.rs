@@ -79,7 +79,7 @@ async fn a_browsers_own_json_is_a_subscription() {
     keyless["keys"] = Value::Null;
     let refused = subscribed(&service, &token, &keyless.to_string()).await;
     assert_eq!((refused.status, refused.body["type"].as_str()), (422, Some("/problems/push-subscription")));
-    assert_eq!(refused.body["detail"], "keys.p256dh and keys.auth are missing");
+    assert_eq!(refused.body["detail"], "The fields keys.p256dh and keys.auth are missing.");
 }
 
 #[tokio::test]
@@ -132,20 +132,22 @@ async fn members_protect_themselves_and_nobody_can_undo_it() {
     assert_eq!(early.body["type"], "/problems/raise-too-early");
     assert!(early.body["detail"].as_str().unwrap().contains("Thursday 26 November 2026, 07:00"), "{}", early.body);
     for (wish, sentence) in [
-        (json!({"day_points": -1}), "a limit cannot be below 0 points; 0 means that you do not stake at all"),
         (
             json!({"day_points": 999_999_999}),
-            "the most that can be staked here is 1000 points a day and 3000 points a week; choose no more than that",
+            "The most that can be staked here is 1000 points a day and 3000 points a week. Choose no more than that.",
         ),
         (
             json!({"day_points": 50, "week_points": 20}),
-            "50 points a day do not fit into 20 points a week; choose a limit for the day that is no higher than the week's",
+            "50 points a day do not fit into 20 points a week. Choose a limit for the day that is no higher than the week's.",
         ),
     ] {
         let refused = call(&service, &token, "PUT", "/v1/me/limits", Some(wish)).await;
         assert_eq!((refused.status, &refused.body["type"]), (422, &json!("/problems/limits")));
         assert_eq!(refused.body["detail"], sentence);
     }
+    let negative = call(&service, &token, "PUT", "/v1/me/limits", Some(json!({"day_points": -1}))).await;
+    assert_eq!((negative.status, &negative.body["type"]), (422, &json!("/problems/invalid")));
+    assert!(negative.body["detail"].as_str().unwrap().contains("day_points"), "{}", negative.body);
     let kept = call(&service, &token, "GET", "/v1/me/limits", None).await;
     assert_eq!(kept.body, shown.body, "what is refused changes nothing");
     let none = call(&service, &token, "PUT", "/v1/me/limits", Some(json!({"day_points": 0}))).await;
@@ -184,7 +186,7 @@ async fn who_is_excluded_returns_only_by_asking_and_a_day_later() {
     let early = ask().await;
     assert_eq!((early.status, early.body["type"].as_str()), (409, Some("/problems/exclusion-runs")));
     let detail = early.body["detail"].as_str().unwrap();
-    assert_eq!(detail, "your exclusion lasts until Sunday 23 May 2027, 08:00; you can ask to return after that");
+    assert_eq!(detail, "Your exclusion lasts until Sunday 23 May 2027, 08:00. You can ask to return after that.");
     service.clock.advance(SignedDuration::from_hours(24 * 300));
     let token = service.sign_in_again(&member).await;
     let over = call(&service, &token, "GET", "/v1/me/limits", None).await;
