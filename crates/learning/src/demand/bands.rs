@@ -215,16 +215,18 @@ pub struct Band {
 }
 
 /// The bands of each step of the horizon. `moved` is how much of the median error of the rehearsal moves the forecast.
-/// A step of which nothing like it could be rehearsed has the band of the last one before it that could, wider as the square
-/// root of how far ahead it lies: errors that add up like steps of chance. None if nothing could be rehearsed at all.
+/// A step that was hardly rehearsed, by less than an eighth of the errors that the best known step has, has the band of the
+/// last one before it that was, wider as the square root of how far ahead it lies: errors that add up like steps of chance.
+/// None if nothing could be rehearsed at all.
 pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> Option<Vec<Band>> {
     let relative = past.relative();
-    let band = |h: usize| {
-        let errors = alike(&relative, kernel, h, 0..0);
-        if errors.is_empty() {
+    let rehearsed: Vec<Vec<(f64, f64)>> = (0..kernel.0.len()).map(|h| alike(&relative, kernel, h, 0..0)).collect();
+    let most = rehearsed.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    let band = |(h, errors): (usize, &Vec<(f64, f64)>)| {
+        if 8 * errors.len() < most {
             return None;
         }
-        let mut quantiles = quantiles(&errors, LEVELS);
+        let mut quantiles = quantiles(errors, LEVELS);
         let (middle, centre) = (quantiles[3], moved * quantiles[3]);
         for (i, q) in quantiles.iter_mut().enumerate() {
             *q = centre + (*q - middle) * if i == 0 || i == 6 { stretch.outer } else { stretch.inner };
@@ -234,7 +236,7 @@ pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> 
         let (mean, growth) = (if weight > 0.0 { sum / weight } else { centre }, past.growth[h]);
         Some(Band { mean: mean * growth, quantiles: quantiles.map(|q| q * growth) })
     };
-    filled((0..kernel.0.len()).map(band).collect())
+    filled(rehearsed.iter().enumerate().map(band).collect())
 }
 
 /// Every step's band, those that are missing made of the known one before them, or else of the first one that is known.

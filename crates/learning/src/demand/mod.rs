@@ -124,10 +124,11 @@ pub fn fit(panel: &Panel, ask: &Ask<'_>) -> Result<Model, DemandError> {
         by_combination(&plain, rhythm, ask)
     };
     let mut series: Vec<Result<Fitted, Thin>> = panel.series().iter().map(|values| Err(thin(values))).collect();
+    // What was not rehearsed once has no band: that takes a first origin and the rows after it.
+    let (step, _, least, _) = rhythm.rehearsal();
     for (i, fitted) in enough.into_iter().zip(fitted) {
-        if let Some(fitted) = fitted {
-            series[i] = Ok(fitted);
-        }
+        let unknown = Thin { needed: least + step, ..thin(&panel.series()[i]) };
+        series[i] = fitted.ok_or(unknown);
     }
     Ok(Model { horizon: ask.horizon, factors, series })
 }
