@@ -92,6 +92,7 @@ async fn several_positions_of_one_member_are_corrected_together() {
         bench.agreed(TICKER, yes).await;
         assert_eq!(bench.trading.correct_step().await.unwrap(), 3);
         assert_eq!(bench.balance(member).await.available > staked, won);
+        bench.work_for(1).await;
     }
     assert_eq!(bench.balance(member).await.available, staked);
     let reversals: i64 = sqlx::query_scalar("SELECT count(*) FROM ledger.reversal WHERE lost = 0")

@@ -269,7 +269,9 @@ async fn a_process_that_dies_while_sending_leaves_an_owner() {
     let order = bench.stake(member, Side::Yes, 60).await.unwrap();
     // Marked as sending, and gone: nobody can say whether it was sent.
     sqlx::query(
-        "UPDATE trading.orders SET state = 'sending', sent_at = placed_at, sent_wall = placed_wall, sent_step = 1 WHERE order_id = $1",
+        "UPDATE trading.orders SET state = 'sending', sent_at = placed_at, sent_wall = placed_wall, sent_step = 1,
+                sent_snapshot = pg_current_snapshot()
+         WHERE order_id = $1",
     )
     .bind(order.id.0)
     .execute(bench.db.app())
