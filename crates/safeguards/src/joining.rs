@@ -196,7 +196,8 @@ fn first_of_each(ids: &[MemberId], people: &[NewMember], members: &HashSet<Membe
 
 fn likeness_of(member: MemberId, suspects: Vec<Known>, found_at: Timestamp) -> Option<FoundLikeness> {
     let agrees = |wanted: fn(&Agreement) -> bool| suspects.iter().any(|k| wanted(&k.agreement));
-    let kinds: [(&str, fn(&Agreement) -> bool); 4] =
+    type Kind = (&'static str, fn(&Agreement) -> bool);
+    let kinds: [Kind; 4] =
         [("name", |a| a.name), ("birth_date", |a| a.birth_date), ("email", |a| a.email), ("phone", |a| a.phone)];
     let agreeing = kinds.into_iter().filter(|(_, wanted)| agrees(*wanted)).map(|(kind, _)| kind.to_owned()).collect();
     let known: BTreeSet<MemberId> = suspects.iter().map(|k| k.member).collect();

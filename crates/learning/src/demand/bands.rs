@@ -215,8 +215,8 @@ pub struct Band {
 }
 
 /// The bands of each step of the horizon. `moved` is how much of the median error of the rehearsal moves the forecast.
-/// A step that was hardly rehearsed, by less than an eighth of the errors that the best known step has, has the band of the
-/// last one before it that was, wider as the square root of how far ahead it lies: errors that add up like steps of chance.
+/// A step that was hardly rehearsed, by less than an eighth of the errors that the best known step has, has the widest
+/// band before it, wider as the square root of how far ahead it lies: errors that add up like steps of chance.
 /// None if nothing could be rehearsed at all.
 pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> Option<Vec<Band>> {
     let relative = past.relative();
@@ -239,23 +239,27 @@ pub fn bands(past: &Past<'_>, kernel: &Kernel, stretch: Stretch, moved: f64) -> 
     filled(rehearsed.iter().enumerate().map(band).collect())
 }
 
-/// Every step's band, those that are missing made of the known one before them, or else of the first one that is known.
+/// Every step's band, those that are missing made of the widest before them, or else of the first one that is known: the
+/// last ones that are known are those of which the least is known.
 fn filled(rehearsed: Vec<Option<Band>>) -> Option<Vec<Band>> {
-    let first = rehearsed.iter().position(Option::is_some)?;
-    let mut nearest = first;
-    let mut bands = Vec::with_capacity(rehearsed.len());
-    for (h, band) in rehearsed.iter().enumerate() {
-        if let Some(band) = band {
-            nearest = h;
-            bands.push(*band);
-        } else {
-            bands.push(rehearsed[nearest]?.wider(((h + 1) as f64 / (nearest + 1) as f64).max(1.0).sqrt()));
+    let mut widest = rehearsed.iter().flatten().next().copied()?;
+    let mut last = rehearsed.iter().position(Option::is_some)?;
+    let step = |(h, band): (usize, Option<Band>)| match band {
+        Some(band) => {
+            last = h;
+            widest = if band.width() > widest.width() { band } else { widest };
+            band
         }
-    }
-    Some(bands)
+        None => widest.wider(((h + 1) as f64 / (last + 1) as f64).max(1.0).sqrt()),
+    };
+    Some(rehearsed.into_iter().enumerate().map(step).collect())
 }
 
 impl Band {
+    fn width(&self) -> f64 {
+        self.quantiles[6] - self.quantiles[0]
+    }
+
     /// The same around its middle, `by` times as wide.
     fn wider(&self, by: f64) -> Band {
         let middle = self.quantiles[3];
