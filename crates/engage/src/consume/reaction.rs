@@ -91,7 +91,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let seed = seed_of(m.member, m.purchase);
         let nearby = nearby.for_member(plan.used.get(&MemberId(m.member)));
         let (decision, by) = if is_fresh(m, now) {
-            self.consider(shard, seq, m, &nearby.candidates, sitting, seed, mind)
+            self.consider((shard, seq), m, &nearby.candidates, sitting, seed, mind)
         } else {
             (late(seed), None)
         };
@@ -139,11 +139,10 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         open.iter().filter_map(|prompt| Some((prompt.notice, refused(prompt)?.code))).collect()
     }
 
-    /// Decides by the model that serves now, or by the rule.
+    /// Decides by the model that serves now, or by the rule, about the purchase of a place in the log.
     fn consider(
         &self,
-        shard: Shard,
-        seq: i64,
+        (shard, seq): (Shard, i64),
         m: &PurchaseRecorded,
         candidates: &[Candidate],
         sitting: &G::Sitting,
