@@ -889,7 +889,7 @@ impl Programme {
     async fn change(&self, world: &World, member: MemberId, change: Change) {
         let mut tx = ShardTx::begin(world.db.app(), shard_of(member, 8), world.now()).await.unwrap();
         let request = StandingRequest { member, home_zone: "America/New_York".into(), change };
-        StandingHandler { house: HOUSE }.handle(&mut tx, &[request]).await.unwrap()[0].clone().unwrap();
+        StandingHandler { house: HOUSE }.handle(&mut tx, &[request]).await.unwrap()[0].unwrap();
         tx.commit().await.unwrap();
     }
 

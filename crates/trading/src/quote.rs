@@ -224,7 +224,8 @@ mod tests {
     #[test]
     fn what_a_stake_buys() {
         type Sized = (i64, i64, i64, i64);
-        let table: &[(i64, i64, i64, Result<Sized, Option<i64>>)] = &[
+        type Bought = Result<Sized, Option<i64>>;
+        let table: &[(i64, i64, i64, Bought)] = &[
             (480, CENT, 100, Ok((500_000, 191, 100, 191))),
             (350, CENT, 10, Ok((370_000, 23, 10, 23))),
             // Cheap contracts in a deep book take the whole stake: 0.3 stays 0.3.
