@@ -99,11 +99,11 @@ async fn live_in(world: &mut World, ops: &[Op], progress: impl Fn(usize)) -> any
         progress(at);
     }
     let mut wrong = rest(world).await?;
+    life.books = books(world).await?;
     wrong.extend(give_everything_back(world, &mut model).await?);
     if !wrong.is_empty() {
         return Ok(Err(Failure { at: ops.len(), what: wrong }));
     }
-    life.books = books(world).await?;
     life.digest = digest.finish().as_ref()[..8].iter().map(|b| format!("{b:02x}")).collect();
     Ok(Ok(life))
 }
