@@ -263,7 +263,7 @@ EXISTING = {
     "/v1/pos/returns": lambda: {"purchase": next(SOLD)},
     "/v1/ops/merchants": lambda: {"merchant": str(uuid.uuid4()), "zone": "America/New_York"},
     "/v1/ops/merchants/{merchant}": lambda: {"merchant": MERCHANT["merchant"], "zone": "America/New_York"},
-    "/v1/ops/merchants/{merchant}/earn-rules": lambda: {"merchant": MERCHANT["merchant"], "rule": str(uuid.uuid4()), "valid_from": None},
+    "/v1/ops/merchants/{merchant}/earn-rules": lambda: {"merchant": MERCHANT["merchant"], "rule": str(uuid.uuid4())},
     "/v1/ops/members": lambda: {"members": [a_person()]},
     "/v1/ops/terminals": lambda: {"merchant": MERCHANT["merchant"]},
     "/v1/ops/offers": an_offer,
@@ -393,6 +393,7 @@ RIGHT_REFUSALS = [
     ("past-date", ""),
     ("invalid", "must not be in the past"),
     ("invalid", "within ten years"),
+    ("invalid", "must be after valid_from"),
     # Texts with a meaning that patterns do not tell, and fields that depend on each other.
     ("invalid", "send back the cursor"),
     ("invalid", "nothing is to be changed"),
@@ -411,6 +412,7 @@ RIGHT_REFUSALS = [
     ("bad-json", "must be an id"),
     # Receipts of a batch are read one by one, and the document does not say of each that it has no other fields.
     ("bad-json", "there is no field"),
+    ("bad-json", "must be a list"),
     # JSON Schema has no words for the bounds of a date, nor for those of an amount that depend on its currency.
     ("invalid", "in the years"),
     ("amount", ""),
