@@ -413,6 +413,7 @@ RIGHT_REFUSALS = [
     # Receipts of a batch are read one by one, and the document does not say of each that it has no other fields.
     ("bad-json", "there is no field"),
     ("bad-json", "must be a list"),
+    ("bad-json", "with one field, the list purchases"),
     # JSON Schema has no words for the bounds of a date, nor for those of an amount that depend on its currency.
     ("invalid", "in the years"),
     ("amount", ""),
