@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{Response, header};
+use axum::http::{Method, Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use std::sync::Arc;
@@ -117,13 +117,31 @@ async fn document(State(_): State<Arc<App>>) -> impl IntoResponse {
 /// Counts and times every request by its route, never by its path: paths hold ids.
 async fn measure(request: Request, next: Next) -> Response<Body> {
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let method = request.method().as_str().to_owned();
+    let method = counted_as(request.method());
     let started = Instant::now();
     let response = next.run(request).await;
-    let labels = [("route", route), ("method", method), ("status", response.status().as_u16().to_string())];
+    let status = response.status().as_u16().to_string();
+    let labels = [("route", route), ("method", method.to_owned()), ("status", status)];
     metrics::counter!("hunch_http_requests_total", &labels).increment(1);
     metrics::histogram!("hunch_http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
     response
+}
+
+/// The known methods by their names. Anybody can make up others without end, and each would be a figure of its own for as
+/// long as the process lives.
+fn counted_as(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::TRACE => "TRACE",
+        Method::CONNECT => "CONNECT",
+        _ => "other",
+    }
 }
 
 /// An address with the character U+0000 names nothing: no text of ours can hold it.
