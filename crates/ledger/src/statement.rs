@@ -8,7 +8,7 @@
 //! - The changes of all lines together are the balance; the balance after a line is the sum of it and all before it.
 //! - A page goes on where the one before it ended, as of the moment of the first page: what happens in between is not on it.
 
-use hunch_kernel::{HoldId, MemberId, Points};
+use hunch_kernel::{MemberId, Points};
 use jiff::Timestamp;
 use sqlx::postgres::PgRow;
 use sqlx::{PgPool, Row};
@@ -292,11 +292,5 @@ impl StatementItem {
         self.provisional += entry.provisional;
         self.total += entry.total;
         self.merchant = self.merchant.or(entry.merchant);
-    }
-
-    /// The stake that it is about.
-    pub fn hold(&self) -> Option<HoldId> {
-        matches!(self.reason, Reason::StakeHeld | Reason::Corrected | Reason::PayoutReversed)
-            .then_some(HoldId(self.source))
     }
 }

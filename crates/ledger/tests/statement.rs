@@ -3,15 +3,15 @@
 use async_trait::async_trait;
 use hunch_db::testing::TestDb;
 use hunch_kernel::{
-    Clocks, HoldId, ManualClock, MemberId, MerchantId, Points, SeededEntropy, Shard, SharedEntropy, shard_of,
+    Clocks, HoldId, ManualClock, MemberId, MerchantId, Points, SeededEntropy, Shard, SharedEntropy, derived_uuid, shard_of,
 };
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{
-    Action, BatchError, Batcher, Command, Door, EarnBucket, Funder, HoldOwner, MemberBalance, Outcome, Reason,
+    Action, BatchError, Batcher, Command, Door, EarnPart, Funder, HoldOwner, MemberBalance, Outcome, Reason, Refusal,
     ShardHandler, StakeEnd, StatementItem, apply, balance, open_members, statement_items,
 };
 use hunch_log::{ShardTx, Tail};
-use std::collections::HashMap;
+use std::collections::HashSet;
 use uuid::Uuid;
 
 struct Plain;
@@ -37,10 +37,8 @@ struct Life {
     dice: SharedEntropy,
     earned: Vec<Uuid>,
     holds: Vec<HoldId>,
-    /// Whether receipts come back in it; else paid results are corrected.
-    returns: bool,
-    /// What each stake was last paid, if it was.
-    paid: HashMap<HoldId, i64>,
+    /// Stakes that were paid, with what they were last paid.
+    paid: Vec<(HoldId, i64)>,
 }
 
 impl Life {
@@ -61,8 +59,7 @@ impl Life {
             dice: SeededEntropy::shared(seed),
             earned: Vec::new(),
             holds: Vec::new(),
-            returns: seed.is_multiple_of(2),
-            paid: HashMap::new(),
+            paid: Vec::new(),
         }
     }
 
@@ -70,27 +67,27 @@ impl Life {
         (self.dice.uuid().as_u64_pair().0 >> 8) as usize % sides
     }
 
-    async fn run(&self, action: Action) -> bool {
-        let command = Command { key: self.dice.uuid(), request: 1, member: self.member, action };
-        self.door.submit(self.shard, command).await.is_ok_and(|outcome| matches!(outcome, Outcome::Done(_)))
+    /// Whether it had an effect. Only what a member may meet is refused; whatever else happens is a failure.
+    async fn run(&self, key: Uuid, action: Action) -> bool {
+        let command = Command { key, request: 1, member: self.member, action };
+        match self.door.submit(self.shard, command.clone()).await.unwrap() {
+            Outcome::Done(_) => true,
+            Outcome::Repeated(_) => false,
+            Outcome::Refused(Refusal::InsufficientPoints { .. } | Refusal::HoldClosed | Refusal::HoldOpen) => false,
+            Outcome::Refused(refusal) => panic!("{refusal}: {command:?}"),
+        }
     }
 
     async fn happen(&mut self) {
         let points = Points(self.throw(120) as i64 + 1);
         let hold = (!self.holds.is_empty()).then(|| self.holds[self.throw(self.holds.len().max(1))]);
+        let key = self.dice.uuid();
         match (self.throw(10), hold) {
-            (0..3, _) => {
-                let (key, funder) = (self.dice.uuid(), Funder::Merchant(MerchantId(Uuid::from_u128(9))));
-                let (bucket, reason) = (EarnBucket::Available, Reason::Purchase);
-                let action = Action::Earn { points, funder, source: key, bucket, reason };
-                let command = Command { key, request: 1, member: self.member, action };
-                self.door.submit(self.shard, command).await.unwrap();
-                self.earned.push(key);
-            }
+            (0..3, _) => self.buy(key, points).await,
             (3..5, _) => {
                 let hold = HoldId(self.dice.uuid());
                 let owner = HoldOwner::OrderDispatcher;
-                if self.run(Action::PlaceHold { hold, points, owner }).await {
+                if self.run(key, Action::PlaceHold { hold, points, owner }).await {
                     self.holds.push(hold);
                 }
             }
@@ -98,31 +95,47 @@ impl Life {
                 // Nothing, a part or all of it.
                 let held = Points([0, points.0, i64::MAX][self.throw(3)]);
                 let capture = held.min(self.held(hold).await);
-                self.run(Action::CloseHold { hold, capture }).await;
+                self.run(key, Action::CloseHold { hold, capture }).await;
             }
-            (7, Some(hold)) if !self.paid.contains_key(&hold) => {
+            (7, Some(hold)) if self.paid.iter().all(|(paid, _)| *paid != hold) => {
                 let (won, reason) =
-                    [(0, Reason::StakeLost), (2, Reason::StakeWon), (1, Reason::StakeScalar)][self.throw(3)];
-                if self.run(Action::Payout { hold, points: Points(points.0 * won), reason }).await {
-                    self.paid.insert(hold, points.0 * won);
+                    [(0, Reason::StakeLost), (3, Reason::StakeWon), (1, Reason::StakeScalar)][self.throw(3)];
+                let pays = self.held(hold).await.0 * won;
+                if self.run(key, Action::Payout { hold, points: Points(pays), reason }).await {
+                    self.paid.push((hold, pays));
                 }
             }
-            (8, Some(hold)) if !self.returns => {
-                // A correction: what was paid is taken back, and something else is paid.
-                let Some(before) = self.paid.get(&hold).copied() else { return };
-                if before > 0 && !self.run(Action::ReversePayout { hold, points: Points(before) }).await {
-                    return;
-                }
-                if self.run(Action::Payout { hold, points, reason: Reason::Corrected }).await {
-                    self.paid.insert(hold, points.0);
-                }
-            }
-            (9, _) if self.returns && !self.earned.is_empty() => {
-                let earned = self.earned[self.throw(self.earned.len())];
-                self.run(Action::Clawback { earned }).await;
+            (8, _) if !self.paid.is_empty() => self.correct(key, points).await,
+            (9, _) if !self.earned.is_empty() => {
+                // Older receipts more often: their points were staked.
+                let earned = self.earned[(0..3).map(|_| self.throw(self.earned.len())).min().unwrap_or_default()];
+                self.run(derived_uuid(&[b"return", earned.as_bytes()]), Action::Clawback { earned }).await;
             }
             _ => {}
         }
+    }
+
+    /// A purchase, every other one with an offer's points.
+    async fn buy(&mut self, key: Uuid, points: Points) {
+        let mut parts = vec![EarnPart { points, reason: Reason::Purchase }];
+        if self.throw(2) == 0 {
+            parts.push(EarnPart { points: Points(20), reason: Reason::Offer });
+        }
+        let funder = Funder::Merchant(MerchantId(Uuid::from_u128(9)));
+        assert!(self.run(key, Action::EarnParts { parts, funder, source: key }).await);
+        self.earned.push(key);
+    }
+
+    /// What was paid is taken back, and something else is paid.
+    async fn correct(&mut self, key: Uuid, points: Points) {
+        let which = self.throw(self.paid.len());
+        let (hold, before) = self.paid[which];
+        if before > 0 {
+            assert!(self.run(key, Action::ReversePayout { hold, points: Points(before) }).await);
+        }
+        let key = derived_uuid(&[b"anew", key.as_bytes()]);
+        assert!(self.run(key, Action::Payout { hold, points, reason: Reason::Corrected }).await);
+        self.paid[which].1 = points.0;
     }
 
     async fn held(&self, hold: HoldId) -> Points {
@@ -178,10 +191,10 @@ fn adds_up(lines: &[StatementItem], balance: MemberBalance) {
 
 #[tokio::test]
 async fn the_lines_of_any_history_add_up_to_the_balance() {
-    let mut told: Vec<Reason> = Vec::new();
+    let mut told: HashSet<Reason> = HashSet::new();
     for seed in 1..=4 {
         let mut life = Life::begin(seed).await;
-        for step in 0..120 {
+        for step in 0..160 {
             life.happen().await;
             if step % 20 == 19 {
                 let lines = life.read(7, 0).await;
@@ -193,13 +206,17 @@ async fn the_lines_of_any_history_add_up_to_the_balance() {
         let stakes = whole.iter().filter(|line| line.stake.is_some()).count();
         assert_eq!(stakes, life.holds.len(), "each stake is one line");
         assert!(stakes > 5, "the history is no history");
-        told.extend(whole.iter().map(|line| line.reason));
+        let of_this: HashSet<Reason> = whole.iter().map(|line| line.reason).collect();
+        for reason in [Reason::Offer, Reason::PurchaseReturned, Reason::PayoutReversed, Reason::Corrected] {
+            assert!(of_this.contains(&reason), "nothing was {} in history {seed}", reason.as_str());
+        }
+        told.extend(of_this);
         for limit in [1, 2, 3, 5, 50] {
             assert_eq!(life.read(limit, 0).await, whole, "pages of {limit}");
         }
     }
-    for reason in [Reason::PurchaseReturned, Reason::Corrected] {
-        assert!(told.contains(&reason), "nothing was {}", reason.as_str());
+    for reason in [Reason::WinningsReturned, Reason::DebtCharged, Reason::DebtRepaid] {
+        assert!(told.contains(&reason), "nothing was {} among {told:?}", reason.as_str());
     }
 }
 
