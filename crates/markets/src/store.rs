@@ -366,7 +366,7 @@ pub struct Final {
 pub async fn finals(conn: &mut PgConnection, tickers: &[MarketTicker]) -> Result<Vec<Final>> {
     let rows = sqlx::query(
         "SELECT ticker, revision, result, value, settled_at, seen_at, seen_wall FROM markets.final WHERE ticker = ANY($1)
-         ORDER BY seen_wall",
+         ORDER BY seen_wall, ticker",
     )
     .bind(names(tickers))
     .fetch_all(conn)

@@ -13,13 +13,24 @@ use crate::live::Lived;
 use crate::op::Job;
 use crate::world::{SHARDS, World};
 
-const ORDERS: i64 = 64;
+const ORDERS: usize = 64;
 const LOG_BATCHES: i64 = 200;
 const DELIVERIES: usize = 200;
 
-/// Runs a job; with `crash` it is dropped after so many waits, and the process with it.
+/// How many orders, or deliveries, a step has under way at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// Which of several requests under way is heard first, and meets the fault that was armed or takes the last contract, is
+    /// for the machine to say and not for the seed.
+    OneByOne,
+    Together,
+}
+
+/// Runs a job; with `crash` it is dropped after so many waits, and the process with it, with as much under way as the
+/// programme may have.
 pub async fn run(world: &mut World, job: Job, crash: Option<u8>) -> anyhow::Result<Lived> {
-    let done = crash_after(world.driven(once(world, job)), crash).await;
+    let pace = if crash.is_some() { Pace::Together } else { Pace::OneByOne };
+    let done = crash_after(world.driven(once(world, job, pace)), crash).await;
     let words = match done {
         Some(words) => words?,
         None => {
@@ -51,11 +62,11 @@ fn checks(job: Job) -> &'static [&'static str] {
     }
 }
 
-async fn once(world: &World, job: Job) -> anyhow::Result<String> {
+async fn once(world: &World, job: Job, pace: Pace) -> anyhow::Result<String> {
     let parts = &world.parts;
     Ok(match job {
-        Job::Dispatch => format!("sent {:?}", traded(parts.trading.dispatch_step(ORDERS).await)?),
-        Job::Resolve => format!("looked {:?}", traded(parts.trading.resolve_step(ORDERS).await)?),
+        Job::Dispatch => format!("sent {}", orders(pace, |most| parts.trading.dispatch_step(most)).await?),
+        Job::Resolve => format!("looked {}", orders(pace, |most| parts.trading.resolve_step(most)).await?),
         Job::Settle => {
             let settled = traded(parts.trading.settle_step().await)?;
             traded(parts.trading.correct_step().await)?;
@@ -88,8 +99,27 @@ async fn once(world: &World, job: Job) -> anyhow::Result<String> {
             }
             format!("consumed {}", fenced == 0)
         }
-        Job::Send => format!("{:?}", parts.sender.send_step(DELIVERIES).await?),
+        Job::Send => {
+            let mut sender = parts.sender.clone();
+            if pace == Pace::OneByOne {
+                sender.limits.concurrent_max = 1;
+            }
+            format!("{:?}", sender.send_step(DELIVERIES).await?)
+        }
     })
+}
+
+/// Steps until nothing is due; says with how many orders.
+async fn orders(pace: Pace, step: impl AsyncFn(i64) -> Result<usize, TradingError>) -> anyhow::Result<usize> {
+    let (steps, most) = if pace == Pace::Together { (1, ORDERS) } else { (ORDERS, 1) };
+    let mut all = 0;
+    for _ in 0..steps {
+        match traded(step(most as i64).await)? {
+            None | Some(0) => break,
+            Some(done) => all += done,
+        }
+    }
+    Ok(all)
 }
 
 /// That the exchange does not answer is part of the game; anything else is not.

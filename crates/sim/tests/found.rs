@@ -103,10 +103,17 @@ async fn a_seed_gives_the_same_operations() {
     assert_ne!(history(11, 200), history(12, 200));
 }
 
+/// The steps take one order and one delivery after the other, so no answer of a socket decides anything. What a killed job
+/// had sent may still take effect or may not, so no job is killed here.
 #[tokio::test]
 async fn a_seed_gives_the_same_books() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let ops = history(11, 120);
+    let mut ops = history(11, 120);
+    for op in &mut ops {
+        if let Op::Job { crash, .. } = op {
+            *crash = None;
+        }
+    }
     let mut lives = Vec::new();
     for _ in 0..2 {
         lives.push(live(&ops, |_| ()).await.unwrap().unwrap_or_else(|failure| panic!("{failure:?}")));
