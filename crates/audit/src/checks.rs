@@ -119,15 +119,35 @@ pub const CHECKS: &[Check] = &[
     check!(
         "L5l",
         "what a member has is exactly the unused part of the lots",
-        "SELECT a.available + a.held + a.provisional = a.credited - a.consumed - coalesce(v.void, 0)
+        "SELECT a.available + a.held = a.credited - a.consumed - coalesce(v.void, 0)
                 AND a.credited = coalesce(c.credited, 0),
-                'member ' || a.member || ': has ' || (a.available + a.held + a.provisional) || ', unused lots are ' ||
+                'member ' || a.member || ': has ' || (a.available + a.held) || ', unused lots are ' ||
                 (a.credited - a.consumed - coalesce(v.void, 0)), a.member::text
          FROM ledger.member_account a
          LEFT JOIN (SELECT v.member, sum(v.lot_hi - greatest(v.lot_lo, m.consumed)) AS void
                     FROM ledger.lot_void v JOIN ledger.member_account m USING (member)
                     WHERE NOT v.owed AND v.lot_hi > m.consumed GROUP BY v.member) v USING (member)
-         LEFT JOIN (SELECT member, sum(amount) AS credited FROM ledger.entry WHERE debit >= 10 AND credit IN (1, 3) GROUP BY member) c USING (member)"
+         LEFT JOIN (SELECT member, sum(amount) AS credited FROM ledger.entry WHERE credit = 1 AND (debit >= 10 OR debit = 3) GROUP BY member) c USING (member)"
+    ),
+    check!(
+        "L5p",
+        "provisional points are those of earnings that nobody decided on, and each ended once, as a whole",
+        "SELECT a.provisional = coalesce(e.waiting, 0), 'member ' || a.member || ': provisional ' || a.provisional || ', earnings that wait are ' || coalesce(e.waiting, 0), a.member::text
+         FROM ledger.member_account a
+         LEFT JOIN (SELECT e.member, sum(e.amount) AS waiting
+                    FROM ledger.entry e JOIN ledger.command c USING (shard, seq) LEFT JOIN ledger.provisional_end p ON p.earned = c.key
+                    WHERE e.debit >= 10 AND e.credit = 3 AND p.earned IS NULL GROUP BY e.member) e USING (member)
+         WHERE a.provisional <> 0 OR e.waiting IS NOT NULL
+         UNION ALL
+         SELECT g.points = p.points AND g.member = p.member AND o.points = p.points AND o.member = p.member AND o.given = (p.outcome = 'matured') AND o.lots = (p.outcome = 'matured')
+                AND o.lot_lo IS NOT DISTINCT FROM p.lot_lo AND o.lot_hi IS NOT DISTINCT FROM p.lot_hi,
+                'earning ' || p.earned || ': ' || p.points || ' points ' || p.outcome || ', entries say ' || concat_ws('/', g.points, o.points), p.member::text
+         FROM ledger.provisional_end p
+         LEFT JOIN LATERAL (SELECT e.member, sum(e.amount) AS points FROM ledger.command c JOIN ledger.entry e USING (shard, seq)
+                            WHERE c.key = p.earned AND e.debit >= 10 AND e.credit = 3 GROUP BY e.member) g ON true
+         LEFT JOIN LATERAL (SELECT e.member, sum(e.amount) AS points, bool_and(e.credit = 1) AS given, bool_and(e.lot_lo IS NOT NULL) AS lots, min(e.lot_lo) AS lot_lo, max(e.lot_hi) AS lot_hi
+                            FROM ledger.command c JOIN ledger.entry e USING (shard, seq)
+                            WHERE c.key = p.key AND e.debit = 3 GROUP BY e.member) o ON true"
     ),
     check!(
         "L5s",

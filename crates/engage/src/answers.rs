@@ -151,6 +151,7 @@ fn when(message: &Message) -> Option<Timestamp> {
         Message::Posted(_) => None,
         Message::PurchaseRecorded(m) => Some(m.recorded_at),
         Message::PurchaseReturned(m) => Some(m.returned_at),
+        Message::PurchaseReviewed(m) => Some(m.reviewed_at),
         Message::MemberJoined(m) => Some(m.at),
         Message::StandingChanged(m) => Some(m.at),
         Message::NoticeOpened(m) => Some(m.at),

@@ -117,6 +117,7 @@ impl Facts {
             }
             // Losses, refusals and prompts are the gate's: see `hunch-safeguards`.
             Message::StakeResolved(_)
+            | Message::PurchaseReviewed(_)
             | Message::Posted(_)
             | Message::MemberJoined(_)
             | Message::StandingChanged(_)
@@ -201,6 +202,7 @@ pub(crate) mod tests {
             points: cents / 10,
             rule: None,
             offers: Vec::new(),
+            pending: false,
             purchased_at: when,
             recorded_at: when,
             received_wall_us: 0,

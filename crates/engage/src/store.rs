@@ -233,7 +233,7 @@ pub(crate) async fn earned(pool: &PgPool) -> Result<Vec<Earned>> {
              WHERE d.answer_until IS NOT NULL AND a.cause IS NULL)
          SELECT d.at, d.told, d.propensity_ppm, a.reward_thousandths
          FROM engage.decision d CROSS JOIN waits LEFT JOIN engage.answer a USING (member, cause)
-         WHERE d.channel = 'push' AND d.reason <> 'late' AND d.told IS NOT NULL AND d.withheld IS NULL
+         WHERE d.channel = 'push' AND d.reason NOT IN ('late', 'pending') AND d.told IS NOT NULL AND d.withheld IS NULL
            AND (d.action = 'nothing' OR a.cause IS NOT NULL) AND (waits.since IS NULL OR d.at < waits.since)
          ORDER BY d.at, d.shard, d.seq",
     )
@@ -276,7 +276,7 @@ pub(crate) async fn judged(pool: &PgPool, shard: Shard, since: Timestamp) -> Res
          UNION ALL
          SELECT coalesce(d.learned_seq, d.seq), 1, 0, d.cause, d.told, d.seed, d.propensity_ppm, a.reward_thousandths
          FROM engage.decision d CROSS JOIN waits LEFT JOIN engage.answer a USING (member, cause)
-         WHERE d.shard = $1 AND d.at >= $2 AND d.channel = 'push' AND d.reason <> 'late' AND d.told IS NOT NULL
+         WHERE d.shard = $1 AND d.at >= $2 AND d.channel = 'push' AND d.reason NOT IN ('late', 'pending') AND d.told IS NOT NULL
            AND d.withheld IS NULL AND (d.action = 'nothing' OR a.cause IS NOT NULL)
            AND (waits.since IS NULL OR d.at < waits.since)
          ORDER BY 1, 2, 3, 4",
@@ -304,7 +304,7 @@ pub(crate) async fn judged(pool: &PgPool, shard: Shard, since: Timestamp) -> Res
 pub(crate) async fn told_between(pool: &PgPool, from: Timestamp, to: Timestamp) -> Result<Vec<Vec<u8>>> {
     sqlx::query_scalar(
         "SELECT told FROM engage.decision
-         WHERE channel = 'push' AND reason <> 'late' AND told IS NOT NULL AND at >= $1 AND at < $2 ORDER BY at, shard, seq",
+         WHERE channel = 'push' AND reason NOT IN ('late', 'pending') AND told IS NOT NULL AND at >= $1 AND at < $2 ORDER BY at, shard, seq",
     )
     .bind(from.to_sqlx())
     .bind(to.to_sqlx())

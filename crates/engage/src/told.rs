@@ -311,6 +311,7 @@ mod tests {
         match message {
             Message::PurchaseRecorded(_) | Message::PurchaseReturned(_) => true,
             Message::Posted(_)
+            | Message::PurchaseReviewed(_)
             | Message::MemberJoined(_)
             | Message::StandingChanged(_)
             | Message::MarketChanged(_)

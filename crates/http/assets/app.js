@@ -88,9 +88,18 @@ function balance(b) {
   byId("available").textContent = number(b.available_points);
   const others = [];
   if (b.held_points) others.push(`${number(b.held_points)} in stakes on their way`);
-  if (b.pending_points) others.push(`${number(b.pending_points)} not final yet`);
+  if (b.pending_points) others.push(`${number(b.pending_points)} pending`);
   if (b.owed_points) others.push(`${number(b.owed_points)} owed after a return`);
   byId("others").textContent = others.join(" · ");
+  pending(b.pending_points).catch(trouble);
+}
+
+// What waits for a person's decision, each with why.
+async function pending(points) {
+  const found = points ? await mine("/v1/me/pending?limit=20") : { purchases: [] };
+  const waits = (p) => item(p.merchant_name, p.why, `${number(p.points)} pending`, false);
+  byId("pending-list").replaceChildren(...found.purchases.map(waits));
+  show(byId("pending"), found.purchases.length > 0);
 }
 
 function line(l) {

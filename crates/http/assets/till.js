@@ -128,6 +128,7 @@ async function sendWaiting() {
     result("yes", [
       element("div", `+${number(answer.earned_points)}`, "points"),
       element("p", `points for ${money(sale.amount_cents, sale.currency)}`),
+      ...(answer.pending_points ? [element("p", "We look at this purchase first. The member can use the points after that.")] : []),
       ...answer.offers.map((offer) => element("p", `${number(offer.points)} of them from “${offer.title}”`)),
     ]);
     showTill();

@@ -4,7 +4,7 @@ use hunch_engage::{Engage, Surroundings};
 use hunch_kernel::{Clocks, SharedEntropy};
 use hunch_ledger::{Door, Trouble};
 use hunch_log::Tail;
-use hunch_loyalty::{Directory, Purchases, ReturnHandler, TerminalSessions};
+use hunch_loyalty::{Directory, Purchases, ReturnHandler, ReviewHandler, TerminalSessions};
 use hunch_markets::Markets;
 use hunch_messaging::push::EndpointRules;
 use hunch_people::People;
@@ -27,6 +27,7 @@ pub struct App {
     pub directory: Directory,
     pub purchases: Purchases,
     pub returns: Door<ReturnHandler>,
+    pub reviews: Door<ReviewHandler>,
     pub terminal_sessions: TerminalSessions,
     pub safeguards: Safeguards,
     pub standing: Door<StandingHandler>,

@@ -272,6 +272,19 @@ impl From<hunch_loyalty::ReturnRefusal> for Problem {
     }
 }
 
+impl From<hunch_loyalty::ReviewRefusal> for Problem {
+    fn from(refusal: hunch_loyalty::ReviewRefusal) -> Problem {
+        use hunch_loyalty::ReviewRefusal as R;
+        let kind = match &refusal {
+            R::Unknown => ProblemKind::UnknownPurchase,
+            R::Decided(_) => ProblemKind::AlreadyDecided,
+            R::Unavailable => ProblemKind::Unavailable,
+            R::Impossible => ProblemKind::Impossible,
+        };
+        Problem::new(kind, refusal.to_string())
+    }
+}
+
 impl From<hunch_loyalty::SessionError> for Problem {
     fn from(error: hunch_loyalty::SessionError) -> Problem {
         use hunch_loyalty::SessionError as E;

@@ -19,8 +19,8 @@ use crate::openapi::{Document, describe_responses, join_descriptions};
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, left_out, likeness, markets, me, merchants, offers, ops, pages, pos, protect, sign_in, stakes,
-    statement, stream, trading_ops, unclear, webhook,
+    health, inbox, left_out, likeness, markets, me, merchants, offers, ops, pages, pos, protect, reviews, sign_in,
+    stakes, statement, stream, trading_ops, unclear, webhook,
 };
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -72,6 +72,10 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(ops::post_members))
         .routes(routes!(likeness::list))
         .routes(routes!(likeness::decide))
+        .routes(routes!(reviews::pending))
+        .routes(routes!(reviews::list))
+        .routes(routes!(reviews::decide))
+        .routes(routes!(reviews::watch))
         .routes(routes!(offers::post_offer))
         .routes(routes!(offers::post_offer_end))
         .routes(routes!(ops::post_terminal))

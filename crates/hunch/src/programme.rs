@@ -8,7 +8,7 @@ use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, WebhookKey}
 use hunch_kernel::{Clocks, Points, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
-use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions};
+use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, TerminalSessions};
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{OpenedHandler, Sender, SenderLimits};
@@ -76,7 +76,7 @@ impl Programme {
         let tail = Tail::new(shards);
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let (purchases, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
-        let opened = builder.register(OpenedHandler);
+        let (reviews, opened) = (builder.register(ReviewHandler), builder.register(OpenedHandler));
         let house = house_limits(settings)?;
         let standing = builder.register(StandingHandler { house });
         let wall = clocks.wall.clone();
@@ -150,6 +150,7 @@ impl Programme {
                 shards,
             },
             returns,
+            reviews,
             terminal_sessions: TerminalSessions::new(pool.clone(), clocks.clone(), entropy.clone()),
             tail,
             operators: vec![

@@ -1,22 +1,25 @@
 //! The drills in short, as an operator runs them.
 
 use serde_json::Value;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What a drill printed on its last line, having held and left nothing behind.
 fn drill(arguments: &[&str]) -> Value {
-    let (line, told) = lived(arguments);
+    let folder = tempfile::tempdir().unwrap();
+    let (line, told) = lived(arguments, folder.path());
     assert_eq!(line["holds"], true, "{line} {told}");
+    let left: Vec<_> = std::fs::read_dir(folder.path().join(".hunch")).unwrap().collect();
+    assert!(left.is_empty(), "the drill's folder is gone: {left:?}");
     line
 }
 
-/// A drill's last line and what it told; its exit code says what the line says, and nothing is left behind.
-fn lived(arguments: &[&str]) -> (Value, String) {
-    let folder = tempfile::tempdir().unwrap();
+/// A drill's last line and what it told; its exit code says what the line says.
+fn lived(arguments: &[&str], folder: &Path) -> (Value, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_hunch"))
         .arg("drill")
         .args(arguments)
-        .current_dir(folder.path())
+        .current_dir(folder)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -28,8 +31,6 @@ fn lived(arguments: &[&str]) -> (Value, String) {
         .and_then(|line| serde_json::from_str(line).ok())
         .unwrap_or_else(|| panic!("{told}{printed}"));
     assert_eq!(out.status.success(), line["holds"] == true, "{told}{printed}");
-    let left: Vec<_> = std::fs::read_dir(folder.path().join(".hunch")).unwrap().collect();
-    assert!(left.is_empty(), "the drill's folder is gone: {left:?}");
     (line, told)
 }
 
@@ -42,7 +43,8 @@ fn no_order_of_corrections_and_returns_loses_a_lots_way() {
     let line = drill(&few);
     assert_eq!(line["orders"], 24, "{line}");
     assert!(line["slowest_ms"].as_i64().is_some_and(|ms| ms > 0), "{line}");
-    let (line, told) = lived(&[&few[..], &["--mistake", "reversal-as-stake"]].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let (line, told) = lived(&[&few[..], &["--mistake", "reversal-as-stake"]].concat(), folder.path());
     assert_eq!(line["holds"], false, "{line} {told}");
     let found = ["can never be stored", "cannot be stored", "not so: nothing is left of what was returned"];
     assert!(found.iter().any(|what| told.contains(what)), "it is found by what members would meet: {told}");

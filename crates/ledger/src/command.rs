@@ -22,11 +22,13 @@ pub enum Action {
     /// Points arrive as a new lot. What the member owes is paid from them first. Earning nothing is possible: the
     /// key is used then, and no points move.
     Earn { points: Points, funder: Funder, source: Uuid, bucket: EarnBucket, reason: Reason },
-    /// Points of several kinds arrive as one lot, available at once: each part is an entry with a reason of its own, and a
-    /// clawback takes back all of them. No part at all is possible, as with earning nothing.
-    EarnParts { parts: Vec<EarnPart>, funder: Funder, source: Uuid },
-    /// Provisional points become available.
-    Mature { points: Points, source: Uuid },
+    /// Points of several kinds arrive as one lot: each part is an entry with a reason of its own, and a clawback takes back
+    /// all of them. No part at all is possible, as with earning nothing.
+    EarnParts { parts: Vec<EarnPart>, funder: Funder, source: Uuid, bucket: EarnBucket },
+    /// What the earning with key `earned` gave provisionally becomes available, as a lot of this moment.
+    Mature { earned: Uuid },
+    /// What the earning with key `earned` gave provisionally goes back to whoever paid for it.
+    TakeBack { earned: Uuid },
     /// Points move from available to held.
     PlaceHold { hold: HoldId, points: Points, owner: HoldOwner },
     /// Ends a hold: `capture` goes to the exchange, the rest back to available.
@@ -36,7 +38,8 @@ pub enum Action {
     /// Takes back all of the payout that counts now, as far as the member has it; the rest is the house's loss. The part
     /// that a returned purchase funded comes from where the return put it, and what the return had charged is owed again.
     ReversePayout { hold: HoldId, points: Points },
-    /// Takes back what the `Earn` with key `earned` gave, and the share of winnings it brought.
+    /// Takes back what the `Earn` with key `earned` gave, and the share of winnings it brought. What is provisional still
+    /// goes back as it is.
     Clawback { earned: Uuid },
 }
 
@@ -50,6 +53,7 @@ impl Action {
         match self {
             Action::Earn { .. } | Action::EarnParts { .. } => "earn",
             Action::Mature { .. } => "mature",
+            Action::TakeBack { .. } => "take_back",
             Action::PlaceHold { .. } => "place_hold",
             Action::CloseHold { .. } => "close_hold",
             Action::Payout { .. } => "payout",
@@ -73,9 +77,12 @@ pub enum Funder {
     Operator,
 }
 
+/// Where earned points go at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EarnBucket {
+    /// A lot of the member's stream: usable at once.
     Available,
+    /// Beside the stream, until they mature or are taken back: nothing can use them, and they repay no debt.
     Provisional,
 }
 
@@ -100,6 +107,7 @@ pub enum Reason {
     Purchase = 1,
     Welcome = 2,
     Matured = 3,
+    TakenBack = 4,
     Offer = 6,
     StakeHeld = 10,
     StakeCaptured = 11,
@@ -117,10 +125,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    const ALL: [Reason; 16] = [
+    const ALL: [Reason; 17] = [
         Reason::Purchase,
         Reason::Welcome,
         Reason::Matured,
+        Reason::TakenBack,
         Reason::Offer,
         Reason::StakeHeld,
         Reason::StakeCaptured,
@@ -150,6 +159,7 @@ impl Reason {
             Reason::Purchase => "purchase",
             Reason::Welcome => "welcome",
             Reason::Matured => "matured",
+            Reason::TakenBack => "taken_back",
             Reason::Offer => "offer",
             Reason::StakeHeld => "stake_held",
             Reason::StakeCaptured => "stake_captured",
@@ -212,6 +222,8 @@ pub enum Refusal {
     HoldOpen,
     #[error("nothing was earned under that key")]
     UnknownEarning,
+    #[error("nothing that was earned under that key is provisional any more")]
+    NotProvisional,
     #[error("no payout of this amount counts now")]
     NotPaid,
     /// The books of this member are not as they can be; nobody's books are that long.

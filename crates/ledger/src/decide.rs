@@ -1,5 +1,6 @@
 //! Decides what a batch of commands does. Pure: no I/O, no clock, no randomness.
 
+mod provisional;
 mod reverse;
 
 use hunch_kernel::{HoldId, MemberId, Points, seeded_bug};
@@ -10,6 +11,7 @@ use crate::account::{AccountCode, MemberBalance};
 use crate::command::{Action, Command, Done, EarnBucket, EarnPart, Funder, HoldOwner, Outcome, Reason, Refusal};
 use crate::lots::{self, LotRange};
 use crate::provenance::{self, Journey, Payback, Provenance, WalkTooLong, share, trace};
+pub use provisional::{Provisional, ProvisionalEnd};
 
 /// No single command moves more than this: far above any purchase, far below overflow.
 const AMOUNT_MAX: i64 = 1_000_000_000_000;
@@ -25,6 +27,8 @@ pub struct State {
     pub claims: HashMap<HoldId, Vec<Claim>>,
     /// For each clawback of the batch, by the key of what was earned.
     pub provenance: HashMap<Uuid, Provenance>,
+    /// What was earned provisionally under the keys that the batch matures or takes back.
+    pub provisional: HashMap<Uuid, Provisional>,
     /// For each payout that the batch reverses, what became of its points.
     pub journeys: HashMap<HoldId, Journey>,
     /// Sequence number of the last message before this batch.
@@ -110,6 +114,8 @@ pub struct Decided {
     pub prior_seq: i64,
     pub payout: Option<(HoldId, Points, LotRange)>,
     pub reversed: Option<Reversed>,
+    /// The key of an earning whose points were provisional until now, and what became of it.
+    pub provisional: Option<(Uuid, Provisional)>,
     pub paybacks: Vec<Payback>,
     pub claims: Vec<(HoldId, Claim)>,
     pub voids: Vec<LotRange>,
@@ -124,6 +130,7 @@ impl Decided {
             prior_seq: 0,
             payout: None,
             reversed: None,
+            provisional: None,
             paybacks: Vec::new(),
             claims: Vec::new(),
             voids: Vec::new(),
@@ -165,6 +172,9 @@ fn decide(state: &mut State, command: &Command) -> Decided {
             for (id, part) in &work.claims {
                 state.claims.entry(*id).or_default().push(*part);
             }
+            if let Some((earned, provisional)) = work.provisional {
+                state.provisional.insert(earned, provisional);
+            }
             state.answers.insert(command.key, (command.request, done));
             Decided {
                 outcome: Outcome::Done(done),
@@ -172,6 +182,7 @@ fn decide(state: &mut State, command: &Command) -> Decided {
                 prior_seq,
                 payout: work.payout,
                 reversed: work.reversed,
+                provisional: work.provisional,
                 paybacks: work.paybacks,
                 claims: work.claims,
                 voids: work.new_voids,
@@ -189,6 +200,7 @@ struct Work {
     entries: Vec<Entry>,
     payout: Option<(HoldId, Points, LotRange)>,
     reversed: Option<Reversed>,
+    provisional: Option<(Uuid, Provisional)>,
     paybacks: Vec<Payback>,
     claims: Vec<(HoldId, Claim)>,
     new_voids: Vec<LotRange>,
@@ -204,6 +216,7 @@ impl Work {
             entries: Vec::new(),
             payout: None,
             reversed: None,
+            provisional: None,
             paybacks: Vec::new(),
             claims: Vec::new(),
             new_voids: Vec::new(),
@@ -215,40 +228,26 @@ impl Work {
         match action {
             Action::Earn { points: Points::ZERO, .. } => Ok(Points::ZERO),
             Action::Earn { points, funder, source, bucket, reason } => {
-                let points = positive(*points)?;
-                let (account, house) = funder.account();
-                let to = match bucket {
-                    EarnBucket::Available => AccountCode::Available,
-                    EarnBucket::Provisional => AccountCode::Provisional,
-                };
-                self.credit_lot(account, to, house, points, *reason, *source);
+                self.earn(*bucket, *funder, EarnPart { points: positive(*points)?, reason: *reason }, *source);
                 self.repay_debt(*source);
-                Ok(points)
+                Ok(*points)
             }
-            Action::EarnParts { parts, funder, source } => self.earn_parts(parts, *funder, *source),
-            Action::Mature { points, source } => {
-                let points = positive(*points)?;
-                let available = self.member.balance.provisional;
-                if available < points {
-                    return Err(Refusal::InsufficientPoints { available, needed: points });
-                }
-                self.post(
-                    AccountCode::Provisional,
-                    AccountCode::Available,
-                    Uuid::nil(),
-                    points,
-                    Reason::Matured,
-                    *source,
-                    None,
-                );
-                self.repay_debt(*source);
-                Ok(points)
+            Action::EarnParts { parts, funder, source, bucket } => self.earn_parts(parts, *funder, *source, *bucket),
+            Action::Mature { earned } => self.mature(state, *earned),
+            Action::TakeBack { earned } => {
+                let provisional = self.own_provisional(state, *earned)?;
+                self.give_back(*earned, provisional, ProvisionalEnd::TakenBack, Reason::TakenBack)
             }
             Action::PlaceHold { hold, points, owner } => self.place_hold(state, *hold, *points, *owner),
             Action::CloseHold { hold, capture } => self.close_hold(state, *hold, *capture),
             Action::Payout { hold, points, reason } => self.pay_out(state, *hold, *points, *reason),
             Action::ReversePayout { hold, points } => self.reverse_payout(state, *hold, *points),
             Action::Clawback { earned } => {
+                if let Some(provisional) =
+                    state.provisional.get(earned).filter(|p| p.ended.is_none() && p.member == self.id)
+                {
+                    return self.give_back(*earned, *provisional, ProvisionalEnd::Returned, Reason::PurchaseReturned);
+                }
                 let provenance = state.provenance.get(earned).ok_or(Refusal::UnknownEarning)?;
                 self.claw_back(provenance)
             }
@@ -256,7 +255,13 @@ impl Work {
     }
 
     /// The parts follow one another in the member's stream, so that together they are one range.
-    fn earn_parts(&mut self, parts: &[EarnPart], funder: Funder, source: Uuid) -> Result<Points, Refusal> {
+    fn earn_parts(
+        &mut self,
+        parts: &[EarnPart],
+        funder: Funder,
+        source: Uuid,
+        bucket: EarnBucket,
+    ) -> Result<Points, Refusal> {
         let mut total = Points::ZERO;
         for part in parts {
             total += positive(part.points)?;
@@ -265,12 +270,26 @@ impl Work {
             return Ok(total);
         }
         positive(total)?;
-        let (account, house) = funder.account();
         for part in parts {
-            self.credit_lot(account, AccountCode::Available, house, part.points, part.reason, source);
+            self.earn(bucket, funder, *part, source);
         }
         self.repay_debt(source);
         Ok(total)
+    }
+
+    /// Provisional points get no place in the stream: whatever is first in it is used first, and nothing may use them.
+    fn earn(&mut self, bucket: EarnBucket, funder: Funder, part: EarnPart, source: Uuid) {
+        let EarnPart { points, reason } = part;
+        let (account, house) = funder.account();
+        match bucket {
+            EarnBucket::Available => self.credit_lot(account, AccountCode::Available, house, points, reason, source),
+            EarnBucket::Provisional if seeded_bug("provisional-in-the-stream") => {
+                self.credit_lot(account, AccountCode::Provisional, house, points, reason, source);
+            }
+            EarnBucket::Provisional => {
+                self.post(account, AccountCode::Provisional, house, points, reason, source, None);
+            }
+        }
     }
 
     fn place_hold(&mut self, state: &State, id: HoldId, points: Points, owner: HoldOwner) -> Result<Points, Refusal> {

@@ -31,7 +31,7 @@ pub use batcher::{Batcher, BatcherBuilder, Door, DoorError, ShardHandler, StepRe
 pub use command::{
     Action, Command, Done, EarnBucket, EarnPart, Funder, HoldOwner, Outcome, Reason, Refusal, request_digest,
 };
-pub use decide::{Claim, Decided, HoldState, MemberState, Reversed, State, decide_batch};
+pub use decide::{Claim, Decided, HoldState, MemberState, Provisional, ProvisionalEnd, Reversed, State, decide_batch};
 pub use lots::LotRange;
 pub use provenance::{Consumption, Journey, PaidLot, Payback, Provenance, Stake, Use};
 pub use queries::{StatementCursor, StatementLine, available, balance, open_members, statement};

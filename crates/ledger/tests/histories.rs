@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        4 => (0u8..3, -5i64..200, prop::bool::weighted(0.1)).prop_map(|(member, points, provisional)| Op::Earn { member, points, provisional }),
+        4 => (0u8..3, -5i64..200, prop::bool::weighted(0.2)).prop_map(|(member, points, provisional)| Op::Earn { member, points, provisional }),
         2 => (0u8..3, -1i64..200, -1i64..60).prop_map(|(member, points, extra)| Op::EarnBoth { member, points, extra }),
-        1 => (0u8..3, 0i64..100).prop_map(|(member, points)| Op::Mature { member, points }),
+        1 => (0usize..50).prop_map(|which| Op::Mature { which }),
+        1 => (0usize..50).prop_map(|which| Op::TakeBack { which }),
         4 => (0u8..3, 0i64..250).prop_map(|(member, points)| Op::Hold { member, points }),
         3 => (any::<usize>(), 0i64..260).prop_map(|(which, capture)| Op::Close { which, capture }),
         3 => (any::<usize>(), 0i64..500).prop_map(|(which, points)| Op::Pay { which, points }),
@@ -134,4 +135,75 @@ fn a_return_after_a_lost_stake_is_owed_and_paid_from_the_next_earning() {
     let balance = books.state.members[&member(0)].balance;
     assert_eq!((balance.available, balance.debt), (Points(30), Points(0)));
     books.check();
+}
+
+#[test]
+fn provisional_points_are_used_by_nothing_and_their_return_is_no_debt() {
+    let mut books = Books::new();
+    for (points, provisional) in [(100, true), (50, false)] {
+        let earn = books.command(&Op::Earn { member: 0, points, provisional }).unwrap();
+        books.run(earn);
+    }
+    // The available ones came second, and are used all the same.
+    for op in [Op::Hold { member: 0, points: 50 }, Op::Close { which: 0, capture: 50 }, Op::Pay { which: 0, points: 0 }]
+    {
+        let command = books.command(&op).unwrap();
+        books.run(command);
+    }
+    let beyond = books.command(&Op::Hold { member: 0, points: 1 }).unwrap();
+    assert!(matches!(books.run(beyond).outcome, Outcome::Refused(Refusal::InsufficientPoints { .. })));
+    let back = books.command(&Op::Return { which: 0 }).unwrap();
+    let back = books.run(back);
+    assert_eq!(back.outcome.effect().unwrap().points, Points(100));
+    let balance = books.state.members[&member(0)].balance;
+    assert_eq!(balance.total(), Points(0), "{balance:?}");
+    for op in [Op::Mature { which: 0 }, Op::TakeBack { which: 0 }] {
+        let command = books.command(&op).unwrap();
+        assert_eq!(
+            books.run(command).outcome,
+            Outcome::Refused(Refusal::NotProvisional),
+            "what ended does not end again"
+        );
+    }
+    books.check();
+}
+
+#[test]
+fn what_matured_repays_debt_first_and_comes_back_like_any_other_points() {
+    let mut books = Books::new();
+    for (points, provisional) in [(40, false), (100, true)] {
+        let earn = books.command(&Op::Earn { member: 0, points, provisional }).unwrap();
+        books.run(earn);
+    }
+    for op in [
+        Op::Hold { member: 0, points: 40 },
+        Op::Close { which: 0, capture: 40 },
+        Op::Pay { which: 0, points: 0 },
+        Op::Return { which: 0 },
+        Op::Mature { which: 0 },
+    ] {
+        let command = books.command(&op).unwrap();
+        books.run(command);
+    }
+    let balance = books.state.members[&member(0)].balance;
+    assert_eq!((balance.available, balance.provisional, balance.debt), (Points(60), Points(0), Points(0)));
+    let back = books.command(&Op::Return { which: 1 }).unwrap();
+    books.run(back);
+    assert_eq!(books.state.members[&member(0)].balance.debt, Points(-40), "what repaid a debt is owed");
+    books.check();
+}
+
+#[test]
+fn nobody_decides_on_the_points_of_another() {
+    let mut books = Books::new();
+    let earn = books.command(&Op::Earn { member: 0, points: 100, provisional: true }).unwrap();
+    let earned = earn.key;
+    books.run(earn);
+    for action in [Action::Mature { earned }, Action::TakeBack { earned }, Action::Clawback { earned }] {
+        let key = books.key();
+        books.state.provenance.clear();
+        let command = Command { key, request: 1, member: member(1), action };
+        let decided = decide_batch(&mut books.state, &[command]).remove(0);
+        assert_eq!(decided.outcome, Outcome::Refused(Refusal::UnknownEarning));
+    }
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use hunch_db::testing::TestDb;
 use hunch_kernel::{
-    Clocks, HoldId, ManualClock, MemberId, MerchantId, Points, SeededEntropy, Shard, SharedEntropy, derived_uuid, shard_of,
+    Clocks, HoldId, ManualClock, MemberId, MerchantId, Points, SeededEntropy, Shard, SharedEntropy, derived_uuid,
+    shard_of,
 };
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{

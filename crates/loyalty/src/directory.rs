@@ -41,6 +41,8 @@ pub struct Terminal {
     pub merchant: MerchantId,
     pub name: String,
     pub active: bool,
+    /// The points of its purchases wait for an operator's decision.
+    pub watched: bool,
 }
 
 #[derive(Debug, Default)]

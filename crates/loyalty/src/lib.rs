@@ -6,6 +6,7 @@
 //! - What members are told that an offer gives is what a purchase is credited: one pure decision, [`credit`], serves both.
 //! - The purchase row, its points and its message are one transaction (E1).
 //! - A member code works once.
+//! - Points that wait for a decision are nobody's to use, and end once: confirmed, taken back, or returned.
 
 mod codes;
 mod credit;
@@ -19,6 +20,7 @@ mod purchases;
 mod receipt;
 mod receipts;
 mod returns;
+mod reviews;
 mod spans;
 mod store;
 mod terminals;
@@ -42,6 +44,10 @@ pub use purchases::{
 pub use receipt::RECEIPT_CHARS_MAX;
 pub use receipts::{Receipt, receipts};
 pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest, Sold, sold_by};
+pub use reviews::{
+    Review, ReviewDecision, ReviewEnd, ReviewHandler, ReviewReason, ReviewRefusal, ReviewRequest, WhichReviews, review,
+    reviews, said, watch_terminal,
+};
 pub use terminals::{SessionError, SignedRequest, TerminalSession, TerminalSessions, sign};
 
 #[derive(Debug, thiserror::Error)]

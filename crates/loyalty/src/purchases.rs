@@ -5,8 +5,8 @@ use hunch_kernel::{
     Clocks, MemberId, MerchantId, Points, PurchaseId, Shard, TerminalId, WallTime, derived_uuid, seeded_bug, shard_of,
 };
 use hunch_ledger::{
-    Action, BatchError, Command, Door, DoorError, EarnPart, Funder, MemberBalance, Outcome, Reason, Refusal,
-    ShardHandler, request_digest,
+    Action, BatchError, Command, Door, DoorError, EarnBucket, EarnPart, Funder, MemberBalance, Outcome, Reason,
+    Refusal, ShardHandler, request_digest,
 };
 use hunch_log::ShardTx;
 use hunch_messages::{Message, OfferCredited, PurchaseRecorded};
@@ -21,6 +21,7 @@ use crate::directory::Directory;
 use crate::earn_rule::{self, EarnRule};
 use crate::money::{amount_max, written};
 use crate::offers::Offer;
+use crate::reviews::ReviewReason;
 use crate::spans::span;
 use crate::{LoyaltyError, receipt, store};
 
@@ -61,6 +62,8 @@ pub struct PurchaseAnswer {
     pub points: Points,
     /// What offers gave of the points.
     pub offers: Vec<OfferCredit>,
+    /// Part of the points that waited for a person's decision at first: all or none.
+    pub pending: Points,
     /// The member's balances just after, for the member's own eyes.
     pub balance: MemberBalance,
     /// False on a repeat: this is the first answer.
@@ -164,7 +167,7 @@ impl Purchases {
     /// Checks what can be checked without the shard, and finds the member and the points.
     async fn prepare(&self, request: PurchaseRequest) -> Result<(Shard, Purchase), PurchaseRefusal> {
         let known = self.directory.terminal(request.terminal).await.map_err(unavailable)?;
-        let Some((_, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
+        let Some((terminal, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
             return Err(PurchaseRefusal::UnknownTerminal(request.terminal));
         };
         let Some(receipt_key) = receipt::key(&request.receipt) else {
@@ -193,6 +196,7 @@ impl Purchases {
             rule: earn_rule::in_force(&merchant.rules, request.purchased_at).cloned(),
             offers,
             merchant_category: merchant.category,
+            review: terminal.watched.then_some(ReviewReason::TillWatched),
             terminal: request.terminal,
             receipt_key: (receipt_key != request.receipt).then_some(receipt_key),
             receipt: request.receipt,
@@ -294,6 +298,8 @@ pub struct Purchase {
     /// Those that counted when it was bought, whether or not the member had them before.
     pub offers: Vec<Offer>,
     pub merchant_category: String,
+    /// Why its points wait for a decision, if they do.
+    pub review: Option<ReviewReason>,
     pub terminal: TerminalId,
     /// As sent.
     pub receipt: String,
@@ -319,6 +325,11 @@ impl Purchase {
         credit::credit(&self.sale, self.rule.as_slice(), &self.offers, used)
     }
 
+    /// Why what it is credited waits. Nothing does not wait.
+    pub(crate) fn waits(&self, credit: &Credit) -> Option<ReviewReason> {
+        self.review.filter(|_| credit.total().is_positive())
+    }
+
     fn command(&self, credit: &Credit) -> Command {
         let part = |line: &credit::CreditLine| EarnPart {
             points: line.points,
@@ -335,6 +346,10 @@ impl Purchase {
                 parts: credit.lines.iter().map(part).collect(),
                 funder: Funder::Merchant(self.sale.merchant),
                 source: self.id.0,
+                bucket: match self.waits(credit) {
+                    Some(_) => EarnBucket::Provisional,
+                    None => EarnBucket::Available,
+                },
             },
         }
     }
@@ -353,19 +368,22 @@ impl Purchase {
             points: credit.total().0,
             rule: credit.rule,
             offers: credit.offers().map(offer).collect(),
+            pending: self.waits(credit).is_some(),
             purchased_at: self.sale.purchased_at,
             recorded_at,
             received_wall_us: self.received_wall.as_microsecond(),
         })
     }
 
-    fn answer(&self, done: &hunch_ledger::Done, offers: Vec<OfferCredit>, first: bool) -> PurchaseAnswer {
+    /// The first answer; a repeat's parts are filled in later.
+    fn answer(&self, done: &hunch_ledger::Done, credit: &Credit, first: bool) -> PurchaseAnswer {
         PurchaseAnswer {
             purchase: self.id,
             member: self.member,
             merchant: self.sale.merchant,
             points: done.points,
-            offers,
+            offers: credit.offers().cloned().collect(),
+            pending: self.waits(credit).map_or(Points::ZERO, |_| credit.total()),
             balance: done.balance,
             first,
         }
@@ -418,14 +436,14 @@ impl ShardHandler for PurchaseHandler {
                     Outcome::Done(done) => {
                         announce(tx, purchase, &credit, done.seq);
                         spent.spend(purchase, &credit, &mut used);
-                        let offers = credit.offers().cloned().collect();
+                        let answer = purchase.answer(&done, &credit, true);
                         fresh.push((done.seq, purchase, credit));
-                        Ok(purchase.answer(&done, offers, true))
+                        Ok(answer)
                     }
                     Outcome::Repeated(done) => {
                         spent.spend(purchase, &Credit::default(), &mut used);
                         repeated.push(n);
-                        Ok(purchase.answer(&done, Vec::new(), false))
+                        Ok(purchase.answer(&done, &Credit::default(), false))
                     }
                     Outcome::Refused(refusal) => Err(refusal_of(purchase, &refusal)),
                 });
@@ -434,8 +452,9 @@ impl ShardHandler for PurchaseHandler {
         }
         store::insert_purchases(tx, &fresh).await?;
         store::offers::insert_uses(tx, &fresh).await?;
+        store::reviews::insert(tx, &fresh).await?;
         store::use_codes(tx, &used).await?;
-        tell_first_offers(tx, purchases, &repeated, &mut answers).await?;
+        tell_first_parts(tx, purchases, &repeated, &mut answers).await?;
         Ok(answers.into_iter().map(|answer| answer.unwrap_or(Err(PurchaseRefusal::Unavailable))).collect())
     }
 }
@@ -517,8 +536,8 @@ fn announce(tx: &mut ShardTx, purchase: &Purchase, credit: &Credit, seq: i64) {
     }
 }
 
-/// A repeat is told what offers gave at the first time.
-async fn tell_first_offers(
+/// A repeat is told what offers gave at the first time, and what waited then.
+async fn tell_first_parts(
     tx: &mut ShardTx,
     purchases: &[Purchase],
     repeated: &[usize],
@@ -529,9 +548,11 @@ async fn tell_first_offers(
     }
     let ids: Vec<PurchaseId> = repeated.iter().map(|n| purchases[*n].id).collect();
     let given = store::offers::given(tx.conn(), &ids).await?;
+    let waited = store::reviews::waited(tx.conn(), &ids).await?;
     for n in repeated {
         if let Some(Ok(answer)) = &mut answers[*n] {
             answer.offers = given.get(&answer.purchase).cloned().unwrap_or_default();
+            answer.pending = waited.get(&answer.purchase).copied().unwrap_or_default();
         }
     }
     Ok(())
@@ -554,6 +575,7 @@ fn refusal_of(purchase: &Purchase, refusal: &Refusal) -> PurchaseRefusal {
         | Refusal::HoldClosed
         | Refusal::HoldOpen
         | Refusal::UnknownEarning
+        | Refusal::NotProvisional
         | Refusal::NotPaid
         | Refusal::WalkTooLong => {
             PurchaseRefusal::Amount { minor: purchase.sale.amount_cents, currency: purchase.currency.clone() }

@@ -8,6 +8,7 @@ use hunch_messages::{Message, PurchaseReturned};
 
 use sqlx::PgPool;
 
+use crate::reviews::ReviewEnd;
 use crate::{LoyaltyError, store};
 
 /// A return, at a till of the merchant that sold.
@@ -118,6 +119,10 @@ impl ShardHandler for ReturnHandler {
                         }),
                     );
                     store::insert_return(tx, request, done).await?;
+                    if row.waits {
+                        let end = ReviewEnd { word: "returned".to_owned(), at: returned_at, by: None, why: None };
+                        store::reviews::end(tx, request.purchase, &end).await?;
+                    }
                     if row.offer_points.is_positive() {
                         store::offers::give_back(tx, request.purchase).await?;
                     }

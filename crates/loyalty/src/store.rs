@@ -2,6 +2,7 @@
 
 pub(crate) mod merchants;
 pub(crate) mod offers;
+pub(crate) mod reviews;
 
 use hunch_db::WallToSqlx;
 use hunch_db::columns::{time, wall_time};
@@ -49,10 +50,16 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
             merchant.rules.push(merchants::earn_rule(&row)?.1);
         }
     }
-    for row in sqlx::query("SELECT terminal, merchant, name, active FROM loyalty.terminal").fetch_all(pool).await? {
-        let id = TerminalId(row.try_get(0)?);
-        let merchant = MerchantId(row.try_get(1)?);
-        known.terminals.insert(id, Terminal { id, merchant, name: row.try_get(2)?, active: row.try_get(3)? });
+    let tills = "SELECT terminal, merchant, name, active, watched_since IS NOT NULL FROM loyalty.terminal";
+    for row in sqlx::query(tills).fetch_all(pool).await? {
+        let terminal = Terminal {
+            id: TerminalId(row.try_get(0)?),
+            merchant: MerchantId(row.try_get(1)?),
+            name: row.try_get(2)?,
+            active: row.try_get(3)?,
+            watched: row.try_get(4)?,
+        };
+        known.terminals.insert(terminal.id, terminal);
     }
     Ok(known)
 }
@@ -237,6 +244,8 @@ pub(crate) struct PurchaseRow {
     /// Part of the points that offers gave.
     pub offer_points: Points,
     pub purchased_at: Timestamp,
+    /// Its points wait for a decision.
+    pub waits: bool,
 }
 
 /// Whether receipts were recorded while each spelling of a number had an id of its own.
@@ -267,7 +276,8 @@ pub(crate) async fn recorded(conn: &mut PgConnection, ids: &[PurchaseId]) -> Res
 
 pub(crate) async fn purchases(conn: &mut PgConnection, ids: &[PurchaseId]) -> Result<HashMap<PurchaseId, PurchaseRow>> {
     let rows = sqlx::query(
-        "SELECT p.purchase, p.member, p.merchant, m.category, p.amount_cents, p.points, p.purchased_at, p.offer_points
+        "SELECT p.purchase, p.member, p.merchant, m.category, p.amount_cents, p.points, p.purchased_at, p.offer_points,
+             EXISTS (SELECT 1 FROM loyalty.review r WHERE r.purchase = p.purchase AND r.decision IS NULL)
          FROM loyalty.purchase p JOIN loyalty.merchant m USING (merchant) WHERE p.purchase = ANY($1)",
     )
     .bind(ids.iter().map(|id| id.0).collect::<Vec<Uuid>>())
@@ -283,6 +293,7 @@ pub(crate) async fn purchases(conn: &mut PgConnection, ids: &[PurchaseId]) -> Re
                 points: Points(r.try_get(5)?),
                 purchased_at: time(r, 6)?,
                 offer_points: Points(r.try_get(7)?),
+                waits: r.try_get(8)?,
             };
             Ok((PurchaseId(r.try_get(0)?), row))
         })

@@ -19,6 +19,7 @@ pub enum Message {
     // loyalty
     PurchaseRecorded(PurchaseRecorded),
     PurchaseReturned(PurchaseReturned),
+    PurchaseReviewed(PurchaseReviewed),
     // people and safeguards
     MemberJoined(MemberJoined),
     StandingChanged(StandingChanged),
@@ -59,6 +60,9 @@ pub struct PurchaseRecorded {
     /// What offers gave of the points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub offers: Vec<OfferCredited>,
+    /// The points wait for a person's decision.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pending: bool,
     /// Business time at the till.
     pub purchased_at: Timestamp,
     /// Business time at which we recorded it.
@@ -91,6 +95,19 @@ pub struct PurchaseReturned {
     pub owed: i64,
     pub purchased_at: Timestamp,
     pub returned_at: Timestamp,
+}
+
+/// A person decided about points that waited.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PurchaseReviewed {
+    pub v: u8,
+    pub purchase: Uuid,
+    pub member: Uuid,
+    pub merchant: Uuid,
+    pub points: i64,
+    /// The points are the member's now; else they were taken back.
+    pub confirmed: bool,
+    pub reviewed_at: Timestamp,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -192,6 +209,7 @@ impl Message {
             Message::Posted(m) => Some(m.member),
             Message::PurchaseRecorded(m) => Some(m.member),
             Message::PurchaseReturned(m) => Some(m.member),
+            Message::PurchaseReviewed(m) => Some(m.member),
             Message::MemberJoined(m) => Some(m.member),
             Message::StandingChanged(m) => Some(m.member),
             Message::NoticeOpened(m) => Some(m.member),
@@ -208,6 +226,7 @@ impl Message {
             Message::Posted(_) => "Posted",
             Message::PurchaseRecorded(_) => "PurchaseRecorded",
             Message::PurchaseReturned(_) => "PurchaseReturned",
+            Message::PurchaseReviewed(_) => "PurchaseReviewed",
             Message::MemberJoined(_) => "MemberJoined",
             Message::StandingChanged(_) => "StandingChanged",
             Message::NoticeOpened(_) => "NoticeOpened",

@@ -32,6 +32,21 @@ pub fn purchase_receipt(points: Points, offers: &[(&str, Points)], merchant: &st
     }
 }
 
+/// What a purchase's push says while its points wait for a person's decision.
+pub fn pending_receipt(points: Points, merchant: &str) -> String {
+    let (points, merchant) = (points_words(points), tidy(merchant));
+    format!("Your visit to {merchant} is recorded. Pending: {points}. We look at this purchase first.")
+}
+
+/// What a decision about such points says.
+pub fn review_receipt(points: Points, confirmed: bool, merchant: &str) -> String {
+    let (looked, what) = (format!("We looked at your purchase at {}", tidy(merchant)), points_words(points));
+    match confirmed {
+        true => format!("{looked}. {}", credit_receipt(points)),
+        false => format!("{looked} and did not confirm its {what}. Ask us if you do not agree."),
+    }
+}
+
 /// What a return says. `taken` points went back.
 pub fn return_receipt(taken: Points, merchant: &str) -> String {
     if taken.is_positive() {

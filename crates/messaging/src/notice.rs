@@ -16,6 +16,8 @@ pub enum Cause {
     Return(Uuid),
     Stake(Uuid),
     Settlement(Uuid),
+    /// A decision about a purchase whose points waited.
+    Review(Uuid),
 }
 
 impl Cause {
@@ -25,12 +27,15 @@ impl Cause {
             Cause::Return(_) => "return",
             Cause::Stake(_) => "stake",
             Cause::Settlement(_) => "settlement",
+            Cause::Review(_) => "review",
         }
     }
 
     pub fn id(self) -> Uuid {
         match self {
-            Cause::Purchase(id) | Cause::Return(id) | Cause::Stake(id) | Cause::Settlement(id) => id,
+            Cause::Purchase(id) | Cause::Return(id) | Cause::Stake(id) | Cause::Settlement(id) | Cause::Review(id) => {
+                id
+            }
         }
     }
 }

@@ -15,9 +15,12 @@ fn draw(dice: &mut Dice) -> Op {
     let member = dice.below(3) as u8;
     let which = dice.next() as usize;
     match dice.below(26) {
-        0..=2 => Op::Earn { member, points: dice.between(-5, 200), provisional: dice.chance(1, 10) },
+        0..=2 => Op::Earn { member, points: dice.between(-5, 200), provisional: dice.chance(1, 5) },
         3 => Op::EarnBoth { member, points: dice.between(-1, 200), extra: dice.between(-1, 60) },
-        4 => Op::Mature { member, points: dice.between(0, 100) },
+        4 => match dice.chance(2, 3) {
+            true => Op::Mature { which },
+            false => Op::TakeBack { which },
+        },
         5..=9 => Op::Hold { member, points: dice.between(0, 250) },
         10..=13 => Op::Close { which, capture: dice.between(0, 260) },
         14..=16 => Op::Pay { which, points: dice.between(0, 500) },

@@ -64,7 +64,7 @@ pub async fn look(world: &World, touched: &Touched) -> anyhow::Result<Vec<String
             say(available >= 0 && held >= 0 && provisional >= 0 && debt <= 0, "L2");
             say(debt == 0 || available == 0, "L2 debt beside points");
             say((available, held, provisional, debt) == (n(6)?, n(7)?, n(8)?, n(9)?), "L5");
-            say(available + held + provisional == n(5)? - n(11)?, "L5l");
+            say(available + held == n(5)? - n(11)?, "L5l");
             say(held == n(10)?, "T1");
             say(row.try_get::<bool, _>(12)?, "S2");
         }

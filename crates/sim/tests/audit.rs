@@ -47,6 +47,14 @@ const PLANTED: &[(&str, &str)] = &[
         "UPDATE ledger.member_account SET consumed = consumed - 1 WHERE member = (SELECT member FROM ledger.member_account WHERE consumed > 0 LIMIT 1)",
     ),
     (
+        "L5p",
+        "UPDATE ledger.member_account SET available = available - 1, provisional = provisional + 1 WHERE member = (SELECT member FROM ledger.member_account WHERE available > 0 LIMIT 1)",
+    ),
+    (
+        "L5p",
+        "INSERT INTO ledger.provisional_end (earned, key, member, points, outcome) SELECT key, key, gen_random_uuid(), 5, 'taken_back' FROM ledger.command LIMIT 1",
+    ),
+    (
         "L5s",
         "UPDATE ledger.entry SET prior_seq = 0 WHERE (shard, seq) = (SELECT shard, seq FROM ledger.entry WHERE prior_seq > 0 ORDER BY shard, seq DESC LIMIT 1)",
     ),
@@ -139,11 +147,11 @@ const PLANTED: &[(&str, &str)] = &[
     ),
     (
         "S4",
-        "UPDATE trading.position p SET member = a.member, paid_points = 0, paid_at = a.at - interval '1 hour', paid_wall = a.ended_at - interval '1 hour' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE p.position = (SELECT position FROM trading.position WHERE paid_at IS NOT NULL AND cost_points > 0 LIMIT 1)",
+        "UPDATE trading.position p SET member = a.member, paid_points = 0, paid_at = a.at - interval '1 hour', paid_by = '3' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE p.position = (SELECT position FROM trading.position WHERE paid_at IS NOT NULL AND cost_points > 0 LIMIT 1)",
     ),
     (
         "S4",
-        "UPDATE trading.orders o SET member = a.member, resolved_at = a.at - interval '1 hour', resolved_wall = a.ended_at - interval '1 hour' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE o.order_id = (SELECT order_id FROM trading.orders WHERE captured_points = 0 AND resolved_at IS NOT NULL LIMIT 1)",
+        "UPDATE trading.orders o SET member = a.member, resolved_at = a.at - interval '1 hour', resolved_by = '3' FROM (SELECT * FROM messaging.attempt WHERE content = 'prompt' AND claimed IS NOT NULL LIMIT 1) a WHERE o.order_id = (SELECT order_id FROM trading.orders WHERE captured_points = 0 AND resolved_at IS NOT NULL LIMIT 1)",
     ),
     (
         "S4",

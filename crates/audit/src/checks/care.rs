@@ -115,11 +115,11 @@ pub(super) const NOBODY: Check = check!(
      FROM messaging.attempt a
      LEFT JOIN LATERAL (SELECT p.position FROM trading.position p
                         WHERE p.member = a.member AND p.paid_points < p.cost_points AND p.paid_at > a.at - interval '4 hours'
-                              AND p.paid_wall < a.ended_at - interval '1 minute'
+                              AND coalesce(pg_visible_in_snapshot(p.paid_by, a.claimed), p.paid_wall < a.ended_at - interval '1 minute')
                         UNION ALL
                         SELECT o.order_id FROM trading.orders o
                         WHERE o.member = a.member AND o.captured_points = 0 AND o.resolved_at > a.at - interval '4 hours'
-                              AND o.resolved_wall < a.ended_at - interval '1 minute'
+                              AND coalesce(pg_visible_in_snapshot(o.resolved_by, a.claimed), o.resolved_wall < a.ended_at - interval '1 minute')
                         LIMIT 1) l ON true
      WHERE a.content = 'prompt' AND a.claimed IS NOT NULL
      UNION ALL

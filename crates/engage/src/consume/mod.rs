@@ -32,7 +32,7 @@ use crate::surroundings::Surroundings;
 use crate::{EngageError, store};
 use checkpoint::{Checkpoint, freeze, thaw};
 pub(crate) use nearby::Nearby;
-use reaction::{Plan, is_fresh};
+use reaction::{Plan, silent_because};
 
 const CONSUMER: &str = "engage";
 /// Wall time between checkpoints.
@@ -336,7 +336,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
 /// Whose purchases may be answered with a prompt: the gate looks at all of them at once.
 fn fresh_buyers(batches: &[Batch], after: i64, now: Timestamp) -> Vec<MemberId> {
     let buyer = |message: &Message| match message {
-        Message::PurchaseRecorded(m) if is_fresh(m, now) => Some(MemberId(m.member)),
+        Message::PurchaseRecorded(m) if silent_because(m, now).is_none() => Some(MemberId(m.member)),
         _ => None,
     };
     let mut members: Vec<MemberId> =

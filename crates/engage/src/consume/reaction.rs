@@ -3,7 +3,8 @@
 use hunch_kernel::{MemberId, MerchantId, NoticeId, Points, Shard, WallTime, derived_uuid};
 use hunch_messages::{Message, PositionPaid, PurchaseRecorded, StakeResolved};
 use hunch_messaging::copy::{
-    credit_receipt, market_prompt, offer_prompt, points_words, purchase_receipt, return_receipt,
+    credit_receipt, market_prompt, offer_prompt, pending_receipt, points_words, purchase_receipt, return_receipt,
+    review_receipt,
 };
 use hunch_messaging::{Cause, NewNotice, OpenPrompt, PromptGate, PromptSitting, Wanted, is_denial, open_prompts};
 use jiff::{SignedDuration, Timestamp};
@@ -62,6 +63,11 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
                 let body = return_receipt(Points(m.clawed_back), nearby.merchant(m.merchant));
                 plan.tell(MemberId(m.member), Cause::Return(m.purchase), body, RECEIPT, now, wall);
             }
+            Message::PurchaseReviewed(m) => {
+                let nearby = self.nearby(Some(m.merchant)).await?;
+                let body = review_receipt(Points(m.points), m.confirmed, nearby.merchant(m.merchant));
+                plan.tell(MemberId(m.member), Cause::Review(m.purchase), body, RECEIPT, now, wall);
+            }
             Message::StakeResolved(m) => plan.stake(m, now, wall),
             Message::PositionPaid(m) => plan.paid(m, now, wall),
             Message::StandingChanged(m) => {
@@ -90,10 +96,9 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         let nearby = self.nearby(Some(m.merchant)).await?;
         let seed = seed_of(m.member, m.purchase);
         let nearby = nearby.for_member(plan.used.get(&MemberId(m.member)));
-        let (decision, by) = if is_fresh(m, now) {
-            self.consider((shard, seq), m, &nearby.candidates, sitting, seed, mind)
-        } else {
-            (late(seed), None)
+        let (decision, by) = match silent_because(m, now) {
+            None => self.consider((shard, seq), m, &nearby.candidates, sitting, seed, mind),
+            Some(reason) => (silent(seed, reason), None),
         };
         let chosen = decision.chosen.and_then(|index| nearby.candidates.get(index));
         let said = chosen.and_then(|chosen| say(m, chosen, sitting).map(|say| (chosen, say)));
@@ -118,7 +123,10 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
         plan.notices.push(NewNotice {
             member: MemberId(m.member),
             cause: Cause::Purchase(m.purchase),
-            body: purchase_receipt(Points(m.points), &offers, nearby.merchant(m.merchant)),
+            body: match m.pending {
+                true => pending_receipt(Points(m.points), nearby.merchant(m.merchant)),
+                false => purchase_receipt(Points(m.points), &offers, nearby.merchant(m.merchant)),
+            },
             wanted: say.wanted,
             expires_at: now + RECEIPT_LIFE,
             caused_wall: WallTime::from_microsecond(m.received_wall_us).unwrap_or_else(|| self.clocks.wall.now()),
@@ -230,13 +238,18 @@ impl Plan {
     }
 }
 
-/// Whether there is still something to say beside the receipt.
-pub(super) fn is_fresh(m: &PurchaseRecorded, now: Timestamp) -> bool {
-    now.duration_since(m.purchased_at) <= FRESH && now.duration_since(m.recorded_at) <= FRESH
+/// Why there is nothing to say beside the receipt: it is told too late, or its points cannot be used yet.
+pub(super) fn silent_because(m: &PurchaseRecorded, now: Timestamp) -> Option<&'static str> {
+    let fresh = now.duration_since(m.purchased_at) <= FRESH && now.duration_since(m.recorded_at) <= FRESH;
+    match (fresh, m.pending) {
+        (true, false) => None,
+        (true, true) => Some("pending"),
+        (false, _) => Some("late"),
+    }
 }
 
-/// The decision about a purchase that is told too late to say more than its receipt.
-fn late(seed: u64) -> Decision {
+/// The decision about a purchase of which nothing but its receipt is said.
+fn silent(seed: u64, reason: &'static str) -> Decision {
     Decision {
         chosen: None,
         propensity_ppm: 1_000_000,
@@ -244,7 +257,7 @@ fn late(seed: u64) -> Decision {
         seed,
         candidates_hash: [0; 16],
         eligible: 1,
-        reason: "late",
+        reason,
         told: Told::default(),
         told_at: None,
     }

@@ -49,6 +49,8 @@ pub struct Balance {
     pub available_points: i64,
     /// In stakes that wait for the exchange.
     pub held_points: i64,
+    /// Earned, and not final yet: `/v1/me/pending` says of what and why. They can be used once a person of the programme has
+    /// confirmed them.
     pub pending_points: i64,
     /// Owed after returns; the next points pay it.
     pub owed_points: i64,

@@ -14,6 +14,7 @@ pub mod page;
 pub mod pages;
 pub mod pos;
 pub mod protect;
+pub mod reviews;
 pub mod sign_in;
 pub mod stakes;
 pub mod standing;

@@ -106,6 +106,8 @@ pub struct PurchaseRecordedBody {
     pub earned_points: i64,
     /// What offers gave of the points.
     pub offers: Vec<OfferGiven>,
+    /// Part of the points that the member can use only after a person of the programme has looked at the purchase: all or none.
+    pub pending_points: i64,
 }
 
 /// An offer that the member had with this purchase.
@@ -158,6 +160,7 @@ fn recorded(receipt: String, answer: &PurchaseAnswer) -> PurchaseRecordedBody {
         receipt,
         earned_points: answer.points.0,
         offers: answer.offers.iter().map(given).collect(),
+        pending_points: answer.pending.0,
     }
 }
 

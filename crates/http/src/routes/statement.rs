@@ -208,9 +208,11 @@ fn what(item: &StatementItem) -> &'static str {
         },
         (None, Reason::Purchase) if item.provisional.is_positive() => "Purchase, not final yet",
         (None, Reason::Purchase) => "Purchase",
+        (None, Reason::Offer) if item.provisional.is_positive() => "Offer, not final yet",
         (None, Reason::Offer) => "Offer",
         (None, Reason::Welcome) => "Welcome",
         (None, Reason::Matured) => "Points became final",
+        (None, Reason::TakenBack) => "Points were not confirmed",
         (None, Reason::Corrected) => "Result corrected",
         (None, Reason::PayoutReversed) => "Taken back by a correction",
         (None, Reason::PurchaseReturned) => "Returned purchase",
@@ -230,6 +232,9 @@ fn explained(reason: Reason) -> &'static str {
         Reason::Offer => "An offer of the shop, once for each member.",
         Reason::Welcome => "Given by the programme.",
         Reason::Matured => "The programme looked at a purchase and confirmed its points.",
+        Reason::TakenBack => {
+            "The programme looked at a purchase and did not confirm its points. Ask us if you do not agree."
+        }
         Reason::Corrected | Reason::PayoutReversed => {
             "A paid result was wrong: what it paid is taken back, and the right result is paid."
         }

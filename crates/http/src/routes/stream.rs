@@ -122,6 +122,7 @@ fn about(message: &Message) -> Option<Uuid> {
         Message::Posted(m) => Some(m.member),
         Message::PurchaseRecorded(m) => Some(m.member),
         Message::PurchaseReturned(m) => Some(m.member),
+        Message::PurchaseReviewed(m) => Some(m.member),
         Message::MemberJoined(m) => Some(m.member),
         Message::StandingChanged(m) => Some(m.member),
         Message::StakeHeld(m) => Some(m.member),

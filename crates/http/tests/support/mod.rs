@@ -15,7 +15,9 @@ use hunch_kernel::{Clock, Clocks, ManualClock, MemberId, Points, SeededEntropy, 
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{Batcher, open_members};
 use hunch_log::Tail;
-use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, TerminalSessions, sign};
+use hunch_loyalty::{
+    CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, TerminalSessions, sign,
+};
 use hunch_markets::Markets;
 use hunch_messaging::OpenedHandler;
 use hunch_messaging::push::EndpointRules;
@@ -86,6 +88,7 @@ impl Service {
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let (door, returns) = (builder.register(PurchaseHandler), builder.register(ReturnHandler));
+        let reviews = builder.register(ReviewHandler);
         let opened = builder.register(OpenedHandler);
         let house = HouseLimits { day: Points(1_000), week: Points(3_000) };
         let standing = builder.register(StandingHandler { house });
@@ -141,6 +144,7 @@ impl Service {
                 shards: 8,
             },
             returns,
+            reviews,
             terminal_sessions: TerminalSessions::new(db.app().clone(), clocks.clone(), entropy),
             operators: vec![OperatorKey::of_token("operator", OPERATOR), OperatorKey::of_token("approver", APPROVER)],
             limits: RateLimits::new(&clocks.wall),

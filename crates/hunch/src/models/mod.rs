@@ -74,7 +74,9 @@ async fn export(folder: &Path, settings: &Settings) -> anyhow::Result<()> {
     let decisions = hunch_engage::export(home.database.auditor(), &mut table).await?;
     home.close().await?;
     write_whole(&folder.join("decisions.csv"), &table)?;
-    println!("{decisions} decisions");
+    println!(
+        "{decisions} decisions, up to the first that still waits for its answer: a look, or a visit within three days"
+    );
     Ok(())
 }
 

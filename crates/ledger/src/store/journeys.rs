@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::account::AccountCode;
 use crate::apply::BatchError;
 use crate::command::{Action, Command, Reason};
-use crate::decide::State;
+use crate::decide::{Provisional, ProvisionalEnd, State};
 use crate::lots::LotRange;
 use crate::provenance::{Consumption, Journey, PaidLot, Payback, Provenance, Use, Visited, pair};
 
@@ -25,7 +25,14 @@ pub(super) async fn load(
     commands: &[Command],
     state: &mut State,
 ) -> std::result::Result<(), BatchError> {
-    let earned = load_earned(conn, commands).await?;
+    let mut earned = load_earned(conn, commands).await?;
+    for command in commands {
+        if let Action::Clawback { earned: key } = &command.action
+            && let Some(provisional) = state.provisional.get(key)
+        {
+            earned.insert((provisional.member, *key), after_maturing(provisional));
+        }
+    }
     let roots: Vec<(MemberId, LotRange)> = commands
         .iter()
         .filter_map(|command| match &command.action {
@@ -51,6 +58,17 @@ pub(super) async fn load(
         }
     }
     Ok(())
+}
+
+/// Points that were provisional are the lot that they matured to. What ended otherwise left nothing to take back.
+fn after_maturing(provisional: &Provisional) -> Provenance {
+    Provenance {
+        earned: provisional.ended.and_then(ProvisionalEnd::lot).unwrap_or(LotRange { lo: 0, hi: 0 }),
+        funder_account: provisional.funder_account,
+        funder_house: provisional.funder_house,
+        source: provisional.source,
+        journey: Journey::default(),
+    }
 }
 
 /// The part of the payout that counts now which was used already. Mostly there is none.

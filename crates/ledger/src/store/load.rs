@@ -4,7 +4,7 @@ use hunch_kernel::{HoldId, MemberId, Points};
 use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
-use super::{journeys, unique};
+use super::{journeys, provisional, unique};
 use crate::account::MemberBalance;
 use crate::apply::BatchError;
 use crate::command::{Action, Command, Done, HoldOwner};
@@ -33,6 +33,7 @@ pub(crate) async fn load(conn: &mut PgConnection, last_seq: i64, commands: &[Com
     if !payouts.is_empty() {
         load_claims(conn, &payouts, &mut state).await?;
     }
+    provisional::load(conn, commands, &mut state).await?;
     journeys::load(conn, commands, &mut state).await?;
     Ok(state)
 }

@@ -2,6 +2,7 @@
 
 mod journeys;
 mod load;
+mod provisional;
 mod write;
 
 use uuid::Uuid;

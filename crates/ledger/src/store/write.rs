@@ -9,7 +9,7 @@ use sqlx::query::Query;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use super::unique;
+use super::{provisional, unique};
 use crate::account::AccountCode;
 use crate::command::{Command, Done, Outcome};
 use crate::decide::{Decided, Entry as Posting, HoldState, MemberState, Reversed, State};
@@ -42,6 +42,9 @@ pub(crate) async fn write(
     write_payouts(tx, &effects).await?;
     write_reversals(tx, &effects).await?;
     write_returns(tx, &effects).await?;
+    let ended: Vec<_> =
+        effects.iter().filter_map(|(c, d, _)| d.provisional.map(|(earned, what)| (c.key, earned, what))).collect();
+    provisional::write(tx, &ended).await?;
     Ok(true)
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::{
     AccountCode, Action, Command, Consumption, Decided, EarnBucket, EarnPart, Funder, HoldOwner, HoldState, Journey,
-    LotRange, MemberState, Outcome, PaidLot, Payback, Provenance, Reason, Stake, State, Use, decide_batch,
+    LotRange, MemberState, Outcome, PaidLot, Payback, Provenance, Provisional, Reason, Stake, State, Use, decide_batch,
 };
 
 /// What a history may do. Numbers choose among what exists.
@@ -23,9 +23,12 @@ pub enum Op {
         points: i64,
         extra: i64,
     },
+    /// Decides for an earning whose points are provisional, or were.
     Mature {
-        member: u8,
-        points: i64,
+        which: usize,
+    },
+    TakeBack {
+        which: usize,
     },
     Hold {
         member: u8,
@@ -61,6 +64,8 @@ pub struct Books {
     pub state: State,
     entries: Vec<Decided>,
     pub earned: Vec<(Uuid, MemberId)>,
+    /// Those of the earnings whose points were provisional at first.
+    provisional: Vec<(Uuid, MemberId)>,
     pub holds: Vec<(HoldId, MemberId)>,
     lots: HashMap<Uuid, (LotRange, AccountCode, Uuid)>,
     uses: HashMap<MemberId, Vec<Consumption>>,
@@ -103,10 +108,15 @@ impl Books {
                 let part = |points, reason| EarnPart { points: Points(points), reason };
                 let parts = vec![part(*points, Reason::Purchase), part(*extra, Reason::Offer)];
                 let funder = Funder::Merchant(MerchantId(Uuid::from_u128(77)));
-                make(member(*m), Action::EarnParts { parts, funder, source: key })
+                make(member(*m), Action::EarnParts { parts, funder, source: key, bucket: EarnBucket::Available })
             }
-            Op::Mature { member: m, points } => {
-                make(member(*m), Action::Mature { points: Points(*points), source: key })
+            Op::Mature { which } => {
+                let (earned, m) = *pick(&self.provisional, *which)?;
+                make(m, Action::Mature { earned })
+            }
+            Op::TakeBack { which } => {
+                let (earned, m) = *pick(&self.provisional, *which)?;
+                make(m, Action::TakeBack { earned })
             }
             Op::Hold { member: m, points } => {
                 let action =
@@ -178,6 +188,21 @@ impl Books {
             return;
         }
         match &command.action {
+            Action::Earn { bucket: EarnBucket::Provisional, .. } => {
+                let Some(entry) = decided.entries.first() else { return };
+                self.earned.push((command.key, command.member));
+                self.provisional.push((command.key, command.member));
+                self.lots.insert(command.key, (LotRange { lo: 0, hi: 0 }, entry.debit, entry.house));
+                let provisional = Provisional {
+                    member: command.member,
+                    points: entry.amount,
+                    funder_account: entry.debit,
+                    funder_house: entry.house,
+                    source: entry.source,
+                    ended: None,
+                };
+                self.state.provisional.insert(command.key, provisional);
+            }
             Action::Earn { .. } | Action::EarnParts { .. } => {
                 let mut parts = decided.entries.iter().filter(|entry| entry.debit.is_house() && entry.lot.is_some());
                 let Some(first) = parts.next() else { return };
@@ -187,6 +212,11 @@ impl Books {
                 self.lots.insert(command.key, (lot, first.debit, first.house));
             }
             Action::PlaceHold { hold, .. } => self.holds.push((*hold, command.member)),
+            Action::Mature { earned } => {
+                let made = decided.entries.iter().find(|entry| entry.debit == AccountCode::Provisional);
+                let (lot, mine) = (made.and_then(|entry| entry.lot), self.lots.get_mut(earned));
+                mine.unwrap().0 = lot.expect("what matured is a lot");
+            }
             _ => {}
         }
         for entry in &decided.entries {
@@ -315,7 +345,13 @@ impl Books {
             let unused = LotRange { lo: m.consumed, hi: m.credited };
             let voids = self.voids.get(id).cloned().unwrap_or_default();
             let left: i64 = unused.without(&voids).iter().map(|r| r.len()).sum();
-            assert_eq!(left, (b.available + b.held + b.provisional).0, "unused lots are exactly what the member has");
+            assert_eq!(left, (b.available + b.held).0, "unused lots are exactly what the member has");
+            let waiting = self.state.provisional.values().filter(|p| p.member == *id && p.ended.is_none());
+            assert_eq!(
+                waiting.map(|p| p.points).sum::<Points>(),
+                b.provisional,
+                "every provisional point waits for its end"
+            );
             let open: i64 = self.state.holds.values().filter(|h| h.open && h.member == *id).map(|h| h.amount.0).sum();
             assert_eq!(open, b.held.0, "T1: what is held is the sum of the open holds");
         }

@@ -8,7 +8,7 @@ use hunch_ledger::{Batcher, Door, balance, open_members};
 use hunch_log::Tail;
 use hunch_loyalty::{
     CodeKey, Directory, MemberRef, NewMerchant, PurchaseHandler, PurchaseRefusal, PurchaseRequest, Purchases,
-    ReturnAnswer, ReturnHandler, ReturnRequest, add_merchant, add_terminal,
+    ReturnAnswer, ReturnHandler, ReturnRequest, ReviewHandler, add_merchant, add_terminal,
 };
 use std::sync::Arc;
 use uuid::Uuid;
@@ -17,6 +17,7 @@ pub struct Shop {
     pub db: TestDb,
     pub purchases: Purchases,
     pub returns: Door<ReturnHandler>,
+    pub reviews: Door<ReviewHandler>,
     pub clock: Arc<ManualClock>,
     pub entropy: SharedEntropy,
     pub terminal: TerminalId,
@@ -51,6 +52,7 @@ impl Shop {
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), Tail::new(8));
         let door = builder.register(PurchaseHandler);
         let returns = builder.register(ReturnHandler);
+        let reviews = builder.register(ReviewHandler);
         let purchases = Purchases {
             directory: Directory::new(db.app().clone(), clocks.wall.clone()),
             codes: CodeKey::new(b"test key"),
@@ -60,7 +62,7 @@ impl Shop {
             shards: 8,
         };
         let _running = run_batcher(&builder.build());
-        Shop { db, purchases, returns, clock, entropy, terminal, secret, member, _running }
+        Shop { db, purchases, returns, reviews, clock, entropy, terminal, secret, member, _running }
     }
 
     pub fn receipt(&self, number: &str, amount_cents: i64) -> PurchaseRequest {

@@ -173,7 +173,8 @@ pub(crate) async fn mark_corrected(
                     AS t(position, before, taken, paid, gross)),
               kept AS (INSERT INTO trading.corrected (correction, position, before_points, taken_points, lost_points, paid_points)
                        SELECT $1, position, before, taken, before - taken, paid FROM t)
-         UPDATE trading.position p SET result = $7, gross_micros = t.gross, paid_points = t.paid, paid_at = $8, paid_wall = $9
+         UPDATE trading.position p SET result = $7, gross_micros = t.gross, paid_points = t.paid, paid_at = $8, paid_wall = $9,
+                paid_by = pg_current_xact_id()
          FROM t WHERE p.position = t.position",
     )
     .bind(c.id)

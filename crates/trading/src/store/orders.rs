@@ -313,7 +313,8 @@ pub(crate) async fn finish_order(
     };
     sqlx::query(
         "UPDATE trading.orders SET state = $2, exchange_order_id = $3, filled = $4, cost_micros = $5, fees_micros = $6,
-                captured_points = $7, released_points = $8, reason = $9, resolved_at = $10, resolved_wall = $11
+                captured_points = $7, released_points = $8, reason = $9, resolved_at = $10, resolved_wall = $11,
+                resolved_by = pg_current_xact_id()
          WHERE order_id = $1",
     )
     .bind(order.id.0)

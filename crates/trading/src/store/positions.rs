@@ -124,7 +124,7 @@ pub(crate) async fn mark_paid(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE trading.position p SET paid_revision = $4, result = $5, gross_micros = t.gross, paid_points = t.points,
-                paid_at = $6, paid_wall = $7
+                paid_at = $6, paid_wall = $7, paid_by = pg_current_xact_id()
          FROM UNNEST($1::uuid[], $2::int8[], $3::int8[]) AS t(position, gross, points) WHERE p.position = t.position",
     )
     .bind(rows.iter().map(|r| r.0.0).collect::<Vec<Uuid>>())

@@ -27,13 +27,13 @@ const CHECKS: [(&str, &str); 6] = [
     (
         "a lot is used, voided or still there, each point once",
         "SELECT a.member::text || ': ' || a.credited || ' credited, ' || coalesce(u.points, 0) || ' used, ' || coalesce(v.points, 0) || ' voided, '
-                || (a.available + a.held + a.provisional) || ' there'
+                || (a.available + a.held) || ' there'
          FROM ledger.member_account a
          LEFT JOIN (SELECT member, sum(amount)::int8 AS points FROM ledger.entry
                     WHERE lot_lo IS NOT NULL AND debit IN (1, 2) GROUP BY member) u USING (member)
          LEFT JOIN (SELECT member, sum(lot_hi - lot_lo)::int8 AS points FROM ledger.lot_void WHERE NOT owed GROUP BY member) v USING (member)
          WHERE a.member = ANY($1)
-         AND a.credited <> coalesce(u.points, 0) + coalesce(v.points, 0) + a.available + a.held + a.provisional",
+         AND a.credited <> coalesce(u.points, 0) + coalesce(v.points, 0) + a.available + a.held",
     ),
     (
         "no two uses or voids touch the same point",

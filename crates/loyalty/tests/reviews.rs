@@ -1,0 +1,135 @@
+//! Points that wait for a person's decision, from the till to the books and back.
+
+mod support;
+
+use hunch_kernel::{MemberId, Points, shard_of};
+use hunch_ledger::{MemberBalance, balance};
+use hunch_loyalty::{
+    PurchaseAnswer, Review, ReviewDecision, ReviewRefusal, ReviewRequest, WhichReviews, reviews, watch_terminal,
+};
+use jiff::SignedDuration;
+use support::Shop;
+use uuid::Uuid;
+
+impl Shop {
+    async fn watch(&self, why: Option<&str>) {
+        let now = self.purchases.clocks.business.now();
+        assert!(watch_terminal(self.db.app(), self.terminal, why, "operator", now).await.unwrap());
+        self.purchases.directory.forget();
+    }
+
+    /// A purchase of ten dollars, which earns 100 points.
+    async fn ten_dollars(&self, number: &str) -> PurchaseAnswer {
+        self.buy(self.receipt(number, 1_000)).await.unwrap()
+    }
+
+    async fn decide(&self, bought: &PurchaseAnswer, decision: ReviewDecision) -> Result<Review, ReviewRefusal> {
+        let (by, why) = ("operator".to_owned(), "looked at the receipts".to_owned());
+        let request = ReviewRequest { purchase: bought.purchase, member: self.member, decision, by, why };
+        self.reviews.submit(shard_of(self.member, 8), request).await.unwrap()
+    }
+
+    async fn has(&self) -> MemberBalance {
+        balance(self.db.app(), self.member).await.unwrap().unwrap()
+    }
+
+    async fn waiting(&self) -> Vec<Review> {
+        reviews(self.db.app(), WhichReviews::Of(self.member), None, 10).await.unwrap()
+    }
+
+    /// Everything that the audit finds wrong.
+    async fn wrong(&self) -> Vec<String> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT 'lots of ' || member FROM ledger.member_account a WHERE available + held <> credited - consumed
+                 - coalesce((SELECT sum(lot_hi - greatest(lot_lo, a.consumed)) FROM ledger.lot_void v WHERE v.member = a.member AND NOT owed AND lot_hi > a.consumed), 0)
+             UNION ALL
+             SELECT 'review of ' || r.purchase FROM loyalty.review r LEFT JOIN ledger.provisional_end e ON e.earned = r.purchase
+             WHERE coalesce(replace(e.outcome, 'matured', 'confirmed'), '') <> coalesce(r.decision, '')",
+        )
+        .fetch_all(self.db.owner())
+        .await
+        .unwrap();
+        rows
+    }
+}
+
+#[tokio::test]
+async fn points_of_a_watched_till_wait_and_are_confirmed_once() {
+    let shop = Shop::open().await;
+    let before = shop.ten_dollars("1").await;
+    assert_eq!((before.points, before.pending), (Points(100), Points(0)));
+    shop.watch(Some("many receipts of one minute")).await;
+    let bought = shop.ten_dollars("2").await;
+    assert_eq!((bought.points, bought.pending, bought.balance.provisional), (Points(100), Points(100), Points(100)));
+    let again = shop.ten_dollars("2").await;
+    assert_eq!((again.points, again.pending, again.first), (Points(100), Points(100), false), "the first answer");
+    let waiting = shop.waiting().await;
+    assert_eq!(waiting.iter().map(|r| (r.purchase, r.points)).collect::<Vec<_>>(), [(bought.purchase, Points(100))]);
+
+    shop.clock.advance(SignedDuration::from_hours(1));
+    let decided = shop.decide(&bought, ReviewDecision::Confirm).await.unwrap();
+    let has = shop.has().await;
+    assert_eq!((has.available, has.provisional), (Points(200), Points(0)));
+    assert_eq!(shop.decide(&bought, ReviewDecision::Confirm).await, Ok(decided), "a repeat changes nothing");
+    let other = shop.decide(&bought, ReviewDecision::TakeBack).await;
+    assert_eq!(other, Err(ReviewRefusal::Decided("confirmed".to_owned())));
+    assert_eq!(shop.ten_dollars("2").await.pending, Points(100), "the till is told for ever what it was told first");
+    assert!(shop.waiting().await.is_empty());
+    assert_eq!(shop.give_back(bought.purchase).await.clawed_back, Points(100), "it comes back like any other");
+    assert_eq!(shop.wrong().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_is_taken_back_was_never_the_members() {
+    let shop = Shop::open().await;
+    shop.watch(Some("a stolen secret")).await;
+    let bought = shop.ten_dollars("1").await;
+    shop.decide(&bought, ReviewDecision::TakeBack).await.unwrap();
+    let has = shop.has().await;
+    assert_eq!((has.total(), has.debt), (Points(0), Points(0)));
+    let merchant: i64 = sqlx::query_scalar("SELECT sum(delta)::int8 FROM ledger.house_delta WHERE account = 10")
+        .fetch_one(shop.db.owner())
+        .await
+        .unwrap();
+    assert_eq!(merchant, 0, "the merchant pays nothing");
+    let back = shop.give_back(bought.purchase).await;
+    assert_eq!((back.earned, back.clawed_back), (Points(100), Points(0)), "nothing is left to take");
+    assert_eq!(shop.has().await.debt, Points(0));
+    assert_eq!(shop.wrong().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_return_before_any_decision_ends_the_waiting() {
+    let shop = Shop::open().await;
+    shop.watch(Some("a new till")).await;
+    let bought = shop.ten_dollars("1").await;
+    assert_eq!(shop.give_back(bought.purchase).await.clawed_back, Points(100));
+    let has = shop.has().await;
+    assert_eq!((has.total(), has.provisional), (Points(0), Points(0)));
+    let late = shop.decide(&bought, ReviewDecision::Confirm).await;
+    assert_eq!(late, Err(ReviewRefusal::Decided("returned".to_owned())));
+    assert_eq!(shop.wrong().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_till_that_is_watched_no_longer_earns_at_once_and_what_waits_goes_on_waiting() {
+    let shop = Shop::open().await;
+    shop.watch(Some("a new till")).await;
+    let waits = shop.ten_dollars("1").await;
+    shop.watch(None).await;
+    assert_eq!(shop.ten_dollars("2").await.pending, Points(0));
+    assert_eq!(shop.waiting().await.len(), 1);
+    // A purchase that earns nothing has nothing that waits.
+    shop.watch(Some("again")).await;
+    assert_eq!(shop.buy(shop.receipt("3", 1)).await.unwrap().pending, Points(0));
+    assert_eq!(shop.waiting().await.iter().map(|r| r.purchase).collect::<Vec<_>>(), [waits.purchase]);
+    let stranger = ReviewRequest {
+        purchase: shop.ten_dollars("2").await.purchase,
+        member: MemberId(Uuid::nil()),
+        decision: ReviewDecision::Confirm,
+        by: "operator".to_owned(),
+        why: "a slip".to_owned(),
+    };
+    let answer = shop.reviews.submit(shard_of(shop.member, 8), stranger).await.unwrap();
+    assert_eq!(answer, Err(ReviewRefusal::Unknown), "points that never waited");
+}
