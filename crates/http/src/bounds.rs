@@ -64,42 +64,52 @@ impl<const MIN: i64, const MAX: i64> ToSchema for Whole<MIN, MAX> {
     }
 }
 
-/// A text of `MIN` to `MAX` characters. A character is what Unicode calls one, however many bytes it takes.
+/// A text of `MIN` to `MAX` characters. A character is what Unicode calls one, however many bytes it takes. Of a `LINE` one can be
+/// seen at least, and none is a control character.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Text<const MIN: usize, const MAX: usize>(pub String);
+pub struct Text<const MIN: usize, const MAX: usize, const LINE: bool = false>(pub String);
 
-impl<'de, const MIN: usize, const MAX: usize> Deserialize<'de> for Text<MIN, MAX> {
+/// A text in one line, such as a name.
+pub type Line<const MIN: usize, const MAX: usize> = Text<MIN, MAX, true>;
+
+/// Of a line, in the words of patterns: [`char::is_control`], and [`char::is_whitespace`] as far as patterns know it.
+const LINE_PATTERN: &str = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$";
+
+impl<'de, const MIN: usize, const MAX: usize, const LINE: bool> Deserialize<'de> for Text<MIN, MAX, LINE> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Long<const MIN: usize, const MAX: usize>;
-        impl<const MIN: usize, const MAX: usize> Visitor<'_> for Long<MIN, MAX> {
-            type Value = Text<MIN, MAX>;
+        struct Long<const MIN: usize, const MAX: usize, const LINE: bool>;
+        impl<const MIN: usize, const MAX: usize, const LINE: bool> Visitor<'_> for Long<MIN, MAX, LINE> {
+            type Value = Text<MIN, MAX, LINE>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match MIN {
-                    0 => write!(f, "must be a text of at most {MAX} characters"),
-                    _ => write!(f, "must be a text of {MIN} to {MAX} characters"),
+                    0 => write!(f, "must be a text of at most {MAX} characters")?,
+                    _ => write!(f, "must be a text of {MIN} to {MAX} characters")?,
                 }
+                if LINE { f.write_str(" in one line") } else { Ok(()) }
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
                 let long = text.chars().take(MAX + 1).count();
-                if (MIN..=MAX).contains(&long) { Ok(Text(text.to_owned())) } else { Err(E::custom(say(&self))) }
+                let in_one_line = || !text.trim().is_empty() && !text.contains(char::is_control);
+                let possible = (MIN..=MAX).contains(&long) && (!LINE || in_one_line());
+                if possible { Ok(Text(text.to_owned())) } else { Err(E::custom(say(&self))) }
             }
         }
         deserializer.deserialize_str(Long)
     }
 }
 
-impl<const MIN: usize, const MAX: usize> PartialSchema for Text<MIN, MAX> {
+impl<const MIN: usize, const MAX: usize, const LINE: bool> PartialSchema for Text<MIN, MAX, LINE> {
     fn schema() -> RefOr<Schema> {
         let text = ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX));
-        text.min_length((MIN > 0).then_some(MIN)).into()
+        text.min_length((MIN > 0).then_some(MIN)).pattern(LINE.then_some(LINE_PATTERN)).into()
     }
 }
 
-impl<const MIN: usize, const MAX: usize> ToSchema for Text<MIN, MAX> {
+impl<const MIN: usize, const MAX: usize, const LINE: bool> ToSchema for Text<MIN, MAX, LINE> {
     fn name() -> Cow<'static, str> {
-        format!("TextOf{MIN}To{MAX}").into()
+        format!("{}Of{MIN}To{MAX}", if LINE { "Line" } else { "Text" }).into()
     }
 }
 
@@ -223,6 +233,7 @@ mod tests {
     struct Body {
         points: Option<Whole<1, 100>>,
         name: Option<Text<1, 3>>,
+        line: Option<Line<1, 3>>,
         at: Option<Moment>,
         born: Option<Day>,
     }
@@ -239,6 +250,9 @@ mod tests {
         }
         // Three characters, nine bytes.
         assert_eq!(told(&json!({"name": "日本語"})), None);
+        for line in ["a b", " é "] {
+            assert_eq!(told(&json!({"line": line})), None, "{line}");
+        }
         for at in ["2000-01-01T00:00:00Z", "2099-12-31T23:59:59.999Z", "2026-11-23T07:00:00-05:00"] {
             assert_eq!(told(&json!({"at": at})), None, "{at}");
         }
@@ -257,6 +271,10 @@ mod tests {
         for name in ["", "日本語語"] {
             let sentence = "The field name must be a text of 1 to 3 characters.".to_owned();
             assert_eq!(told(&json!({"name": name})), Some((ProblemKind::Invalid, sentence)), "{name}");
+        }
+        for line in ["", " \u{2003}", "a\nb", "a\u{85}", "\u{1}", "four"] {
+            let sentence = "The field line must be a text of 1 to 3 characters in one line.".to_owned();
+            assert_eq!(told(&json!({"line": line})), Some((ProblemKind::Invalid, sentence)), "{line:?}");
         }
         for at in [
             "1999-12-31T23:59:59Z",

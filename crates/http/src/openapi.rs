@@ -1,7 +1,7 @@
 //! The OpenAPI document, made from the routes.
 
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
@@ -70,6 +70,25 @@ pub(crate) fn join_descriptions(document: &mut utoipa::openapi::OpenApi) {
             {
                 bounded.description = told.description.take();
                 *field = RefOr::T(Schema::Object(bounded.clone()));
+            }
+        }
+    }
+}
+
+/// A text that may be null and has a format comes as one schema of two types. Some readers, the tester of this very document among
+/// them, heed the format only where there is one type, so each of the two gets a schema of its own.
+pub(crate) fn part_formats(document: &mut utoipa::openapi::OpenApi) {
+    for schema in document.components.iter_mut().flat_map(|c| c.schemas.values_mut()) {
+        let RefOr::T(Schema::Object(object)) = schema else { continue };
+        for field in object.properties.values_mut() {
+            if let RefOr::T(Schema::Object(text)) = field
+                && text.format.is_some()
+                && text.schema_type == SchemaType::from_iter([Type::String, Type::Null])
+            {
+                let description = text.description.take();
+                text.schema_type = SchemaType::new(Type::String);
+                let parts = OneOfBuilder::new().item(text.clone()).item(ObjectBuilder::new().schema_type(Type::Null));
+                *field = parts.description(description).into();
             }
         }
     }

@@ -15,7 +15,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::openapi::{Document, describe_responses, join_descriptions};
+use crate::openapi::{Document, describe_responses, join_descriptions, part_formats};
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
@@ -92,6 +92,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .split_for_parts();
     describe_responses(&mut document);
     join_descriptions(&mut document);
+    part_formats(&mut document);
     (routes, document)
 }
 

@@ -45,6 +45,25 @@ fn every_response_is_described() {
     }
 }
 
+/// What a body may hold is said to the end: a field that nobody knows is refused, and a format is heeded by every reader.
+#[test]
+fn every_body_says_all_that_it_takes() {
+    let document: Value = serde_json::from_str(&hunch_http::openapi_json()).unwrap();
+    let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let bodies = operations.filter_map(|o| o["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str());
+    let bodies: Vec<&str> = bodies.collect();
+    assert!(bodies.len() > 20, "{bodies:?}");
+    for body in bodies {
+        let schema = document.pointer(body.trim_start_matches('#')).unwrap();
+        // A browser says what it likes of its subscription.
+        let open = body.ends_with("/Subscribe");
+        assert_eq!(schema.get("additionalProperties"), (!open).then_some(&Value::Bool(false)), "{body}");
+        for (name, field) in schema["properties"].as_object().unwrap() {
+            assert!(field["type"].is_string() || field.get("format").is_none(), "{body}: {name} has a format and two types");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_problems_has_no_doubles_and_is_documented() {
     let page = include_str!("../../../docs/problems.md");

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::bounds::{Amount, Moment, Whole};
+use crate::bounds::{Amount, Line, Moment, Whole};
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -22,8 +22,8 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeMerchant {
-    #[schema(min_length = 1, max_length = 80)]
-    pub name: Option<String>,
+    #[schema(inline)]
+    pub name: Option<Line<1, 80>>,
     #[schema(max_length = 64, example = "America/New_York")]
     pub zone: Option<String>,
 }
@@ -55,7 +55,7 @@ pub async fn patch_merchant(
     Path(id): Path<Uuid>,
     Json(body): Json<ChangeMerchant>,
 ) -> Result<axum::Json<MerchantBody>, Problem> {
-    let change = MerchantChange { name: body.name, zone: body.zone };
+    let change = MerchantChange { name: body.name.map(|name| name.0), zone: body.zone };
     let changed = change_merchant(&app.pool, MerchantId(id), &change).await?.ok_or_else(unknown)?;
     app.directory.forget();
     Ok(axum::Json(changed.into()))

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::bounds::Moment;
+use crate::bounds::{Line, Moment};
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -23,9 +23,9 @@ pub struct AddOffer {
     pub offer: Option<Uuid>,
     pub merchant: Uuid,
     /// What the offer is called. Members read it before the points, which the programme promises in its own words; so it
-    /// promises nothing itself.
-    #[schema(min_length = 1, max_length = 120, example = "Sourdough week")]
-    pub title: String,
+    /// promises nothing itself: `Sourdough week`.
+    #[schema(inline)]
+    pub title: Line<1, 120>,
     /// What each member gets, once.
     #[schema(minimum = 1, maximum = 100_000)]
     pub bonus_points: i64,
@@ -63,7 +63,7 @@ pub async fn post_offer(
     let new = NewOffer {
         id: body.offer.unwrap_or_else(|| app.entropy.uuid()),
         merchant,
-        title: body.title,
+        title: body.title.0,
         bonus: Points(body.bonus_points),
         valid: body.valid_from.0..body.valid_to.0,
     };

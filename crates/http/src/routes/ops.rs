@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::bounds::{Amount, Day, Whole};
+use crate::bounds::{Amount, Day, Line, Whole};
 use crate::credentials::Operator;
 use crate::json::{Json, Object};
 use crate::problem::{Problem, ProblemBody, ProblemKind};
@@ -22,10 +22,11 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 pub struct AddMerchant {
     /// Chosen by the caller, so that sending it again adds nothing.
     pub merchant: Uuid,
-    #[schema(min_length = 1, max_length = 80)]
-    pub name: String,
-    #[schema(min_length = 1, max_length = 40, example = "bakery")]
-    pub category: String,
+    #[schema(inline)]
+    pub name: Line<1, 80>,
+    /// Such as `bakery`.
+    #[schema(inline)]
+    pub category: Line<1, 40>,
     #[schema(max_length = 64, example = "America/New_York")]
     pub zone: String,
     #[schema(pattern = "^[A-Z]{3}$")]
@@ -62,8 +63,8 @@ pub async fn post_merchant(
 ) -> Result<(StatusCode, axum::Json<MerchantAdded>), Problem> {
     let new = NewMerchant {
         id: MerchantId(body.merchant),
-        name: body.name,
-        category: body.category,
+        name: body.name.0,
+        category: body.category.0,
         zone: body.zone,
         currency: body.currency,
         points_per_unit: body.points_per_unit.0,
@@ -80,8 +81,8 @@ pub async fn post_merchant(
 #[serde(deny_unknown_fields)]
 pub struct AddTerminal {
     pub merchant: Uuid,
-    #[schema(min_length = 1, max_length = 80)]
-    pub name: String,
+    #[schema(inline)]
+    pub name: Line<1, 80>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -107,7 +108,7 @@ pub async fn post_terminal(
         return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
     }
     let now = app.clocks.business.now();
-    let (terminal, secret) = add_terminal(&app.pool, &app.entropy, merchant, &body.name, now).await?;
+    let (terminal, secret) = add_terminal(&app.pool, &app.entropy, merchant, &body.name.0, now).await?;
     app.directory.forget();
     Ok((StatusCode::CREATED, axum::Json(TerminalAdded { terminal: terminal.0, secret })))
 }
@@ -131,7 +132,7 @@ pub struct AddMembers {
 pub struct AddMember {
     /// Chosen by the caller, so that sending it again adds nobody; left out, a token is made.
     pub member_token: Option<Uuid>,
-    #[schema(min_length = 1, max_length = 120)]
+    #[schema(min_length = 1, max_length = 120, pattern = "\\S")]
     pub full_name: String,
     #[schema(max_length = 200)]
     pub email: String,

@@ -164,8 +164,9 @@ fn recorded(receipt: String, answer: &PurchaseAnswer) -> PurchaseRecordedBody {
     }
 }
 
-/// A list of receipts, each read by itself.
-#[derive(ToSchema)]
+/// A list of receipts, each read by itself, and nothing else.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[allow(dead_code, reason = "describes what is read element by element")]
 pub struct PurchaseBatch {
     #[schema(min_items = 1, max_items = 500)]

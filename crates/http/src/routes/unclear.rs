@@ -88,7 +88,7 @@ pub struct OrderFinding {
     pub cost_dollars: String,
     #[schema(example = "0.0201", pattern = "^[0-9]{1,9}(\\.[0-9]{1,6})?$")]
     pub fees_dollars: String,
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, pattern = "\\S")]
     pub reason: String,
 }
 

@@ -235,10 +235,26 @@ def a_correction():
     return OPEN[-1]
 
 
+def a_waiting_correction():
+    """One that nobody has approved."""
+    listed = ask("GET", "/v1/ops/corrections", OPERATOR)["corrections"]
+    waiting = [one["correction"] for one in listed if one["market"] == PAID and not one.get("approved_by")]
+    if not waiting:
+        waiting = OPEN[:] = [until(lambda: propose(PAID))]
+    return waiting[0]
+
+
 def room_for_a_correction():
     while OPEN:
         approve(OPEN.pop())
     return wrongly_paid(PAID)
+
+
+def a_likeness():
+    """Of the second of two newcomers with one name and one birth date."""
+    one = a_person() | {"email": ""}
+    pair = ask("POST", "/v1/ops/members", OPERATOR, {"members": [one, one | {"home_zone": "America/Chicago"}]})["members"]
+    return pair[1]["member_token"]
 
 
 def a_purchase():
@@ -271,6 +287,10 @@ EXISTING = {
     "/v1/ops/fundings": lambda: {"dollars": "0.10", "reference": str(uuid.uuid4())},
     "/v1/ops/corrections": room_for_a_correction,
     "/v1/ops/corrections/{id}/approval": lambda: {"id": a_correction()},
+    "/v1/ops/corrections/{id}/end": lambda: {"id": a_waiting_correction()},
+    "/v1/ops/corrections/{id}/retry": lambda: {"id": a_waiting_correction()},
+    "/v1/ops/orders/{id}/end": lambda: {"id": ORDER},
+    "/v1/ops/likenesses/{member}/decision": lambda: {"member": a_likeness()},
     "/v1/me/place": lambda: NEW_YORK,
     "/v1/me/limits": lambda: {"day_points": 100, "week_points": 500},
     "/v1/me/push-subscriptions": lambda: DEVICE,
@@ -358,13 +378,16 @@ def after_call(context, case, response):
     # One that stays open is in the way of the next.
     if case.operation.path == "/v1/ops/corrections" and response.status_code == 201:
         approve(json_of(response)["correction"])
+    if case.operation.path == "/v1/ops/corrections/{id}/end" and response.status_code == 200:
+        OPEN.clear()
     if case.operation.path == "/v1/ops/staking":
         ask("PUT", "/v1/ops/staking", OPERATOR, {"on": True, "reason": "the others go on"})
 
 
 # --- Judgement --------------------------------------------------------------------------------------------------------
 
-# Refusals of a good request that no schema can foretell: the problem's type, and words of its sentence.
+# Refusals of a good request that no schema can foretell: the problem's type, words of its sentence, and where a type means
+# more than one thing, the route.
 RIGHT_REFUSALS = [
     # What does not exist, or is somebody else's.
     ("not-found", ""),
@@ -389,15 +412,25 @@ RIGHT_REFUSALS = [
     ("exchange-closed", ""),
     ("not-excluded", ""),
     ("exclusion-runs", ""),
-    ("already-", ""),
     ("past-date", ""),
+    ("invalid", "valid_to is past already", "/v1/ops/offers"),
+    # Ids that the caller chooses: what stands under one of them already, with other content.
+    ("already-exists", "this merchant exists already with another", "/v1/ops/merchants"),
+    ("already-exists", "this earn rule exists already with another", "/v1/ops/merchants/{merchant}/earn-rules"),
+    ("already-exists", "this earn rule of this moment exists already", "/v1/ops/merchants/{merchant}/earn-rules"),
+    ("already-exists", "this offer exists already with another", "/v1/ops/offers"),
+    ("already-exists", ".member_token is a member with another", "/v1/ops/members"),
+    ("already-a-member", "this person is a member already", "/v1/ops/members"),
+    ("already-decided", "has decided already that this is", "/v1/ops/likenesses/{member}/decision"),
     ("invalid", "must not be in the past"),
     ("invalid", "within ten years"),
     ("invalid", "must be after valid_from"),
     # Texts with a meaning that patterns do not tell, and fields that depend on each other.
     ("invalid", "send back the cursor"),
     ("invalid", "nothing is to be changed"),
-    ("limits", ""),
+    # The programme's own limits are a setting.
+    ("limits", "the most that can be staked here is", "/v1/me/limits"),
+    ("limits", "a day do not fit into", "/v1/me/limits"),
     ("invalid", "time zone"),
     ("invalid", "an amount that is not zero"),
     ("invalid", "send either member_token or member_code"),
@@ -409,11 +442,6 @@ RIGHT_REFUSALS = [
     # To JSON Schema 52.0 is an integer, and U+0000 a character like others.
     ("bad-json", "must be a whole number"),
     ("bad-json", "u+0000"),
-    ("bad-json", "must be an id"),
-    # Receipts of a batch are read one by one, and the document does not say of each that it has no other fields.
-    ("bad-json", "there is no field"),
-    ("bad-json", "must be a list"),
-    ("bad-json", "with one field, the list purchases"),
     # JSON Schema has no words for the bounds of a date, nor for those of an amount that depend on its currency.
     ("invalid", "in the years"),
     ("amount", ""),
@@ -433,15 +461,24 @@ def filter_failure(context, failure, case, response):
         # The unsigned or wrongly signed request is one of schemathesis's own.
         if kind == "unauthenticated" and case.meta and "Hunch-Signature" in (case.headers or {}):
             return False
-        return not any(kind.startswith(prefix) and words in detail.lower() for prefix, words in RIGHT_REFUSALS)
+        told = lambda prefix, words, route=case.operation.path: (
+            kind.startswith(prefix) and words in detail.lower() and route == case.operation.path
+        )
+        return not any(told(*right) for right in RIGHT_REFUSALS)
     if isinstance(failure, AcceptedNegativeData) and case.operation.path == "/v1/pos/purchases/batch":
         # Each purchase of a batch is answered by itself.
         return not answer["refused"]
     return True
 
 
-# They need a raise that has waited a day, and an exclusion whose term is over: their own tests have them.
-OUT_OF_REACH = {"POST /v1/me/limits/confirm", "POST /v1/me/exclusion/return"}
+# They need a raise that has waited a day, an exclusion whose term is over, an order that stays unclear for a minute, and a
+# correction that was approved and could not be carried out: their own tests have them. Here they meet what strangers send.
+OUT_OF_REACH = {
+    "POST /v1/me/limits/confirm",
+    "POST /v1/me/exclusion/return",
+    "POST /v1/ops/orders/{id}/end",
+    "POST /v1/ops/corrections/{id}/retry",
+}
 
 
 @schemathesis.check
