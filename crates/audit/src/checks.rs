@@ -414,12 +414,14 @@ pub const CHECKS: &[Check] = &[
                FROM book k, jsonb_each(k.book -> 'members') f, jsonb_each_text(f.value -> 'categories') c WHERE c.value::bigint <> 0) m
          FULL JOIN (WITH folded AS MATERIALIZED (SELECT shard, (convert_from(substring(state FROM 2), 'UTF8')::jsonb ->> 'seq')::bigint AS seq
                                     FROM log.consumer_position WHERE consumer = 'engage' AND state IS NOT NULL)
-               SELECT p.member, r.category, count(*) - count(t.purchase) AS n
-               FROM loyalty.purchase p
-               JOIN loyalty.merchant r USING (merchant)
+               SELECT p.member, p.category, count(*) - count(t.purchase) AS n
+               FROM (SELECT b.purchase, b.member, b.shard, b.seq, coalesce(b.merchant_category, c.first, m.category) AS category
+                     FROM loyalty.purchase b JOIN loyalty.merchant m USING (merchant)
+                     LEFT JOIN (SELECT DISTINCT ON (merchant) merchant, before AS first FROM loyalty.merchant_change
+                                WHERE field = 'category' ORDER BY merchant, change) c USING (merchant)) p
                JOIN folded k ON k.shard = p.shard AND p.seq <= k.seq
                LEFT JOIN loyalty.purchase_return t ON t.purchase = p.purchase AND t.seq <= k.seq
-               GROUP BY p.member, r.category HAVING count(*) - count(t.purchase) <> 0) s
+               GROUP BY p.member, p.category HAVING count(*) - count(t.purchase) <> 0) s
               ON s.member = m.member AND s.category = m.category"
     ),
     care::ORDERS,

@@ -339,6 +339,18 @@ impl From<hunch_safeguards::JoinError> for Problem {
     }
 }
 
+impl From<hunch_safeguards::ChangePersonError> for Problem {
+    fn from(error: hunch_safeguards::ChangePersonError) -> Problem {
+        use hunch_safeguards::ChangePersonError as E;
+        match error {
+            E::Unknown => Problem::new(ProblemKind::NotFound, error.to_string()),
+            E::OtherMember { .. } => Problem::new(ProblemKind::AlreadyMember, error.to_string()),
+            E::People(error) => Problem::from(error),
+            E::Storage(_) => Problem::storage(&error),
+        }
+    }
+}
+
 impl From<hunch_safeguards::DecideError> for Problem {
     fn from(error: hunch_safeguards::DecideError) -> Problem {
         use hunch_safeguards::DecideError as E;

@@ -19,8 +19,8 @@ use crate::openapi::{Document, describe_responses, join_descriptions, part_forma
 use crate::overload::{Admissions, admit};
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::{
-    health, inbox, left_out, likeness, markets, me, merchants, offers, ops, pages, pos, protect, reviews, sign_in,
-    stakes, statement, stream, trading_ops, unclear, webhook,
+    health, inbox, left_out, likeness, markets, me, members, merchants, offers, ops, pages, pos, protect, reviews,
+    sign_in, stakes, statement, stream, trading_ops, unclear, webhook,
 };
 
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -70,6 +70,7 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(merchants::patch_merchant))
         .routes(routes!(merchants::post_earn_rule, merchants::get_earn_rules))
         .routes(routes!(ops::post_members))
+        .routes(routes!(members::patch_member))
         .routes(routes!(likeness::list))
         .routes(routes!(likeness::decide))
         .routes(routes!(reviews::pending))

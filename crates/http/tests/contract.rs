@@ -132,6 +132,7 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("post", "/v1/ops/offers", "operator"),
     ("post", "/v1/ops/offers/{offer}/end", "operator"),
     ("post", "/v1/ops/members", "operator"),
+    ("patch", "/v1/ops/members/{member}", "operator"),
     ("post", "/v1/ops/merchants", "operator"),
     ("patch", "/v1/ops/merchants/{merchant}", "operator"),
     ("post", "/v1/ops/merchants/{merchant}/earn-rules", "operator"),

@@ -4,7 +4,7 @@ mod support;
 
 use jiff::SignedDuration;
 use serde_json::{Value, json};
-use support::{APPROVER, Answer, RAIN, Service};
+use support::{APPROVER, Answer, OPERATOR, RAIN, Service};
 
 const WREN: &str = "Wren Canary";
 
@@ -27,8 +27,12 @@ async fn quote(service: &Service, token: &str) -> Answer {
     service.send(token, "POST", "/v1/quotes", json!({"market": RAIN, "side": "yes", "stake_points": 50})).await
 }
 
+async fn change(service: &Service, by: &str, member: &str, body: Value) -> Answer {
+    service.send(by, "PATCH", &format!("/v1/ops/members/{member}"), body).await
+}
+
 async fn waiting(service: &Service) -> Vec<Value> {
-    let list = service.get(support::OPERATOR, "/v1/ops/likenesses").await;
+    let list = service.get(OPERATOR, "/v1/ops/likenesses").await;
     assert_eq!(list.status, 200, "{}", list.body);
     list.body["accounts"].as_array().unwrap().clone()
 }
@@ -101,7 +105,7 @@ async fn a_second_account_of_the_same_person_never_stakes() {
     let (token, second) = service.sign_in(entry("Wren Heron", "wren@example.com", "", "1987-03-14")).await;
     assert_eq!(quote(&service, &token).await.body["type"], "/problems/identity-check");
     let path = format!("/v1/ops/likenesses/{second}/decision");
-    service.send(support::OPERATOR, "POST", &path, json!({"decision": "same"})).await;
+    service.send(OPERATOR, "POST", &path, json!({"decision": "same"})).await;
     let refused = quote(&service, &token).await;
     assert_eq!((refused.status, &refused.body["type"]), (403, &json!("/problems/other-account")), "{}", refused.body);
     // The first account is as it was, with its limit.
@@ -160,4 +164,146 @@ async fn an_entry_that_became_no_member_stands_in_nobodys_way() {
     assert_eq!(again.status, 201, "{}", again.body);
     assert_ne!(again.body["members"][0]["member_token"], json!(member));
     assert!(waiting(&service).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_members_data_is_changed_with_who_and_when_and_nobody_is_told_what_it_was() {
+    let service = Service::start().await;
+    let (token, member) = service.sign_in(wren()).await;
+    let at_first = change(&service, OPERATOR, &member, json!({"email": "wren@example.com"})).await;
+    assert_eq!((at_first.status, &at_first.body), (200, &json!({"member_token": member})), "it was so already");
+    let body = json!({"full_name": "Wren Heron", "email": "heron@example.com"});
+    let changed = change(&service, OPERATOR, &member, body.clone()).await;
+    let expected = json!({"member_token": member, "changed_by": "operator", "changed_at": "2026-11-23T12:00:00Z"});
+    assert_eq!((changed.status, &changed.body), (200, &expected));
+    service.clock.advance(SignedDuration::from_mins(1));
+    assert_eq!(change(&service, APPROVER, &member, body).await.body, expected, "sent again, it changes nothing");
+    assert_eq!(service.get(&token, "/v1/me").await.body["name"], "Wren Heron");
+
+    let kept: Vec<(String, String, String, String)> =
+        sqlx::query_as("SELECT full_name, email, phone, replaced_by FROM vault.former_person")
+            .fetch_all(service.db.vault())
+            .await
+            .unwrap();
+    let before = [WREN, "wren@example.com", "+1 555 010 0173", "operator"].map(str::to_owned);
+    assert_eq!(kept.into_iter().map(|(a, b, c, d)| [a, b, c, d]).collect::<Vec<_>>(), [before]);
+
+    for impossible in [json!({}), json!({"full_name": " "}), json!({"email": "x".repeat(201)}), json!({"phone": "1".repeat(41)})] {
+        let refused = change(&service, OPERATOR, &member, impossible.clone()).await;
+        assert_eq!((refused.status, &refused.body["type"]), (422, &json!("/problems/invalid")), "{impossible}");
+    }
+    for other in [json!({"birth_date": "1990-01-01"}), json!({"home_zone": "Europe/Rome"})] {
+        assert_eq!(change(&service, OPERATOR, &member, other.clone()).await.status, 400, "{other}");
+    }
+    let nobody = "00000000-0000-0000-0000-000000000404";
+    assert_eq!(change(&service, OPERATOR, nobody, json!({"phone": ""})).await.status, 404);
+    // Under the first data it is another member's token now; under the new ones it is the same.
+    let mut again = wren();
+    again["member_token"] = json!(member);
+    let refused = join(&service, &[again.clone()]).await;
+    assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-exists")), "{}", refused.body);
+    again["full_name"] = json!("Wren Heron");
+    again["email"] = json!("heron@example.com");
+    assert_eq!(join(&service, &[again]).await.status, 201);
+}
+
+#[tokio::test]
+async fn an_excluded_person_is_known_by_the_old_data_and_by_the_new() {
+    let service = Service::start().await;
+    let (token, member) = service.sign_in(wren()).await;
+    service.send(&token, "POST", "/v1/me/exclusion", json!({"term": "life"})).await;
+    let moved = json!({"full_name": "Wren Heron", "email": "heron@example.com", "phone": "+1 555 010 0999"});
+    assert_eq!(change(&service, OPERATOR, &member, moved).await.status, 200);
+    assert!(waiting(&service).await.is_empty(), "nobody is like himself");
+    for again in [
+        wren(),
+        entry("Wren Heron", "heron@example.com", "", "1987-03-14"),
+        // The old name with the new number, and the new name with the old address.
+        entry(WREN, "", "1-555-010-0999", "1987-03-14"),
+        entry("Heron, Wren", "WREN+3@example.com", "", "1987-03-14"),
+    ] {
+        let refused = join(&service, &[again.clone()]).await;
+        assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-a-member")), "{again}");
+        assert!(refused.body["detail"].as_str().unwrap().contains(&member), "{}", refused.body);
+    }
+    // Nothing but one fact agrees: an old one, or a new one.
+    let strangers = [("wren@example.com", ""), ("heron@example.com", ""), ("", "+1 555 010 0173"), ("", "+1 555 010 0999")];
+    for (n, (email, phone)) in strangers.into_iter().enumerate() {
+        let name = ["Lark Smith", "Jay Brown", "Ivy Stone", "Rex Field"][n];
+        assert_eq!(join(&service, &[entry(name, email, phone, &format!("199{n}-01-01"))]).await.status, 201);
+        let found = waiting(&service).await;
+        assert_eq!((found.len(), &found[n]["known"]), (n + 1, &json!([member])), "{email}{phone}");
+    }
+}
+
+/// Another key makes all digests anew, those of former data too.
+#[tokio::test]
+async fn former_data_are_known_under_a_new_key() {
+    let service = Service::start().await;
+    let (token, member) = service.sign_in(wren()).await;
+    service.send(&token, "POST", "/v1/me/exclusion", json!({"term": "life"})).await;
+    assert_eq!(change(&service, OPERATOR, &member, json!({"email": "new@example.com"})).await.status, 200);
+    let digests = "SELECT count(DISTINCT email), count(DISTINCT key_id) FROM vault.identity";
+    let read = || async { sqlx::query_as::<_, (i64, i64)>(digests).fetch_one(service.db.vault()).await.unwrap() };
+    assert_eq!(read().await, (2, 1));
+    let other = hunch_vault::IdentityKey::new(b"another key of tests");
+    let vault = hunch_vault::Vault::new(service.db.vault().clone(), other);
+    assert_eq!(vault.renew_identities().await.unwrap(), 2, "of now and of before");
+    assert_eq!(vault.renew_identities().await.unwrap(), 0);
+    assert_eq!(read().await, (2, 1));
+    let born = "1999-01-01".parse().unwrap();
+    for email in ["wren@example.com", "new@example.com"] {
+        let (full_name, email, phone) = ("Lark Smith".to_owned(), email.to_owned(), String::new());
+        let person = hunch_vault::Person { full_name, email, phone, birth_date: born };
+        let id = hunch_kernel::MemberId(uuid::Uuid::from_u128(1));
+        let known = vault.recognise(&[(id, person)]).await.unwrap().remove(0);
+        assert_eq!(known.len(), 1);
+        assert_eq!(known[0].member.0.to_string(), member);
+    }
+}
+
+#[tokio::test]
+async fn who_takes_on_the_data_of_somebody_else_is_looked_at() {
+    let service = Service::start().await;
+    service.rain().await;
+    let (excluded, known) = service.sign_in(wren()).await;
+    service.send(&excluded, "POST", "/v1/me/exclusion", json!({"term": "life"})).await;
+    let (token, member) = service.sign_in(entry("Lark Smith", "", "", "1987-03-14")).await;
+    assert_eq!(quote(&service, &token).await.status, 201);
+    // Name, birth date and address: that is somebody else, and nothing is changed.
+    let whole = json!({"full_name": WREN, "email": "wren@example.com"});
+    let refused = change(&service, OPERATOR, &member, whole).await;
+    assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-a-member")), "{}", refused.body);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains(&known) && detail.contains("Nothing was changed"), "{detail}");
+    assert_eq!(service.get(&token, "/v1/me").await.body["name"], "Lark Smith");
+    // Birth date and number: a person decides.
+    assert_eq!(change(&service, OPERATOR, &member, json!({"phone": "555 010 0173"})).await.status, 200);
+    assert_eq!(quote(&service, &token).await.body["type"], "/problems/identity-check");
+    let found = waiting(&service).await;
+    assert_eq!((found.len(), &found[0]["known"], &found[0]["agreeing"]), (1, &json!([known]), &json!(["birth_date", "phone"])));
+    let path = format!("/v1/ops/likenesses/{member}/decision");
+    assert_eq!(service.send(APPROVER, "POST", &path, json!({"decision": "other"})).await.status, 200);
+    assert_eq!(quote(&service, &token).await.status, 201);
+    // Who was found to be another person is not looked at again, whichever of the two changes.
+    assert_eq!(change(&service, OPERATOR, &member, json!({"email": "wren@example.com"})).await.status, 200);
+    assert_eq!(change(&service, OPERATOR, &known, json!({"email": "w@example.com"})).await.status, 200);
+    assert!(waiting(&service).await.is_empty());
+    // A third one was never looked at: the account waits again, and the first decision is kept.
+    let (_, third) = service.sign_in(entry("Robin Teal", "robin@example.com", "", "1987-03-14")).await;
+    assert_eq!(change(&service, OPERATOR, &member, json!({"email": "robin@example.com"})).await.status, 200);
+    assert_eq!(quote(&service, &token).await.body["type"], "/problems/identity-check");
+    let found = waiting(&service).await;
+    assert_eq!((found.len(), &found[0]["known"]), (1, &json!([third])));
+    let kept: Vec<(String, String)> =
+        sqlx::query_as("SELECT decision, decided_by FROM safeguards.former_likeness")
+            .fetch_all(service.db.app())
+            .await
+            .unwrap();
+    assert_eq!(kept, [("other".to_owned(), "approver".to_owned())]);
+    assert_eq!(service.send(APPROVER, "POST", &path, json!({"decision": "same"})).await.status, 200);
+    assert_eq!(quote(&service, &token).await.body["type"], "/problems/other-account");
+    // A second account stays one, whatever is changed.
+    assert_eq!(change(&service, OPERATOR, &member, json!({"email": "", "phone": ""})).await.status, 200);
+    assert_eq!(quote(&service, &token).await.body["type"], "/problems/other-account");
 }

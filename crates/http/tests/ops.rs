@@ -26,7 +26,9 @@ async fn a_merchant_sent_with_changes_is_a_conflict_and_is_changed_by_routes_of_
     let till = service.till().await;
     let added = service.operator("/v1/ops/merchants", rosa()).await;
     assert_eq!(added.status, 201, "{}", added.body);
-    for (field, value) in [("points_per_unit", json!(5)), ("name", json!("Rosa")), ("currency", json!("EUR"))] {
+    let changes =
+        [("points_per_unit", json!(5)), ("name", json!("Rosa")), ("category", json!("cafe")), ("currency", json!("EUR"))];
+    for (field, value) in changes {
         let mut changed = rosa();
         changed[field] = value;
         let answer = service.operator("/v1/ops/merchants", changed).await;
@@ -37,6 +39,21 @@ async fn a_merchant_sent_with_changes_is_a_conflict_and_is_changed_by_routes_of_
     let path = format!("/v1/ops/merchants/{MERCHANT}");
     let renamed = patch(&service, &path, json!({"name": "Rosa & Figlia"})).await;
     assert_eq!((renamed.status, &renamed.body["name"]), (200, &json!("Rosa & Figlia")), "{}", renamed.body);
+    let moved = patch(&service, &path, json!({"category": "cafe"})).await;
+    assert_eq!((moved.status, &moved.body["category"], &moved.body["name"]), (200, &json!("cafe"), &renamed.body["name"]));
+    assert_eq!(patch(&service, &path, json!({"category": "cafe"})).await.body, moved.body, "sent again, it changes nothing");
+    for no_category in ["", "a\nb"] {
+        assert_eq!(patch(&service, &path, json!({"category": no_category})).await.status, 422, "{no_category:?}");
+    }
+    let kept: Vec<(String, String, String, String)> =
+        sqlx::query_as("SELECT field, before, after, changed_by FROM loyalty.merchant_change ORDER BY change")
+            .fetch_all(service.db.app())
+            .await
+            .unwrap();
+    let row = |field: &str, before: &str, after: &str| {
+        (field.to_owned(), before.to_owned(), after.to_owned(), "operator".to_owned())
+    };
+    assert_eq!(kept, [row("name", "Rosa's Bakery", "Rosa & Figlia"), row("category", "bakery", "cafe")]);
     assert_eq!(patch(&service, &path, json!({"currency": "EUR"})).await.status, 400);
     assert_eq!(patch(&service, &path, json!({})).await.status, 422);
     let nowhere = "/v1/ops/merchants/00000000-0000-0000-0000-000000000000";

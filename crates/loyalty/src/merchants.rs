@@ -1,4 +1,4 @@
-//! Merchants as the operator keeps them: added, renamed, and given another earn rule from a day on.
+//! Merchants as the operator keeps them: added, changed, and given another earn rule from a day on.
 //!
 //! - What is sent again is the same, or refused: nothing is changed in silence.
 //! - Earn rules are a history. A new one begins now or later and stands until the next; what was bought before keeps the rule of
@@ -42,6 +42,8 @@ impl NewMerchant {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MerchantChange {
     pub name: Option<String>,
+    /// Counts for what is bought from then on; what was bought before stays under the one of its time.
+    pub category: Option<String>,
     pub zone: Option<String>,
 }
 
@@ -68,6 +70,10 @@ fn check_name(name: &str) -> Result<(), LoyaltyError> {
     named(name, 80, "name must have 1 to 80 characters, in one line")
 }
 
+fn check_category(category: &str) -> Result<(), LoyaltyError> {
+    named(category, 40, "category must have 1 to 40 characters, in one line")
+}
+
 fn check_zone(zone: &str) -> Result<(), LoyaltyError> {
     let known = jiff::tz::TimeZone::get(zone).is_ok();
     if known {
@@ -89,7 +95,7 @@ fn check_terms(terms: &EarnTerms) -> Result<(), LoyaltyError> {
 }
 
 const OTHER_WAYS: &str =
-    "change the name or the zone by PATCH, and the earn rule by a new one; category and currency stay";
+    "change name, category or zone by PATCH, and the earn rule by a new one; the currency stays";
 
 /// Adds a merchant with its first rule. Sent again with the same content, it adds nothing.
 ///
@@ -97,7 +103,7 @@ const OTHER_WAYS: &str =
 /// `Invalid` names what is wrong; `Differs` when the id is there with other content; `Storage` when the database fails.
 pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<(), LoyaltyError> {
     check_name(&new.name)?;
-    named(&new.category, 40, "category must have 1 to 40 characters, in one line")?;
+    check_category(&new.category)?;
     if new.currency.len() != 3 || !new.currency.bytes().all(|b| b.is_ascii_uppercase()) {
         return Err(LoyaltyError::Invalid("currency must be three capital letters, such as USD"));
     }
@@ -125,7 +131,8 @@ pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> R
     LoyaltyError::differing("merchant", &fields, OTHER_WAYS)
 }
 
-/// Changes what may be changed, and gives the merchant as it is then; `None` if there is none.
+/// Changes what may be changed, and gives the merchant as it is then; `None` if there is none. What differs is kept with `by`
+/// and `now`, business time; sent again, it changes nothing.
 ///
 /// # Errors
 /// `Invalid` names what is wrong; `Storage` when the database fails.
@@ -133,13 +140,16 @@ pub async fn change_merchant(
     pool: &PgPool,
     id: MerchantId,
     change: &MerchantChange,
+    by: &str,
+    now: Timestamp,
 ) -> Result<Option<Merchant>, LoyaltyError> {
     if *change == MerchantChange::default() {
-        return Err(LoyaltyError::Invalid("nothing is to be changed; send name or zone"));
+        return Err(LoyaltyError::Invalid("nothing is to be changed; send name, category or zone"));
     }
     change.name.as_deref().map_or(Ok(()), check_name)?;
+    change.category.as_deref().map_or(Ok(()), check_category)?;
     change.zone.as_deref().map_or(Ok(()), check_zone)?;
-    store::merchants::change(pool, id, change).await?;
+    store::merchants::change(pool, id, change, by, now).await?;
     Ok(store::merchants::find(pool, id).await?)
 }
 

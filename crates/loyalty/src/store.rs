@@ -210,10 +210,10 @@ pub(crate) async fn insert_purchases(tx: &mut ShardTx, fresh: &[(i64, &Purchase,
     let given = |credit: &Credit| credit.offers().map(|offer| offer.points.0).sum::<i64>();
     let (shard, now) = (tx.shard().0, tx.now());
     sqlx::query(
-        "INSERT INTO loyalty.purchase (purchase, shard, seq, member, merchant, terminal, receipt, receipt_key, amount_cents, points, rule, offer_points, purchased_at, recorded_at)
-         SELECT purchase, $1, seq, member, merchant, terminal, receipt, key, amount, points, rule, given, to_timestamp(0) + bought * interval '1 microsecond', $2
-         FROM UNNEST($3::uuid[], $4::int8[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::int8[], $11::int8[], $12::uuid[], $13::int8[], $14::int8[])
-              AS t(purchase, seq, member, merchant, terminal, receipt, key, amount, points, rule, given, bought)",
+        "INSERT INTO loyalty.purchase (purchase, shard, seq, member, merchant, terminal, receipt, receipt_key, amount_cents, points, rule, offer_points, purchased_at, recorded_at, merchant_category)
+         SELECT purchase, $1, seq, member, merchant, terminal, receipt, key, amount, points, rule, given, to_timestamp(0) + bought * interval '1 microsecond', $2, category
+         FROM UNNEST($3::uuid[], $4::int8[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::int8[], $11::int8[], $12::uuid[], $13::int8[], $14::int8[], $15::text[])
+              AS t(purchase, seq, member, merchant, terminal, receipt, key, amount, points, rule, given, bought, category)",
     )
     .bind(shard)
     .bind(now.to_sqlx())
@@ -229,6 +229,7 @@ pub(crate) async fn insert_purchases(tx: &mut ShardTx, fresh: &[(i64, &Purchase,
     .bind(fresh.iter().map(|(_, _, credit)| credit.rule).collect::<Vec<Option<Uuid>>>())
     .bind(fresh.iter().map(|(_, _, credit)| given(credit)).collect::<Vec<_>>())
     .bind(fresh.iter().map(|(_, p, _)| p.sale.purchased_at.as_microsecond()).collect::<Vec<_>>())
+    .bind(fresh.iter().map(|(_, p, _)| p.merchant_category.as_str()).collect::<Vec<_>>())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -238,6 +239,7 @@ pub(crate) async fn insert_purchases(tx: &mut ShardTx, fresh: &[(i64, &Purchase,
 pub(crate) struct PurchaseRow {
     pub member: MemberId,
     pub merchant: MerchantId,
+    /// Of the time when it was recorded.
     pub merchant_category: String,
     pub amount_cents: i64,
     pub points: Points,
@@ -276,9 +278,14 @@ pub(crate) async fn recorded(conn: &mut PgConnection, ids: &[PurchaseId]) -> Res
 
 pub(crate) async fn purchases(conn: &mut PgConnection, ids: &[PurchaseId]) -> Result<HashMap<PurchaseId, PurchaseRow>> {
     let rows = sqlx::query(
-        "SELECT p.purchase, p.member, p.merchant, m.category, p.amount_cents, p.points, p.purchased_at, p.offer_points,
-             EXISTS (SELECT 1 FROM loyalty.review r WHERE r.purchase = p.purchase AND r.decision IS NULL)
-         FROM loyalty.purchase p JOIN loyalty.merchant m USING (merchant) WHERE p.purchase = ANY($1)",
+        "SELECT p.purchase, p.member, p.merchant, coalesce(p.merchant_category, f.before, m.category), p.amount_cents, p.points,
+                p.purchased_at, p.offer_points,
+                EXISTS (SELECT 1 FROM loyalty.review r WHERE r.purchase = p.purchase AND r.decision IS NULL)
+         FROM loyalty.purchase p JOIN loyalty.merchant m USING (merchant)
+              LEFT JOIN LATERAL (SELECT before FROM loyalty.merchant_change c
+                                 WHERE c.merchant = p.merchant AND c.field = 'category' ORDER BY c.change LIMIT 1) f
+              ON p.merchant_category IS NULL
+         WHERE p.purchase = ANY($1)",
     )
     .bind(ids.iter().map(|id| id.0).collect::<Vec<Uuid>>())
     .fetch_all(conn)

@@ -2,11 +2,12 @@
 
 mod support;
 
-use hunch_kernel::{MerchantId, Points};
+use hunch_kernel::{MerchantId, Points, shard_of};
 use hunch_loyalty::{
-    EarnTerms, LoyaltyError, MerchantChange, NewEarnRule, NewMerchant, PurchaseRequest, add_earn_rule, add_merchant,
+    EarnTerms, LoyaltyError, Merchant, MerchantChange, NewEarnRule, NewMerchant, PurchaseRequest, add_earn_rule, add_merchant,
     change_merchant, merchant,
 };
+use hunch_messages::Message;
 use jiff::{SignedDuration, Timestamp};
 use support::Shop;
 use uuid::Uuid;
@@ -47,6 +48,12 @@ impl Shop {
     async fn again(&self, new: NewMerchant) -> Result<(), LoyaltyError> {
         add_merchant(self.db.app(), &new, self.now()).await
     }
+
+    async fn change(&self, id: MerchantId, change: &MerchantChange) -> Result<Option<Merchant>, LoyaltyError> {
+        let changed = change_merchant(self.db.app(), id, change, "operator", self.now()).await;
+        self.purchases.directory.forget();
+        changed
+    }
 }
 
 #[tokio::test]
@@ -79,14 +86,13 @@ async fn a_merchant_sent_again_is_the_same_or_refused_with_the_field_that_differ
     for new in impossible {
         assert!(matches!(shop.again(new.clone()).await, Err(LoyaltyError::Invalid(_))), "{new:?}");
     }
-    let renamed = MerchantChange { name: Some("Rosa & Figlia".to_owned()), zone: None };
-    let found = change_merchant(shop.db.app(), ROSA, &renamed).await.unwrap().unwrap();
+    let renamed = MerchantChange { name: Some("Rosa & Figlia".to_owned()), ..MerchantChange::default() };
+    let found = shop.change(ROSA, &renamed).await.unwrap().unwrap();
     assert_eq!((found.name.as_str(), found.zone.as_str()), ("Rosa & Figlia", "America/New_York"));
     assert_eq!(field(shop.again(rosa()).await), "name", "nobody is told that the old name stands");
     shop.again(NewMerchant { name: "Rosa & Figlia".to_owned(), ..rosa() }).await.unwrap();
-    let nobody = change_merchant(shop.db.app(), MerchantId(Uuid::nil()), &renamed).await.unwrap();
-    assert!(nobody.is_none());
-    assert!(change_merchant(shop.db.app(), ROSA, &MerchantChange::default()).await.is_err());
+    assert!(shop.change(MerchantId(Uuid::nil()), &renamed).await.unwrap().is_none());
+    assert!(shop.change(ROSA, &MerchantChange::default()).await.is_err());
 }
 
 #[tokio::test]
@@ -138,4 +144,37 @@ async fn an_earn_rule_is_replaced_from_a_day_on_and_the_days_before_keep_theirs(
                      SELECT gen_random_uuid(), merchant, 9, 1, 0, 9, '2026-01-01T00:00:00Z', '2026-01-01T00:00:01Z' FROM loyalty.merchant";
     let refused = sqlx::query(backdated).execute(shop.db.app()).await.unwrap_err();
     assert_eq!(refused.as_database_error().and_then(|e| e.constraint()), Some("earn_rule_not_backdated"));
+}
+
+/// What was bought is counted under the category of its time, and taken back from there.
+#[tokio::test]
+async fn a_return_after_a_change_of_category_is_of_the_category_that_the_purchase_was_of() {
+    let shop = Shop::open().await;
+    let florist = |category: &str| MerchantChange { category: Some(category.to_owned()), ..MerchantChange::default() };
+    let mut sold = Vec::new();
+    for (number, category) in [("1", "bakery"), ("2", "cafe"), ("3", "florist")] {
+        shop.change(ROSA, &florist(category)).await.unwrap();
+        sold.push((shop.buy(shop.receipt(number, 100)).await.unwrap().purchase, category));
+    }
+    // The first one as if it had been recorded before purchases kept it.
+    sqlx::query("UPDATE loyalty.purchase SET merchant_category = NULL WHERE purchase = $1")
+        .bind(sold[0].0.0)
+        .execute(shop.db.owner())
+        .await
+        .unwrap();
+    for (purchase, _) in &sold {
+        shop.give_back(*purchase).await;
+    }
+    let told = |message: &Message| match message {
+        Message::PurchaseRecorded(m) => Some((m.purchase, m.merchant_category.clone(), true)),
+        Message::PurchaseReturned(m) => Some((m.purchase, m.merchant_category.clone(), false)),
+        _ => None,
+    };
+    let batches = hunch_log::read_after(shop.db.app(), shard_of(shop.member, 8), 0, 1_000).await.unwrap();
+    let messages: Vec<_> = batches.iter().flat_map(|batch| batch.after(0)).filter_map(|(_, m)| told(m)).collect();
+    for (purchase, category) in sold {
+        for bought in [true, false] {
+            assert!(messages.contains(&(purchase.0, category.to_owned(), bought)), "{category}: {messages:?}");
+        }
+    }
 }

@@ -84,7 +84,7 @@ pub enum PeopleError {
     Twice { first: usize, second: usize },
     #[error(
         "members[{place}].member_token is a member with another {field}, and nobody was taken in; what was entered stays, so \
-         send it as it was, or take the person out of the list"
+         send it as it was, or take the person out of the list; name, e-mail address and phone number are changed by PATCH"
     )]
     Differs { place: usize, field: &'static str },
     #[error("people storage failed")]

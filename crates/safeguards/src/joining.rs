@@ -129,23 +129,16 @@ impl Safeguards {
         for ((member, _), mut known) in newcomers.into_iter().zip(known) {
             known.retain(|k| somebody.contains(&k.member));
             somebody.insert(member);
-            if let Some(same) = known.iter().find(|k| likeness(k.agreement) == Likeness::Same) {
+            found.extend(judge(member, known, &protections, now).map_err(|same| {
                 let item = ids.iter().position(|id| *id == member).map_or(0, |place| place + 1);
-                let standing = standing_of(protections.get(&same.member).copied().flatten());
-                return Err(JoinError::AlreadyMember { item, known: same.member, standing });
-            }
-            let suspects = known.into_iter().filter(|k| match likeness(k.agreement) {
-                Likeness::Same | Likeness::Likely => true,
-                Likeness::Contact => protections.get(&k.member).copied().flatten().is_some(),
-                Likeness::None => false,
-            });
-            found.extend(likeness_of(member, suspects.collect(), now));
+                JoinError::AlreadyMember { item, known: same.member, standing: same.standing }
+            })?);
         }
         Ok(found)
     }
 
     /// Those of these who are members, with the break or exclusion that is in force for them.
-    async fn protections(&self, members: &[MemberId]) -> Result<HashMap<MemberId, Option<Protection>>, sqlx::Error> {
+    pub(crate) async fn protections(&self, members: &[MemberId]) -> Result<Protections, sqlx::Error> {
         let now = self.clocks.business.now();
         let mut conn = self.database.app().acquire().await?;
         let accounts = store::accounts(&mut conn, members, now, None).await?;
@@ -192,6 +185,37 @@ fn first_of_each(ids: &[MemberId], people: &[NewMember], members: &HashSet<Membe
     let mut seen = members.clone();
     let new = ids.iter().zip(people).filter(|(id, _)| seen.insert(**id));
     new.map(|(id, new)| (*id, new.person.clone())).collect()
+}
+
+pub(crate) type Protections = HashMap<MemberId, Option<Protection>>;
+
+/// A member who is the very person that was asked about.
+pub(crate) struct SamePerson {
+    pub member: MemberId,
+    /// As the operator reads it.
+    pub standing: &'static str,
+}
+
+/// Whether an account is to be put before a person, because of these members who share some of its facts.
+///
+/// # Errors
+/// The first of them who is the same person.
+pub(crate) fn judge(
+    member: MemberId,
+    known: Vec<Known>,
+    protections: &Protections,
+    now: Timestamp,
+) -> Result<Option<FoundLikeness>, SamePerson> {
+    let protection = |of: MemberId| protections.get(&of).copied().flatten();
+    if let Some(same) = known.iter().find(|k| likeness(k.agreement) == Likeness::Same) {
+        return Err(SamePerson { member: same.member, standing: standing_of(protection(same.member)) });
+    }
+    let suspects = known.into_iter().filter(|k| match likeness(k.agreement) {
+        Likeness::Same | Likeness::Likely => true,
+        Likeness::Contact => protection(k.member).is_some(),
+        Likeness::None => false,
+    });
+    Ok(likeness_of(member, suspects.collect(), now))
 }
 
 fn likeness_of(member: MemberId, suspects: Vec<Known>, found_at: Timestamp) -> Option<FoundLikeness> {

@@ -18,6 +18,7 @@
 
 #[cfg(test)]
 mod clock_changes;
+mod changed_person;
 mod denial;
 mod exclusion;
 mod gate;
@@ -33,6 +34,7 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use changed_person::ChangePersonError;
 pub use denial::{DENIALS, Denial, DenialCode};
 pub use exclusion::{BreakTerm, ExclusionTerm, Protection, ReturnRefusal};
 pub use gate::{Charges, Overview, Safeguards, TownPlace, restore, still_holds};

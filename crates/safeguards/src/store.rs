@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool, Row};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use crate::denial::{Denial, DenialCode};
@@ -445,6 +445,50 @@ pub(crate) async fn write_likenesses(pool: &PgPool, found: &[FoundLikeness]) -> 
         .await?;
     }
     Ok(())
+}
+
+/// Members who were put before a person together with this one, whoever of them joined later.
+pub(crate) async fn looked_at(pool: &PgPool, member: MemberId) -> Result<HashSet<MemberId>> {
+    let found: Vec<Uuid> = sqlx::query_scalar(
+        "WITH pair AS (SELECT member, known FROM safeguards.likeness
+                       UNION ALL SELECT member, known FROM safeguards.former_likeness)
+         SELECT unnest(known) FROM pair WHERE member = $1 UNION SELECT member FROM pair WHERE $1 = ANY(known)",
+    )
+    .bind(member.0)
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(MemberId).collect())
+}
+
+/// Puts an account before a person, also one that was there before: whoever it is like now is added to those of before, and if
+/// it was found to be another person than those, that decision is kept and the account waits again. A second account stays one.
+pub(crate) async fn add_likeness(pool: &PgPool, found: &FoundLikeness) -> Result<()> {
+    let mut tx = hunch_db::begin(pool).await?;
+    sqlx::query(
+        "INSERT INTO safeguards.former_likeness (member, known, agreeing, found_at, decision, decided_by, decided_at)
+         SELECT member, known, agreeing, found_at, decision, decided_by, decided_at FROM safeguards.likeness
+         WHERE member = $1 AND decision = 'other'",
+    )
+    .bind(found.member.0)
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO safeguards.likeness AS l (member, known, agreeing, found_at) VALUES ($1, $2, $3, $4)
+         ON CONFLICT ON CONSTRAINT likeness_once DO UPDATE SET
+             known = CASE WHEN l.decision IS NULL THEN l.known || excluded.known ELSE excluded.known END,
+             agreeing = CASE WHEN l.decision IS NULL
+                             THEN (SELECT array_agg(DISTINCT kind) FROM unnest(l.agreeing || excluded.agreeing) AS kind)
+                             ELSE excluded.agreeing END,
+             found_at = excluded.found_at, decision = NULL, decided_by = NULL, decided_at = NULL
+         WHERE l.decision IS DISTINCT FROM 'same'",
+    )
+    .bind(found.member.0)
+    .bind(found.known.iter().map(|m| m.0).collect::<Vec<Uuid>>())
+    .bind(&found.agreeing)
+    .bind(found.found_at.to_sqlx())
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
 }
 
 fn read_likeness(row: &PgRow) -> Result<FoundLikeness> {

@@ -103,7 +103,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("T3", "UPDATE trading.hedge SET yes = yes + 1"),
     ("T4", "UPDATE trading.position SET paid_points = paid_points + 1 WHERE paid_at IS NOT NULL"),
     ("T5", "UPDATE trading.orders SET cost_micros = cost_micros + 1000000 WHERE filled > 0"),
-    ("M1", "UPDATE loyalty.merchant SET category = 'florist' WHERE category = 'bakery'"),
+    ("M1", "UPDATE loyalty.purchase SET merchant_category = 'florist' WHERE merchant_category = 'bakery'"),
     (
         "S1",
         "UPDATE messaging.attempt SET standing = standing + 1000 WHERE content <> 'receipt' AND claimed IS NOT NULL",

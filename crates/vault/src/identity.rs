@@ -82,6 +82,16 @@ impl Agreement {
     pub fn contact(self) -> bool {
         self.email || self.phone
     }
+
+    /// With a person who was entered in two ways: what agrees with either of them.
+    pub(crate) fn or(self, other: Agreement) -> Agreement {
+        Agreement {
+            name: self.name || other.name,
+            birth_date: self.birth_date || other.birth_date,
+            email: self.email || other.email,
+            phone: self.phone || other.phone,
+        }
+    }
 }
 
 impl Identity {

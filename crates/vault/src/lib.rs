@@ -6,6 +6,7 @@
 //! - The vault answers questions (is this member at least 18 on that day?); it hands out no birth date.
 //! - It has a role and a pool of its own; the application's role cannot see into it.
 //! - Whether somebody who is entered is known already is told by keyed digests, and by which facts agree, never by facts.
+//! - What is changed of a person is kept as it was, so that the person is known again by the old data and by the new.
 
 mod age;
 mod identity;
@@ -15,6 +16,7 @@ pub use identity::{Agreement, IdentityKey};
 
 use age::is_at_least;
 use identity::Identity;
+use store::Version;
 
 use hunch_kernel::MemberId;
 use jiff::civil::Date;
@@ -42,6 +44,40 @@ impl fmt::Debug for Person {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Person(…)")
     }
+}
+
+/// What is to be changed of a person. What is left out stays. Prints nothing of what it holds.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct PersonChange {
+    pub full_name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+}
+
+impl PersonChange {
+    fn of(&self, person: &Person) -> Person {
+        let new = |wanted: &Option<String>, entered: &str| wanted.clone().unwrap_or_else(|| entered.to_owned());
+        Person {
+            full_name: new(&self.full_name, &person.full_name),
+            email: new(&self.email, &person.email),
+            phone: new(&self.phone, &person.phone),
+            birth_date: person.birth_date,
+        }
+    }
+}
+
+impl fmt::Debug for PersonChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PersonChange(…)")
+    }
+}
+
+/// Who changed a person's data last, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastChange {
+    pub by: String,
+    /// Business time.
+    pub at: Timestamp,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -121,15 +157,56 @@ impl Vault {
         let stored = store::alike(&self.pool, self.key.id(), &wanted).await?;
         let known = |place: usize| {
             let (member, identity) = &wanted[place];
-            let others = stored.iter().chain(&wanted[..place]).filter(|(other, _)| other != member);
-            let agreeing =
-                others.map(|(other, theirs)| Known { member: *other, agreement: identity.agreement(theirs) });
-            let mut known: Vec<Known> =
-                agreeing.filter(|k| k.agreement.contact() || (k.agreement.name && k.agreement.birth_date)).collect();
-            known.dedup_by_key(|k| k.member);
-            known
+            known_of(*member, identity, stored.iter().chain(&wanted[..place]))
         };
         Ok((0..wanted.len()).map(known).collect())
+    }
+
+    /// Who else of the vault shares name and birth date, e-mail address or phone number with this member as it would be after a
+    /// change; `None` if there is no such member.
+    ///
+    /// # Errors
+    /// `Name` or `Contact` for what is not possible; else as [`Vault::recognise`].
+    pub async fn recognise_changed(
+        &self,
+        member: MemberId,
+        change: &PersonChange,
+    ) -> Result<Option<Vec<Known>>, VaultError> {
+        let mut conn = self.pool.acquire().await?;
+        let Some(person) = store::person(&mut conn, member).await? else { return Ok(None) };
+        drop(conn);
+        let after = change.of(&person);
+        check_words(&after)?;
+        Ok(self.recognise(&[(member, after)]).await?.pop())
+    }
+
+    /// Changes what differs, and keeps what was there with `by` and `now`, business time. Safe to repeat: what is so already
+    /// stays. Gives who changed this member's data last, if anybody ever did.
+    ///
+    /// # Errors
+    /// `Name` or `Contact` for what is not possible; `Storage`, also when there is no such member.
+    pub async fn change(
+        &self,
+        member: MemberId,
+        change: &PersonChange,
+        by: &str,
+        now: Timestamp,
+    ) -> Result<Option<LastChange>, VaultError> {
+        let mut tx = hunch_db::begin(&self.pool).await?;
+        let before = store::person(&mut tx, member).await?.ok_or(VaultError::Storage)?;
+        let after = change.of(&before);
+        if after != before {
+            check_words(&after)?;
+            let former = store::replace_person(&mut tx, member, &before, &after, by, now).await?;
+            let identities = [
+                (member, former, self.key.identity(&before)),
+                (member, Version::NOW, self.key.identity(&after)),
+            ];
+            store::write_identities(&mut tx, self.key.id(), &identities).await?;
+        }
+        let last = store::last_change(&mut tx, member).await?;
+        tx.commit().await?;
+        Ok(last)
     }
 
     /// Makes the digests of whoever has none, or some of another key. Gives how many. Safe to repeat and to stop.
@@ -144,8 +221,8 @@ impl Vault {
             if people.is_empty() {
                 return Ok(renewed);
             }
-            let identities: Vec<(MemberId, Identity)> =
-                people.iter().map(|(member, person)| (*member, self.key.identity(person))).collect();
+            let identities: Vec<(MemberId, Version, Identity)> =
+                people.iter().map(|(member, version, person)| (*member, *version, self.key.identity(person))).collect();
             let mut conn = self.pool.acquire().await?;
             store::write_identities(&mut conn, self.key.id(), &identities).await?;
             renewed += people.len() as u64;
@@ -159,12 +236,7 @@ impl Vault {
     pub async fn enter(&self, people: &[(MemberId, Person)], now: Timestamp) -> Result<(), VaultError> {
         let today = now.to_zoned(TimeZone::UTC).date();
         for (_, person) in people {
-            if person.full_name.trim().is_empty() || person.full_name.chars().count() > 120 {
-                return Err(VaultError::Name);
-            }
-            if person.email.chars().count() > 200 || person.phone.chars().count() > 40 {
-                return Err(VaultError::Contact);
-            }
+            check_words(person)?;
             if person.birth_date >= today || person.birth_date.year() < 1880 {
                 return Err(VaultError::BirthDate);
             }
@@ -173,8 +245,8 @@ impl Vault {
         let mut new = store::insert_people(&mut tx, people, now).await?;
         // Whoever stands twice in the list was entered as the first says.
         let entered = people.iter().filter(|(member, _)| new.remove(member));
-        let identities: Vec<(MemberId, Identity)> =
-            entered.map(|(member, person)| (*member, self.key.identity(person))).collect();
+        let identities: Vec<(MemberId, Version, Identity)> =
+            entered.map(|(member, person)| (*member, Version::NOW, self.key.identity(person))).collect();
         store::write_identities(&mut tx, self.key.id(), &identities).await?;
         tx.commit().await?;
         Ok(())
@@ -244,4 +316,33 @@ impl Vault {
         let row = sqlx::query("SELECT full_name FROM vault.person WHERE member = $1").bind(member.0);
         Ok(row.fetch_optional(&self.pool).await?.map(|r| r.try_get(0)).transpose()?)
     }
+}
+
+fn check_words(person: &Person) -> Result<(), VaultError> {
+    if person.full_name.trim().is_empty() || person.full_name.chars().count() > 120 {
+        return Err(VaultError::Name);
+    }
+    if person.email.chars().count() > 200 || person.phone.chars().count() > 40 {
+        return Err(VaultError::Contact);
+    }
+    Ok(())
+}
+
+/// Those of `others` who may be this one, each once with all that agrees with any of the entries; entries of one member follow
+/// each other.
+fn known_of<'a>(
+    member: MemberId,
+    identity: &Identity,
+    others: impl Iterator<Item = &'a (MemberId, Identity)>,
+) -> Vec<Known> {
+    let mut known: Vec<Known> = Vec::new();
+    for (other, theirs) in others.filter(|(other, _)| *other != member) {
+        let agreement = identity.agreement(theirs);
+        match known.last_mut().filter(|k| k.member == *other) {
+            Some(same) => same.agreement = same.agreement.or(agreement),
+            None => known.push(Known { member: *other, agreement }),
+        }
+    }
+    known.retain(|k| k.agreement.contact() || (k.agreement.name && k.agreement.birth_date));
+    known
 }

@@ -18,12 +18,15 @@ use crate::extract::Path;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 
-/// What is left out stays. Category and currency cannot be changed: what was bought is counted under them.
+/// What is left out stays. The currency cannot be changed: receipts are in it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeMerchant {
     #[schema(inline)]
     pub name: Option<Line<1, 80>>,
+    /// What is bought from then on is counted under it; what was bought before, and comes back, under the one of its time.
+    #[schema(inline)]
+    pub category: Option<Line<1, 40>>,
     #[schema(max_length = 64, example = "America/New_York")]
     pub zone: Option<String>,
 }
@@ -43,7 +46,7 @@ impl From<Merchant> for MerchantBody {
     }
 }
 
-/// Changes a merchant's name or time zone. Safe to repeat.
+/// Changes a merchant's name, category or time zone. Who did it and when is kept with what was there before. Safe to repeat.
 #[utoipa::path(patch, path = "/v1/ops/merchants/{merchant}", tag = "ops", request_body = ChangeMerchant,
     params(("merchant" = Uuid, Path)), security(("operator" = [])), responses(
     (status = 200, body = MerchantBody),
@@ -51,12 +54,14 @@ impl From<Merchant> for MerchantBody {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn patch_merchant(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Path(id): Path<Uuid>,
     Json(body): Json<ChangeMerchant>,
 ) -> Result<axum::Json<MerchantBody>, Problem> {
-    let change = MerchantChange { name: body.name.map(|name| name.0), zone: body.zone };
-    let changed = change_merchant(&app.pool, MerchantId(id), &change).await?.ok_or_else(unknown)?;
+    let (name, category) = (body.name.map(|n| n.0), body.category.map(|c| c.0));
+    let change = MerchantChange { name, category, zone: body.zone };
+    let now = app.clocks.business.now();
+    let changed = change_merchant(&app.pool, MerchantId(id), &change, operator.name, now).await?.ok_or_else(unknown)?;
     app.directory.forget();
     Ok(axum::Json(changed.into()))
 }

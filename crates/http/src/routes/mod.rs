@@ -6,6 +6,7 @@ pub mod left_out;
 pub mod likeness;
 pub mod markets;
 pub mod me;
+pub mod members;
 pub mod merchants;
 pub mod offers;
 pub(crate) mod opening;

@@ -50,7 +50,7 @@ pub struct MerchantAdded {
 }
 
 /// Adds a merchant with its first earn rule. Sent again with the same content it adds nothing; with other content it is refused
-/// with the field that differs: names and zones are changed by PATCH, earn rules by a new one.
+/// with the field that differs: name, category and zone are changed by PATCH, earn rules by a new one.
 #[utoipa::path(post, path = "/v1/ops/merchants", tag = "ops", request_body = AddMerchant,
     security(("operator" = [])), responses(
     (status = 201, body = MerchantAdded),

@@ -137,7 +137,8 @@ for phone in phones:
 STAKING, PROTECTED = itertools.cycle(phones[:MEMBERS]), itertools.cycle(phones[MEMBERS:])
 CODES = itertools.cycle(one["sign_in_code"] for one in people)
 TOKENS = itertools.cycle(one["member_token"] for one in people)
-# Taken back only from those who do not stake.
+# Changed and taken back is only what is of those who do not stake.
+CHANGED = itertools.cycle(one["member_token"] for one in people[MEMBERS:])
 SOLD = itertools.cycle(one["recorded"]["purchase"] for one in sold[MEMBERS:])
 
 # Whose a quote, an order, a notice or a subscription is: to everyone else it does not exist.
@@ -281,6 +282,7 @@ EXISTING = {
     "/v1/ops/merchants/{merchant}": lambda: {"merchant": MERCHANT["merchant"], "zone": "America/New_York"},
     "/v1/ops/merchants/{merchant}/earn-rules": lambda: {"merchant": MERCHANT["merchant"], "rule": str(uuid.uuid4())},
     "/v1/ops/members": lambda: {"members": [a_person()]},
+    "/v1/ops/members/{member}": lambda: {"member": next(CHANGED)},
     "/v1/ops/terminals": lambda: {"merchant": MERCHANT["merchant"]},
     "/v1/ops/offers": an_offer,
     "/v1/ops/offers/{offer}/end": lambda: {"offer": ask("POST", "/v1/ops/offers", OPERATOR, an_offer() | OFFER)["offer"]},
@@ -421,6 +423,7 @@ RIGHT_REFUSALS = [
     ("already-exists", "this offer exists already with another", "/v1/ops/offers"),
     ("already-exists", ".member_token is a member with another", "/v1/ops/members"),
     ("already-a-member", "this person is a member already", "/v1/ops/members"),
+    ("already-a-member", "with this data the member would be", "/v1/ops/members/{member}"),
     ("already-decided", "has decided already that this is", "/v1/ops/likenesses/{member}/decision"),
     ("invalid", "must not be in the past"),
     ("invalid", "within ten years"),

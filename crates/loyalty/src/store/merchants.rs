@@ -49,14 +49,47 @@ pub(crate) async fn insert(pool: &PgPool, new: &NewMerchant, terms: &EarnTerms, 
     Ok(true)
 }
 
-pub(crate) async fn change(pool: &PgPool, id: MerchantId, change: &MerchantChange) -> Result<()> {
-    sqlx::query("UPDATE loyalty.merchant SET name = coalesce($2, name), zone = coalesce($3, zone) WHERE merchant = $1")
+/// Changes what differs, and keeps each difference with who and when. Nothing happens if there is no such merchant.
+pub(crate) async fn change(
+    pool: &PgPool,
+    id: MerchantId,
+    change: &MerchantChange,
+    by: &str,
+    now: Timestamp,
+) -> Result<()> {
+    let mut tx = hunch_db::begin(pool).await?;
+    let row = sqlx::query("SELECT name, category, zone FROM loyalty.merchant WHERE merchant = $1 FOR UPDATE")
         .bind(id.0)
-        .bind(&change.name)
-        .bind(&change.zone)
-        .execute(pool)
+        .fetch_optional(&mut *tx)
         .await?;
-    Ok(())
+    let Some(row) = row else { return Ok(()) };
+    for (field, wanted) in [("name", &change.name), ("category", &change.category), ("zone", &change.zone)] {
+        let before: String = row.try_get(field)?;
+        let Some(after) = wanted.as_ref().filter(|after| **after != before) else { continue };
+        sqlx::query(
+            "INSERT INTO loyalty.merchant_change (merchant, field, before, after, changed_by, changed_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(id.0)
+        .bind(field)
+        .bind(before)
+        .bind(after)
+        .bind(by)
+        .bind(now.to_sqlx())
+        .execute(&mut *tx)
+        .await?;
+    }
+    sqlx::query(
+        "UPDATE loyalty.merchant SET name = coalesce($2, name), category = coalesce($3, category), zone = coalesce($4, zone)
+         WHERE merchant = $1",
+    )
+    .bind(id.0)
+    .bind(&change.name)
+    .bind(&change.category)
+    .bind(&change.zone)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await
 }
 
 pub(crate) async fn find(pool: &PgPool, id: MerchantId) -> Result<Option<Merchant>> {
