@@ -49,7 +49,8 @@ fn every_response_is_described() {
 #[test]
 fn every_body_says_all_that_it_takes() {
     let document: Value = serde_json::from_str(&hunch_http::openapi_json()).unwrap();
-    let operations = document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values());
     let bodies = operations.filter_map(|o| o["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str());
     let bodies: Vec<&str> = bodies.collect();
     assert!(bodies.len() > 20, "{bodies:?}");
@@ -59,7 +60,10 @@ fn every_body_says_all_that_it_takes() {
         let open = body.ends_with("/Subscribe");
         assert_eq!(schema.get("additionalProperties"), (!open).then_some(&Value::Bool(false)), "{body}");
         for (name, field) in schema["properties"].as_object().unwrap() {
-            assert!(field["type"].is_string() || field.get("format").is_none(), "{body}: {name} has a format and two types");
+            assert!(
+                field["type"].is_string() || field.get("format").is_none(),
+                "{body}: {name} has a format and two types"
+            );
         }
     }
 }

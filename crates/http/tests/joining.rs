@@ -188,7 +188,9 @@ async fn a_members_data_is_changed_with_who_and_when_and_nobody_is_told_what_it_
     let before = [WREN, "wren@example.com", "+1 555 010 0173", "operator"].map(str::to_owned);
     assert_eq!(kept.into_iter().map(|(a, b, c, d)| [a, b, c, d]).collect::<Vec<_>>(), [before]);
 
-    for impossible in [json!({}), json!({"full_name": " "}), json!({"email": "x".repeat(201)}), json!({"phone": "1".repeat(41)})] {
+    for impossible in
+        [json!({}), json!({"full_name": " "}), json!({"email": "x".repeat(201)}), json!({"phone": "1".repeat(41)})]
+    {
         let refused = change(&service, OPERATOR, &member, impossible.clone()).await;
         assert_eq!((refused.status, &refused.body["type"]), (422, &json!("/problems/invalid")), "{impossible}");
     }
@@ -227,7 +229,8 @@ async fn an_excluded_person_is_known_by_the_old_data_and_by_the_new() {
         assert!(refused.body["detail"].as_str().unwrap().contains(&member), "{}", refused.body);
     }
     // Nothing but one fact agrees: an old one, or a new one.
-    let strangers = [("wren@example.com", ""), ("heron@example.com", ""), ("", "+1 555 010 0173"), ("", "+1 555 010 0999")];
+    let strangers =
+        [("wren@example.com", ""), ("heron@example.com", ""), ("", "+1 555 010 0173"), ("", "+1 555 010 0999")];
     for (n, (email, phone)) in strangers.into_iter().enumerate() {
         let name = ["Lark Smith", "Jay Brown", "Ivy Stone", "Rex Field"][n];
         assert_eq!(join(&service, &[entry(name, email, phone, &format!("199{n}-01-01"))]).await.status, 201);
@@ -273,7 +276,12 @@ async fn who_takes_on_the_data_of_somebody_else_is_looked_at() {
     // Name, birth date and address: that is somebody else, and nothing is changed.
     let whole = json!({"full_name": WREN, "email": "wren@example.com"});
     let refused = change(&service, OPERATOR, &member, whole).await;
-    assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-a-member")), "{}", refused.body);
+    assert_eq!(
+        (refused.status, &refused.body["type"]),
+        (409, &json!("/problems/already-a-member")),
+        "{}",
+        refused.body
+    );
     let detail = refused.body["detail"].as_str().unwrap();
     assert!(detail.contains(&known) && detail.contains("Nothing was changed"), "{detail}");
     assert_eq!(service.get(&token, "/v1/me").await.body["name"], "Lark Smith");
@@ -281,7 +289,10 @@ async fn who_takes_on_the_data_of_somebody_else_is_looked_at() {
     assert_eq!(change(&service, OPERATOR, &member, json!({"phone": "555 010 0173"})).await.status, 200);
     assert_eq!(quote(&service, &token).await.body["type"], "/problems/identity-check");
     let found = waiting(&service).await;
-    assert_eq!((found.len(), &found[0]["known"], &found[0]["agreeing"]), (1, &json!([known]), &json!(["birth_date", "phone"])));
+    assert_eq!(
+        (found.len(), &found[0]["known"], &found[0]["agreeing"]),
+        (1, &json!([known]), &json!(["birth_date", "phone"]))
+    );
     let path = format!("/v1/ops/likenesses/{member}/decision");
     assert_eq!(service.send(APPROVER, "POST", &path, json!({"decision": "other"})).await.status, 200);
     assert_eq!(quote(&service, &token).await.status, 201);
@@ -295,11 +306,10 @@ async fn who_takes_on_the_data_of_somebody_else_is_looked_at() {
     assert_eq!(quote(&service, &token).await.body["type"], "/problems/identity-check");
     let found = waiting(&service).await;
     assert_eq!((found.len(), &found[0]["known"]), (1, &json!([third])));
-    let kept: Vec<(String, String)> =
-        sqlx::query_as("SELECT decision, decided_by FROM safeguards.former_likeness")
-            .fetch_all(service.db.app())
-            .await
-            .unwrap();
+    let kept: Vec<(String, String)> = sqlx::query_as("SELECT decision, decided_by FROM safeguards.former_likeness")
+        .fetch_all(service.db.app())
+        .await
+        .unwrap();
     assert_eq!(kept, [("other".to_owned(), "approver".to_owned())]);
     assert_eq!(service.send(APPROVER, "POST", &path, json!({"decision": "same"})).await.status, 200);
     assert_eq!(quote(&service, &token).await.body["type"], "/problems/other-account");

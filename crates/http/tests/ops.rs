@@ -26,8 +26,12 @@ async fn a_merchant_sent_with_changes_is_a_conflict_and_is_changed_by_routes_of_
     let till = service.till().await;
     let added = service.operator("/v1/ops/merchants", rosa()).await;
     assert_eq!(added.status, 201, "{}", added.body);
-    let changes =
-        [("points_per_unit", json!(5)), ("name", json!("Rosa")), ("category", json!("cafe")), ("currency", json!("EUR"))];
+    let changes = [
+        ("points_per_unit", json!(5)),
+        ("name", json!("Rosa")),
+        ("category", json!("cafe")),
+        ("currency", json!("EUR")),
+    ];
     for (field, value) in changes {
         let mut changed = rosa();
         changed[field] = value;
@@ -40,8 +44,15 @@ async fn a_merchant_sent_with_changes_is_a_conflict_and_is_changed_by_routes_of_
     let renamed = patch(&service, &path, json!({"name": "Rosa & Figlia"})).await;
     assert_eq!((renamed.status, &renamed.body["name"]), (200, &json!("Rosa & Figlia")), "{}", renamed.body);
     let moved = patch(&service, &path, json!({"category": "cafe"})).await;
-    assert_eq!((moved.status, &moved.body["category"], &moved.body["name"]), (200, &json!("cafe"), &renamed.body["name"]));
-    assert_eq!(patch(&service, &path, json!({"category": "cafe"})).await.body, moved.body, "sent again, it changes nothing");
+    assert_eq!(
+        (moved.status, &moved.body["category"], &moved.body["name"]),
+        (200, &json!("cafe"), &renamed.body["name"])
+    );
+    assert_eq!(
+        patch(&service, &path, json!({"category": "cafe"})).await.body,
+        moved.body,
+        "sent again, it changes nothing"
+    );
     for no_category in ["", "a\nb"] {
         assert_eq!(patch(&service, &path, json!({"category": no_category})).await.status, 422, "{no_category:?}");
     }
@@ -114,4 +125,51 @@ async fn one_token_is_one_person_with_what_was_entered() {
         assert!(detail.contains(field) && detail.contains("members[0]"), "{detail}");
         assert!(!detail.contains("Ada") && !detail.contains("1990"), "nobody learns what was entered: {detail}");
     }
+}
+
+#[tokio::test]
+async fn a_till_sent_again_is_the_same_till_and_its_secret_is_shown_once() {
+    let service = Service::start().await;
+    service.operator("/v1/ops/merchants", rosa()).await;
+    let id = "00000000-0000-0000-0000-0000000000f1";
+    let front = json!({"terminal": id, "merchant": MERCHANT, "name": "front"});
+    let send = |body: Value| service.operator("/v1/ops/terminals", body);
+    let open = |secret: Value| {
+        let body = json!({"terminal": id, "secret": secret}).to_string();
+        let request = Request::post("/v1/pos/sessions").header("content-type", "application/json");
+        service.ask(request.body(Body::from(body)).unwrap())
+    };
+    let (a, b, c) = tokio::join!(send(front.clone()), send(front.clone()), send(front.clone()));
+    let answers = [a, b, c];
+    let secrets: Vec<&Value> = answers.iter().filter_map(|answer| answer.body.get("secret")).collect();
+    assert!(answers.iter().all(|answer| answer.status == 201 && answer.body["terminal"] == id));
+    assert_eq!(secrets.len(), 1, "of three at once one adds the till");
+    assert_eq!(open(secrets[0].clone()).await.status, 201);
+    let again = send(front.clone()).await;
+    assert_eq!((again.status, &again.body), (201, &json!({"terminal": id})));
+    assert_eq!(open(secrets[0].clone()).await.status, 201, "the first secret goes on working");
+    let tills: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM loyalty.terminal").fetch_one(service.db.app()).await.unwrap();
+    assert_eq!(tills, 1);
+
+    let mut other = rosa();
+    other["merchant"] = json!("00000000-0000-0000-0000-00000000000a");
+    service.operator("/v1/ops/merchants", other.clone()).await;
+    for (field, value) in [("name", json!("back")), ("merchant", other["merchant"].clone())] {
+        let mut changed = front.clone();
+        changed[field] = value;
+        let refused = send(changed).await;
+        assert_eq!(
+            (refused.status, &refused.body["type"]),
+            (409, &json!("/problems/already-exists")),
+            "{}",
+            refused.body
+        );
+        assert!(refused.body["detail"].as_str().unwrap().contains(field), "{}", refused.body);
+    }
+    // Without an id each is another till, as before.
+    let nameless = json!({"merchant": MERCHANT, "name": "front"});
+    let (one, two) = (send(nameless.clone()).await, send(nameless).await);
+    assert_ne!(one.body["terminal"], two.body["terminal"]);
+    assert!(one.body["secret"].is_string() && two.body["secret"].is_string());
 }

@@ -167,7 +167,7 @@ impl Directory {
     }
 }
 
-/// Adds a till and gives its secret, which is shown this once.
+/// Adds a till under a new id and gives its secret, which is shown this once.
 ///
 /// # Errors
 /// `Invalid` for a name that is none; `Storage` when the database fails or the merchant does not exist.
@@ -178,9 +178,32 @@ pub async fn add_terminal(
     name: &str,
     now: Timestamp,
 ) -> Result<(TerminalId, String), LoyaltyError> {
-    named(name, 80, "name must have 1 to 80 characters, in one line")?;
     let id = TerminalId(entropy.uuid());
+    let secret = add_terminal_as(pool, entropy, id, merchant, name, now).await?;
+    Ok((id, secret.ok_or(sqlx::Error::RowNotFound)?))
+}
+
+/// Adds a till under the caller's id. Sent again with the same content, it adds nothing and there is no secret: only its digest
+/// is kept, and another secret would lock out a till that works with the first one.
+///
+/// # Errors
+/// As [`add_terminal`]; `Differs` when the id is another till's.
+pub async fn add_terminal_as(
+    pool: &PgPool,
+    entropy: &SharedEntropy,
+    id: TerminalId,
+    merchant: MerchantId,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<String>, LoyaltyError> {
+    named(name, 80, "name must have 1 to 80 characters, in one line")?;
     let secret = random_token(entropy.as_ref());
-    store::insert_terminal(pool, id, merchant, name, digest(&SHA256, secret.as_bytes()).as_ref(), now).await?;
-    Ok((id, secret))
+    let sha256 = digest(&SHA256, secret.as_bytes());
+    if store::insert_terminal(pool, id, merchant, name, sha256.as_ref(), now).await? {
+        return Ok(Some(secret));
+    }
+    let (whose, named) = store::terminal_content(pool, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let fields = [("merchant", whose == merchant), ("name", named == name)];
+    LoyaltyError::differing("terminal", &fields, "add another one under a new id")?;
+    Ok(None)
 }

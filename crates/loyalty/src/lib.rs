@@ -27,7 +27,7 @@ mod terminals;
 
 pub use codes::{CodeError, CodeKey, MemberCode, issue_code};
 pub use credit::{Credit, CreditCause, CreditLine, OfferCredit, Sale, credit};
-pub use directory::{Directory, Merchant, Terminal, add_terminal};
+pub use directory::{Directory, Merchant, Terminal, add_terminal, add_terminal_as};
 pub use earn_rule::{EarnRule, EarnTerms};
 pub use merchants::{
     MerchantChange, NewEarnRule, NewMerchant, add_earn_rule, add_merchant, change_merchant, merchant, merchants,

@@ -94,8 +94,7 @@ fn check_terms(terms: &EarnTerms) -> Result<(), LoyaltyError> {
     wrong.map_or(Ok(()), |(_, _, sentence)| Err(LoyaltyError::Invalid(sentence)))
 }
 
-const OTHER_WAYS: &str =
-    "change name, category or zone by PATCH, and the earn rule by a new one; the currency stays";
+const OTHER_WAYS: &str = "change name, category or zone by PATCH, and the earn rule by a new one; the currency stays";
 
 /// Adds a merchant with its first rule. Sent again with the same content, it adds nothing.
 ///

@@ -64,6 +64,7 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
     Ok(known)
 }
 
+/// `false` when the id is there already: then nothing was written.
 pub(crate) async fn insert_terminal(
     pool: &PgPool,
     id: TerminalId,
@@ -71,9 +72,10 @@ pub(crate) async fn insert_terminal(
     name: &str,
     secret_sha256: &[u8],
     now: Timestamp,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO loyalty.terminal (terminal, merchant, name, secret_sha256, made_at) VALUES ($1, $2, $3, $4, $5)",
+) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO loyalty.terminal (terminal, merchant, name, secret_sha256, made_at) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT ON CONSTRAINT terminal_once DO NOTHING",
     )
     .bind(id.0)
     .bind(merchant.0)
@@ -82,7 +84,16 @@ pub(crate) async fn insert_terminal(
     .bind(now.to_sqlx())
     .execute(pool)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whose a till is, and its name.
+pub(crate) async fn terminal_content(pool: &PgPool, id: TerminalId) -> Result<Option<(MerchantId, String)>> {
+    let row: Option<(Uuid, String)> = sqlx::query_as("SELECT merchant, name FROM loyalty.terminal WHERE terminal = $1")
+        .bind(id.0)
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.map(|(merchant, name)| (MerchantId(merchant), name)))
 }
 
 pub(crate) async fn terminal_secret(pool: &PgPool, id: TerminalId) -> Result<Option<(MerchantId, Vec<u8>)>> {

@@ -4,8 +4,8 @@ mod support;
 
 use hunch_kernel::{MerchantId, Points, shard_of};
 use hunch_loyalty::{
-    EarnTerms, LoyaltyError, Merchant, MerchantChange, NewEarnRule, NewMerchant, PurchaseRequest, add_earn_rule, add_merchant,
-    change_merchant, merchant,
+    EarnTerms, LoyaltyError, Merchant, MerchantChange, NewEarnRule, NewMerchant, PurchaseRequest, add_earn_rule,
+    add_merchant, change_merchant, merchant,
 };
 use hunch_messages::Message;
 use jiff::{SignedDuration, Timestamp};

@@ -16,9 +16,9 @@
 //! }
 //! ```
 
+mod changed_person;
 #[cfg(test)]
 mod clock_changes;
-mod changed_person;
 mod denial;
 mod exclusion;
 mod gate;

@@ -198,10 +198,8 @@ impl Vault {
         if after != before {
             check_words(&after)?;
             let former = store::replace_person(&mut tx, member, &before, &after, by, now).await?;
-            let identities = [
-                (member, former, self.key.identity(&before)),
-                (member, Version::NOW, self.key.identity(&after)),
-            ];
+            let identities =
+                [(member, former, self.key.identity(&before)), (member, Version::NOW, self.key.identity(&after))];
             store::write_identities(&mut tx, self.key.id(), &identities).await?;
         }
         let last = store::last_change(&mut tx, member).await?;

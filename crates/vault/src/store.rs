@@ -150,12 +150,11 @@ fn read_person(row: &PgRow) -> Result<Person> {
 
 /// What is entered of a member. Nobody else changes it before the transaction ends.
 pub(crate) async fn person(conn: &mut PgConnection, member: MemberId) -> Result<Option<Person>> {
-    let row = sqlx::query(
-        "SELECT full_name, email, phone, birth_date::text FROM vault.person WHERE member = $1 FOR UPDATE",
-    )
-    .bind(member.0)
-    .fetch_optional(conn)
-    .await?;
+    let row =
+        sqlx::query("SELECT full_name, email, phone, birth_date::text FROM vault.person WHERE member = $1 FOR UPDATE")
+            .bind(member.0)
+            .fetch_optional(conn)
+            .await?;
     row.as_ref().map(read_person).transpose()
 }
 
@@ -198,5 +197,6 @@ pub(crate) async fn last_change(conn: &mut PgConnection, member: MemberId) -> Re
     .bind(member.0)
     .fetch_optional(conn)
     .await?;
-    row.map(|r| Ok(LastChange { by: r.try_get(0)?, at: r.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff() })).transpose()
+    row.map(|r| Ok(LastChange { by: r.try_get(0)?, at: r.try_get::<jiff_sqlx::Timestamp, _>(1)?.to_jiff() }))
+        .transpose()
 }

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use hunch_kernel::{MemberId, MerchantId};
-use hunch_loyalty::{NewMerchant, add_merchant, add_terminal};
+use hunch_kernel::{MemberId, MerchantId, TerminalId};
+use hunch_loyalty::{NewMerchant, add_merchant, add_terminal_as};
 use hunch_people::NewMember;
 use hunch_vault::Person;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,8 @@ pub async fn post_merchant(
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AddTerminal {
+    /// Chosen by the caller, so that sending it again adds nothing; left out, an id is made.
+    pub terminal: Option<Uuid>,
     pub merchant: Uuid,
     #[schema(inline)]
     pub name: Line<1, 80>,
@@ -88,11 +90,14 @@ pub struct AddTerminal {
 #[derive(Serialize, ToSchema)]
 pub struct TerminalAdded {
     pub terminal: Uuid,
-    /// Shown this once. The till opens its sessions with it.
-    pub secret: String,
+    /// The till opens its sessions with it. Shown once: absent when the till was there already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }
 
-/// Adds a till to a merchant.
+/// Adds a till to a merchant. Sent again with the same id and content it adds nothing, and the secret is not shown again: only a
+/// digest of it is kept. If the answer with it was lost, add another till under another id. With other content it is refused
+/// with the field that differs.
 #[utoipa::path(post, path = "/v1/ops/terminals", tag = "ops", request_body = AddTerminal,
     security(("operator" = [])), responses(
     (status = 201, body = TerminalAdded),
@@ -108,9 +113,10 @@ pub async fn post_terminal(
         return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
     }
     let now = app.clocks.business.now();
-    let (terminal, secret) = add_terminal(&app.pool, &app.entropy, merchant, &body.name.0, now).await?;
+    let id = body.terminal.unwrap_or_else(|| app.entropy.uuid());
+    let secret = add_terminal_as(&app.pool, &app.entropy, TerminalId(id), merchant, &body.name.0, now).await?;
     app.directory.forget();
-    Ok((StatusCode::CREATED, axum::Json(TerminalAdded { terminal: terminal.0, secret })))
+    Ok((StatusCode::CREATED, axum::Json(TerminalAdded { terminal: id, secret })))
 }
 
 /// Most members of one request.
