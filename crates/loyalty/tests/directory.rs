@@ -1,24 +1,13 @@
 //! What the memory of merchants and tills shows while they change.
 
+mod support;
+
 use hunch_db::testing::TestDb;
 use hunch_kernel::{ManualClock, MerchantId, SeededEntropy};
 use hunch_loyalty::{Directory, NewMerchant, add_merchant, add_terminal};
 use sqlx::Executor;
+use support::{ROSA, rosa};
 use uuid::Uuid;
-
-fn merchant(number: u128) -> NewMerchant {
-    NewMerchant {
-        id: MerchantId(Uuid::from_u128(number)),
-        name: "Rosa's Bakery".to_owned(),
-        category: "bakery".to_owned(),
-        zone: "America/New_York".to_owned(),
-        currency: "USD".to_owned(),
-        points_per_unit: 10,
-        per_cents: 100,
-        points_per_visit: 0,
-        points_max: 5_000,
-    }
-}
 
 /// A reading that began before a merchant was added ends after it: it must not hide the merchant.
 #[tokio::test]
@@ -26,7 +15,7 @@ async fn a_slow_reading_does_not_hide_what_was_added_meanwhile() {
     let db = TestDb::new().await;
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     let directory = Directory::new(db.app().clone(), ManualClock::at(now));
-    let (first, second) = (merchant(1), merchant(2));
+    let (first, second) = (rosa(), NewMerchant { id: MerchantId(Uuid::from_u128(2)), ..rosa() });
     add_merchant(db.app(), &first, now).await.unwrap();
     add_terminal(db.app(), &SeededEntropy::shared(1), first.id, "front", now).await.unwrap();
 
@@ -35,7 +24,7 @@ async fn a_slow_reading_does_not_hide_what_was_added_meanwhile() {
     holder.execute("BEGIN; LOCK TABLE loyalty.terminal IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let slow = tokio::spawn({
         let directory = directory.clone();
-        async move { directory.merchant(MerchantId(Uuid::from_u128(1))).await }
+        async move { directory.merchant(ROSA).await }
     });
     let waits = "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
                  WHERE NOT l.granted AND d.datname = current_database()";

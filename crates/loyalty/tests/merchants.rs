@@ -9,24 +9,8 @@ use hunch_loyalty::{
 };
 use hunch_messages::Message;
 use jiff::{SignedDuration, Timestamp};
-use support::Shop;
+use support::{ROSA, Shop, rosa};
 use uuid::Uuid;
-
-const ROSA: MerchantId = MerchantId(Uuid::from_u128(9));
-
-fn rosa() -> NewMerchant {
-    NewMerchant {
-        id: ROSA,
-        name: "Rosa's Bakery".to_owned(),
-        category: "bakery".to_owned(),
-        zone: "America/New_York".to_owned(),
-        currency: "USD".to_owned(),
-        points_per_unit: 10,
-        per_cents: 100,
-        points_per_visit: 0,
-        points_max: 5_000,
-    }
-}
 
 fn rule(id: u128, points_per_unit: i64, valid_from: Option<Timestamp>) -> NewEarnRule {
     let terms = EarnTerms { points_per_unit, per_cents: 100, points_per_visit: 0, points_max: 5_000 };

@@ -13,6 +13,23 @@ use hunch_loyalty::{
 use std::sync::Arc;
 use uuid::Uuid;
 
+pub const ROSA: MerchantId = MerchantId(Uuid::from_u128(9));
+
+/// Rosa's Bakery as it was added.
+pub fn rosa() -> NewMerchant {
+    NewMerchant {
+        id: ROSA,
+        name: "Rosa's Bakery".to_owned(),
+        category: "bakery".to_owned(),
+        zone: "America/New_York".to_owned(),
+        currency: "USD".to_owned(),
+        points_per_unit: 10,
+        per_cents: 100,
+        points_per_visit: 0,
+        points_max: 5_000,
+    }
+}
+
 pub struct Shop {
     pub db: TestDb,
     pub purchases: Purchases,
@@ -32,17 +49,7 @@ impl Shop {
         let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
         let clocks = Clocks::manual(clock.clone());
         let entropy = SeededEntropy::shared(1);
-        let merchant = NewMerchant {
-            id: MerchantId(Uuid::from_u128(9)),
-            name: "Rosa's Bakery".to_owned(),
-            category: "bakery".to_owned(),
-            zone: "America/New_York".to_owned(),
-            currency: "USD".to_owned(),
-            points_per_unit: 10,
-            per_cents: 100,
-            points_per_visit: 0,
-            points_max: 5_000,
-        };
+        let merchant = rosa();
         let now = clocks.business.now();
         add_merchant(db.app(), &merchant, now).await.unwrap();
         add_merchant(db.app(), &merchant, now).await.unwrap();
