@@ -258,6 +258,23 @@ def a_likeness():
     return pair[1]["member_token"]
 
 
+def a_watched_till():
+    """Beside the one that others sell at."""
+    added = ask("POST", "/v1/ops/terminals", OPERATOR, {"merchant": MERCHANT["merchant"], "name": "side till"})
+    watch = requests.put(URL + f"/v1/ops/terminals/{added['terminal']}/watch", json={"why": "new here"}, auth=OPERATOR, timeout=10)
+    watch.raise_for_status()
+    opened = ask("POST", "/v1/pos/sessions", None, {"terminal": added["terminal"], "secret": added["secret"]})
+    return added["terminal"], Till(opened["session"], base64.b64decode(opened["key"]))
+
+
+WATCHED, WATCHED_TILL = a_watched_till()
+
+
+def a_review():
+    """A purchase whose points wait."""
+    return ask("POST", "/v1/pos/purchases", WATCHED_TILL, a_purchase())["purchase"]
+
+
 def a_purchase():
     return PURCHASE | {"receipt": str(uuid.uuid4()), "member_token": next(TOKENS)}
 
@@ -293,6 +310,8 @@ EXISTING = {
     "/v1/ops/corrections/{id}/retry": lambda: {"id": a_waiting_correction()},
     "/v1/ops/orders/{id}/end": lambda: {"id": ORDER},
     "/v1/ops/likenesses/{member}/decision": lambda: {"member": a_likeness()},
+    "/v1/ops/reviews/{purchase}/decision": lambda: {"purchase": a_review()},
+    "/v1/ops/terminals/{terminal}/watch": lambda: {"terminal": ask("POST", "/v1/ops/terminals", OPERATOR, {"merchant": MERCHANT["merchant"], "name": "till"})["terminal"]},
     "/v1/me/place": lambda: NEW_YORK,
     "/v1/me/limits": lambda: {"day_points": 100, "week_points": 500},
     "/v1/me/push-subscriptions": lambda: DEVICE,
