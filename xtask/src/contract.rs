@@ -98,6 +98,7 @@ impl Served {
         let process = Command::new(hunch)
             .arg("serve")
             .env("HUNCH_SERVER__LISTEN", address.to_string())
+            .env("HUNCH_SERVER__OPERATORS_LISTEN", "127.0.0.1:0")
             .env("HUNCH_EXCHANGE__SIMULATOR_PORT", exchange.port().to_string())
             .env("HUNCH_EXCHANGE__SYNC_SECONDS", "1")
             .env("HUNCH_EXCHANGE__POLL_SECONDS", "1")

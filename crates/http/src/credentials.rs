@@ -55,21 +55,35 @@ impl FromRequest<Arc<App>> for SignedBytes {
     async fn from_request(request: Request, app: &Arc<App>) -> Result<SignedBytes, Problem> {
         let headers = request.headers().clone();
         let (method, path) = (request.method().as_str().to_owned(), request.uri().path().to_owned());
+        let TillHeaders { session, timestamp, signature } = TillHeaders::read(&headers)?;
         let bytes = json::read(request, app).await?;
-        let missing = || {
-            Problem::new(
-                ProblemKind::Unauthenticated,
-                "a terminal's request carries Hunch-Session, Hunch-Timestamp and Hunch-Signature; open a session first",
-            )
-        };
-        let session: Uuid = text(&headers, "hunch-session").and_then(|v| v.parse().ok()).ok_or_else(missing)?;
-        let timestamp: i64 = text(&headers, "hunch-timestamp").and_then(|v| v.parse().ok()).ok_or_else(missing)?;
-        let signature = text(&headers, "hunch-signature").and_then(|v| hex::decode(v).ok()).ok_or_else(missing)?;
         let signed =
             SignedRequest { session, timestamp, method: &method, path: &path, body: &bytes, signature: &signature };
         let (terminal, merchant) = app.terminal_sessions.verify(&signed).await?;
         app.limits.terminal(terminal)?;
         Ok(SignedBytes { terminal, merchant, headers, bytes })
+    }
+}
+
+/// What a terminal says of itself before its body.
+pub(crate) struct TillHeaders {
+    pub session: Uuid,
+    pub timestamp: i64,
+    signature: Vec<u8>,
+}
+
+impl TillHeaders {
+    pub fn read(headers: &HeaderMap) -> Result<TillHeaders, Problem> {
+        let session = text(headers, "hunch-session").and_then(|v| v.parse().ok());
+        let timestamp = text(headers, "hunch-timestamp").and_then(|v| v.parse().ok());
+        let signature = text(headers, "hunch-signature").and_then(|v| hex::decode(v).ok());
+        match (session, timestamp, signature) {
+            (Some(session), Some(timestamp), Some(signature)) => Ok(TillHeaders { session, timestamp, signature }),
+            _ => Err(Problem::new(
+                ProblemKind::Unauthenticated,
+                "a terminal's request carries Hunch-Session, Hunch-Timestamp and Hunch-Signature; open a session first",
+            )),
+        }
     }
 }
 
@@ -83,19 +97,22 @@ impl FromRequestParts<Arc<App>> for MemberSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<MemberSession, Problem> {
-        let token = bearer(&parts.headers)
-            .ok_or_else(|| {
-                Problem::new(ProblemKind::Unauthenticated, "sign in, then send Authorization: Bearer <token>")
-            })?
-            .to_owned();
-        match app.people.session(&token).await? {
-            Some(member) => {
-                app.limits.member(member)?;
-                Ok(MemberSession { member, token })
-            }
-            None => Err(Problem::new(ProblemKind::Unauthenticated, "the session has ended; sign in again")),
-        }
+        let token = member_token(&parts.headers)?.to_owned();
+        let member = signed_in(app, &token).await?;
+        app.limits.member(member)?;
+        Ok(MemberSession { member, token })
     }
+}
+
+pub(crate) fn member_token(headers: &HeaderMap) -> Result<&str, Problem> {
+    let missing = || Problem::new(ProblemKind::Unauthenticated, "sign in, then send Authorization: Bearer <token>");
+    bearer(headers).ok_or_else(missing)
+}
+
+/// Whose session it is.
+pub(crate) async fn signed_in(app: &App, token: &str) -> Result<MemberId, Problem> {
+    let ended = || Problem::new(ProblemKind::Unauthenticated, "the session has ended; sign in again");
+    app.people.session(token).await?.ok_or_else(ended)
 }
 
 /// An operator's token, kept as its digest, and the name under which its holder's acts are kept.

@@ -7,12 +7,14 @@
 mod app;
 mod bounds;
 mod credentials;
+mod door;
 mod extract;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod idempotency;
 mod items;
 mod json;
+mod listener;
 mod mistake;
 mod openapi;
 mod overload;
@@ -21,12 +23,15 @@ mod rate_limits;
 mod router;
 mod routes;
 mod sentence;
+mod turned_away;
 
 pub use app::{App, PushTerms, Readiness};
 pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL, WEBHOOK};
 pub use idempotency::sweep_first_answers;
+pub use listener::serve;
 pub use openapi::openapi_json;
 pub use problem::{PROBLEMS, Problem, ProblemKind};
 pub use rate_limits::RateLimits;
-pub use router::router;
+pub use router::{Doors, doors};
 pub use routes::webhook::{WebhookKey, sign_webhook};
+pub use turned_away::TurnedAway;

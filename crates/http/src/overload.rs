@@ -1,5 +1,6 @@
-//! How many requests are in hand at once. Beyond that the next one is not admitted, at the price of reading its first
-//! line: what was admitted keeps its speed, and the queue empties within seconds once the rush is over.
+//! How many requests are in hand at once. Beyond that the next one is not admitted: what was admitted keeps its speed,
+//! and the queue empties within seconds once the rush is over. A place is taken by what is whole and believed only
+//! (`door`): none waits for its sender.
 //!
 //! Tills, stakes and everything else are admitted apart. Stakes wait for the exchange, and a slow exchange must not keep
 //! a shop from selling. Operators and health are always admitted: at 2 a.m. somebody must get in.
@@ -7,16 +8,13 @@
 //! Admission of tills narrows while answers take longer than they should, in proportion (who is in hand is what arrives
 //! in a second times the seconds it stays), and widens again step by step.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use hunch_kernel::lock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::problem::{Problem, ProblemKind};
+use crate::turned_away::TurnedAway;
 
 const TILLS: usize = 256;
 const TILLS_MIN: usize = 64;
@@ -33,6 +31,7 @@ pub(crate) struct Admissions {
     tills: Arc<Admission>,
     stakes: Arc<Admission>,
     others: Arc<Admission>,
+    turned_away: TurnedAway,
 }
 
 /// Admits as many as `places` says.
@@ -54,7 +53,7 @@ struct Pace {
 }
 
 /// A request that was admitted, until it is answered.
-struct Admitted<'a> {
+pub(crate) struct Admitted<'a> {
     by: &'a Admission,
     since: Instant,
 }
@@ -78,8 +77,6 @@ impl Admission {
         if let Some(pace) = &self.pace {
             lock(pace).shed = true;
         }
-        // The label keeps the word that dashboards know.
-        metrics::counter!("hunch_http_shed_total", "door" => self.name).increment(1);
         None
     }
 
@@ -124,8 +121,9 @@ impl Drop for Admitted<'_> {
 }
 
 impl Admissions {
-    pub fn new() -> Admissions {
+    pub fn new(turned_away: TurnedAway) -> Admissions {
         Admissions {
+            turned_away,
             tills: Admission::new("tills", TILLS, true),
             stakes: Admission::new("stakes", STAKES, false),
             others: Admission::new("others", OTHERS, false),
@@ -144,65 +142,32 @@ impl Admissions {
             Some(&self.others)
         }
     }
-}
 
-pub(crate) async fn admit(State(admissions): State<Admissions>, request: Request, next: Next) -> Response {
-    let Some(admission) = admissions.of(request.uri().path()) else { return next.run(request).await };
-    match admission.enter() {
-        // Until the answer's first byte: a stream that stays open gives its place back.
-        Some(_admitted) => next.run(request).await,
-        None => {
-            let sentence = "more is asked than can be done just now; nothing happened, send the same again in a second";
-            Problem::new(ProblemKind::Busy, sentence).into_response()
-        }
+    /// A place, where this path needs one; an error when all are taken.
+    pub fn enter(&self, path: &str) -> Result<Option<Admitted<'_>>, ()> {
+        let Some(admission) = self.of(path) else { return Ok(None) };
+        admission.enter().map(Some).ok_or_else(|| self.turned_away.one(admission.name))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::Router;
-    use axum::body::Body;
-    use axum::middleware::from_fn_with_state;
-    use axum::routing::get;
-    use tokio::sync::Semaphore;
-    use tower::ServiceExt;
 
-    /// Every place of the tills is taken by requests that wait.
-    #[tokio::test]
-    async fn where_all_places_are_taken_the_next_is_turned_away_and_others_are_not() {
-        let admissions = Admissions::new();
-        let hold = Arc::new(Semaphore::new(0));
-        let waiting = hold.clone();
-        let slow = move || {
-            let hold = waiting.clone();
-            async move { hold.acquire().await.map(|_| ()).map_err(|_| axum::http::StatusCode::GONE) }
-        };
-        let router = Router::new()
-            .route("/v1/pos/purchases", get(slow))
-            .route("/v1/me", get(|| async {}))
-            .route("/readyz", get(|| async {}))
-            .layer(from_fn_with_state(admissions.clone(), admit));
-        let ask = |path: &str| {
-            let request = Request::get(path).body(Body::empty()).unwrap();
-            let router = router.clone();
-            async move { router.oneshot(request).await.unwrap() }
-        };
-        let inside: Vec<_> = (0..TILLS).map(|_| tokio::spawn(ask("/v1/pos/purchases"))).collect();
-        while admissions.tills.inside.load(Ordering::Relaxed) < TILLS {
-            tokio::task::yield_now().await;
+    #[test]
+    fn where_all_places_are_taken_the_next_is_turned_away_and_others_are_not() {
+        let turned_away = TurnedAway::default();
+        let admissions = Admissions::new(turned_away.clone());
+        let enter = |path: &str| admissions.enter(path);
+        let inside: Vec<_> = (0..TILLS).map(|_| enter("/v1/pos/purchases").unwrap().unwrap()).collect();
+        assert!(enter("/v1/pos/purchases").is_err());
+        assert_eq!(turned_away.lately(), vec![("tills", 1)]);
+        assert!(enter("/v1/me").unwrap().is_some() && enter("/v1/orders").unwrap().is_some());
+        for always in ["/readyz", "/healthz", "/metrics", "/v1/ops/live"] {
+            assert!(enter(always).unwrap().is_none(), "{always} needs no place");
         }
-        let shed = ask("/v1/pos/purchases").await;
-        assert_eq!((shed.status().as_u16(), shed.headers()["retry-after"].to_str().unwrap()), (503, "1"));
-        assert_eq!(ask("/v1/me").await.status(), 200);
-        assert_eq!(ask("/readyz").await.status(), 200);
-
-        hold.add_permits(TILLS);
-        for one in inside {
-            assert_eq!(one.await.unwrap().status(), 200, "what was admitted is answered");
-        }
-        hold.add_permits(1);
-        assert_eq!(ask("/v1/pos/purchases").await.status(), 200, "there is room again");
+        drop(inside);
+        assert!(enter("/v1/pos/purchases").is_ok(), "there is room again");
     }
 
     #[tokio::test(start_paused = true)]

@@ -14,6 +14,7 @@ use crate::sentence::sentence;
 pub enum ProblemKind {
     BadJson,
     BodyTooLarge,
+    BodyTooSlow,
     MediaType,
     NotFound,
     MethodNotAllowed,
@@ -88,6 +89,7 @@ pub enum ProblemKind {
 pub const PROBLEMS: &[(ProblemKind, &str, &str, u16, Option<u32>)] = &[
     (ProblemKind::BadJson, "/problems/bad-json", "The body is not the JSON this route takes", 400, None),
     (ProblemKind::BodyTooLarge, "/problems/body-too-large", "The body is too large", 413, None),
+    (ProblemKind::BodyTooSlow, "/problems/body-too-slow", "The body came too slowly", 408, Some(1)),
     (ProblemKind::MediaType, "/problems/media-type", "The body must be application/json", 415, None),
     (ProblemKind::NotFound, "/problems/not-found", "There is nothing here", 404, None),
     (ProblemKind::MethodNotAllowed, "/problems/method-not-allowed", "This method is not possible here", 405, None),

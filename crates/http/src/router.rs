@@ -1,11 +1,12 @@
 //! All routes, and what every request passes through.
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -15,57 +16,36 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
+use crate::door::{Door, Reading, enter};
 use crate::openapi::{Document, describe_responses, join_descriptions, part_formats};
-use crate::overload::{Admissions, admit};
+use crate::overload::Admissions;
 use crate::problem::{Problem, ProblemKind};
+use crate::routes::stream::Streams;
 use crate::routes::{
     health, inbox, left_out, likeness, markets, me, members, merchants, offers, ops, pages, pos, protect, reviews,
     sign_in, stakes, statement, stream, trading_ops, unclear, webhook,
 };
+use crate::turned_away::TurnedAway;
 
-const BODY_BYTES_MAX: usize = 1024 * 1024;
 const REQUEST_SECONDS_MAX: u64 = 30;
 
-/// The routes and their document.
-pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
-    let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
-        .routes(routes!(health::healthz))
-        .routes(routes!(health::readyz))
-        .routes(routes!(health::metrics))
-        .routes(routes!(pos::open_session))
-        .routes(routes!(pos::record_purchase))
-        .routes(routes!(pos::record_batch))
-        .routes(routes!(pos::record_return))
-        .routes(routes!(sign_in::sign_in))
-        .routes(routes!(sign_in::sign_out))
-        .routes(routes!(me::me))
-        .routes(routes!(me::balance))
-        .routes(routes!(statement::statement))
-        .routes(routes!(me::code))
-        .routes(routes!(stream::stream))
-        .routes(routes!(inbox::push_key))
-        .routes(routes!(inbox::subscribe))
-        .routes(routes!(inbox::unsubscribe))
-        .routes(routes!(inbox::inbox))
-        .routes(routes!(inbox::notice))
+/// The programme as it is reached from outside.
+pub struct Doors {
+    /// For tills, members and everybody.
+    pub public: Router,
+    /// For operators, and for whoever reads the figures: answered also when nobody else can be.
+    pub operators: Router,
+    /// For the listener, which turns people away before any of this.
+    pub turned_away: TurnedAway,
+}
+
+fn health_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(health::healthz)).routes(routes!(health::readyz))
+}
+
+fn operators_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
         .routes(routes!(inbox::why))
-        .routes(routes!(inbox::recommendation))
-        .routes(routes!(markets::markets))
-        .routes(routes!(markets::market))
-        .routes(routes!(stakes::quote))
-        .routes(routes!(stakes::confirm))
-        .routes(routes!(stakes::order))
-        .routes(routes!(stakes::orders))
-        .routes(routes!(stakes::positions))
-        .routes(routes!(webhook::settlement))
-        .routes(routes!(protect::put_place))
-        .routes(routes!(protect::put_limits, protect::get_limits))
-        .routes(routes!(protect::confirm_raise))
-        .routes(routes!(protect::post_exclusion))
-        .routes(routes!(protect::ask_to_return))
-        .routes(routes!(protect::post_break))
-        .routes(routes!(protect::put_prompts))
-        .routes(routes!(protect::put_offers))
         .routes(routes!(ops::post_merchant))
         .routes(routes!(merchants::patch_merchant))
         .routes(routes!(merchants::post_earn_rule, merchants::get_earn_rules))
@@ -90,6 +70,51 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
         .routes(routes!(trading_ops::approve_correction))
         .routes(routes!(trading_ops::retry_correction))
         .routes(routes!(trading_ops::end_correction))
+}
+
+fn programme_routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(pos::open_session))
+        .routes(routes!(pos::record_purchase))
+        .routes(routes!(pos::record_batch))
+        .routes(routes!(pos::record_return))
+        .routes(routes!(sign_in::sign_in))
+        .routes(routes!(sign_in::sign_out))
+        .routes(routes!(me::me))
+        .routes(routes!(me::balance))
+        .routes(routes!(statement::statement))
+        .routes(routes!(me::code))
+        .routes(routes!(stream::stream))
+        .routes(routes!(inbox::push_key))
+        .routes(routes!(inbox::subscribe))
+        .routes(routes!(inbox::unsubscribe))
+        .routes(routes!(inbox::inbox))
+        .routes(routes!(inbox::notice))
+        .routes(routes!(inbox::recommendation))
+        .routes(routes!(markets::markets))
+        .routes(routes!(markets::market))
+        .routes(routes!(stakes::quote))
+        .routes(routes!(stakes::confirm))
+        .routes(routes!(stakes::order))
+        .routes(routes!(stakes::orders))
+        .routes(routes!(stakes::positions))
+        .routes(routes!(webhook::settlement))
+        .routes(routes!(protect::put_place))
+        .routes(routes!(protect::put_limits, protect::get_limits))
+        .routes(routes!(protect::confirm_raise))
+        .routes(routes!(protect::post_exclusion))
+        .routes(routes!(protect::ask_to_return))
+        .routes(routes!(protect::post_break))
+        .routes(routes!(protect::put_prompts))
+        .routes(routes!(protect::put_offers))
+}
+
+/// The routes that are public and their document.
+pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+    let (routes, mut document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(health_routes())
+        .merge(programme_routes())
+        .merge(operators_routes())
         .split_for_parts();
     describe_responses(&mut document);
     join_descriptions(&mut document);
@@ -98,25 +123,37 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
 }
 
 /// The whole service.
-pub fn router(app: Arc<App>) -> Router {
-    let (routes, _) = parts();
+pub fn doors(app: &Arc<App>) -> Doors {
+    let (public, document) = parts();
+    let (operators, _) = health_routes().merge(operators_routes()).split_for_parts();
+    let turned_away = TurnedAway::default();
+    let door = Arc::new(Door::new(&document, Admissions::new(turned_away.clone())));
+    let public =
+        public.route("/openapi.json", get(openapi)).merge(pages::routes()).layer(Extension(Streams::default()));
+    let operators = operators.route("/metrics", get(health::metrics)).merge(pages::live());
+    let whole = |routes| guarded(routes, app, &door).layer(Extension(turned_away.clone()));
+    Doors {
+        public: whole(public).with_state(app.clone()),
+        operators: whole(operators).with_state(app.clone()),
+        turned_away,
+    }
+}
+
+/// From the inside to the outside.
+fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, door: &Arc<Door>) -> Router<Arc<App>> {
     routes
-        .route("/openapi.json", axum::routing::get(document))
-        .merge(pages::routes())
         .fallback(|| async { Problem::bare(ProblemKind::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::bare(ProblemKind::MethodNotAllowed) })
         .layer(from_fn(refuse_nul))
-        .layer(from_fn(measure))
         .layer(from_fn(limit_time))
-        .layer(from_fn_with_state(Admissions::new(), admit))
+        .layer(from_fn_with_state((door.clone(), app.clone()), enter))
+        .layer(from_fn(measure))
         .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .with_state(app)
 }
 
-async fn document(State(_): State<Arc<App>>) -> impl IntoResponse {
+async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], crate::openapi_json())
 }
 
@@ -126,10 +163,13 @@ async fn measure(request: Request, next: Next) -> Response<Body> {
     let method = counted_as(request.method());
     let started = Instant::now();
     let response = next.run(request).await;
+    // What a sender took for his own part is no time of ours.
+    let reading = response.extensions().get::<Reading>().map_or(Duration::ZERO, |reading| reading.0);
+    let took = started.elapsed().saturating_sub(reading);
     let status = response.status().as_u16().to_string();
     let labels = [("route", route), ("method", method.to_owned()), ("status", status)];
     metrics::counter!("hunch_http_requests_total", &labels).increment(1);
-    metrics::histogram!("hunch_http_request_seconds", &labels).record(started.elapsed().as_secs_f64());
+    metrics::histogram!("hunch_http_request_seconds", &labels).record(took.as_secs_f64());
     response
 }
 

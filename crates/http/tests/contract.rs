@@ -84,7 +84,6 @@ fn the_table_of_problems_has_no_doubles_and_is_documented() {
 const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("get", "/healthz", "anyone"),
     ("get", "/readyz", "anyone"),
-    ("get", "/metrics", "anyone"),
     ("post", "/v1/pos/sessions", "anyone"),
     ("post", "/v1/pos/purchases", "terminal"),
     ("post", "/v1/pos/purchases/batch", "terminal"),

@@ -56,6 +56,35 @@ async fn the_stream_begins_with_a_snapshot_and_goes_on_behind_the_last_id() {
     assert_eq!(event, "snapshot", "an id we cannot follow begins again");
 }
 
+/// A phone that comes back again and again has no more than five streams; the newest is always served.
+#[tokio::test]
+async fn the_sixth_stream_of_a_member_ends_the_first() {
+    let service = Service::start().await;
+    let (token, _) = service.member().await;
+    let (other, _) = service.member().await;
+    let open = async |token: &str| {
+        let request = Request::get("/v1/me/stream").header("authorization", format!("Bearer {token}"));
+        let answer = service.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.into_body().into_data_stream()
+    };
+    let mut others = open(&other).await;
+    next_event(&mut others).await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        let mut stream = open(&token).await;
+        next_event(&mut stream).await;
+        streams.push(stream);
+    }
+    let rest = async |stream: &mut axum::body::BodyDataStream| {
+        tokio::time::timeout(std::time::Duration::from_secs(1), stream.next()).await
+    };
+    for (n, stream) in streams.iter_mut().enumerate() {
+        assert_eq!(matches!(rest(stream).await, Ok(None)), n < 3, "the stream number {n}");
+    }
+    assert!(rest(&mut others).await.is_err(), "another member's stream goes on");
+}
+
 fn bought(member: &str, receipt: &str) -> String {
     let mut body = purchase(receipt, 100);
     body["member_token"] = json!(member);

@@ -10,6 +10,7 @@ use hunch_trading::Trading;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const WATCH_SECONDS: u64 = 1;
 /// A served programme, for whoever wants to use it from within the process and end it.
 pub struct Served {
     pub address: SocketAddr,
+    /// Where operators are answered too, and the figures are.
+    pub operators_address: SocketAddr,
     pub operator_token: String,
     pub database: Database,
     pub clocks: Clocks,
@@ -54,15 +57,16 @@ impl Served {
         settings.check()?;
         try_key(settings)?;
         // First, so that nothing is made or started where the address cannot be had.
-        Served::start_on(settings, listen(settings.listen()?).await?).await
+        Served::start_on(settings, Listeners::open(settings).await?).await
     }
 
-    /// As [`Served::start`], on an address that is ours already.
+    /// As [`Served::start`], on addresses that are ours already.
     ///
     /// # Errors
     /// As [`Served::start`].
-    pub async fn start_on(settings: &Settings, listener: TcpListener) -> anyhow::Result<Served> {
+    pub async fn start_on(settings: &Settings, listeners: Listeners) -> anyhow::Result<Served> {
         settings.check()?;
+        let room = room(settings.parsed("server.connections_max")?);
         let mut home = Home::open(settings, PoolSizes::default()).await?;
         crate::sandbox::check(settings, &home.database).await?;
         let clocks = business_clocks(settings, &home.database).await?;
@@ -72,7 +76,7 @@ impl Served {
         let programme =
             Programme::build(settings, &home.database, clocks.clone(), Arc::new(client), recorder()?).await?;
         let database = home.database.clone();
-        let address = listener.local_addr()?;
+        let (address, operators_address) = (listeners.public.local_addr()?, listeners.operators.local_addr()?);
         let operator_token = programme.operator_token.clone();
         let app = programme.app.clone();
         let (stop, trading) = (app.closing.clone(), app.trading.clone());
@@ -84,25 +88,41 @@ impl Served {
         let done = tokio::spawn(async move {
             let mut loops = programme.start(&serving);
             app.readiness.set(true);
-            let (closing, watching) = (serving.clone(), serving.clone());
-            let server = axum::serve(listener, hunch_http::router(app.clone()))
-                .with_graceful_shutdown(async move { closing.cancelled().await });
-            let (served, watched, worked) = tokio::join!(
-                async {
-                    let served = server.await;
-                    serving.cancel();
+            let (doors, watching) = (hunch_http::doors(&app), serving.clone());
+            // Tasks of their own: starting PostgreSQL again stops the one that does it.
+            let serve = |listener, router, room| {
+                let (stop, turned_away) = (serving.clone(), doors.turned_away.clone());
+                let answering = tokio::spawn(hunch_http::serve(listener, router, room, turned_away, stop.clone()));
+                async move {
+                    let served = answering.await;
+                    stop.cancel();
                     served
-                },
+                }
+            };
+            let (public, operators, watched, worked) = tokio::join!(
+                serve(listeners.public, doors.public, room),
+                serve(listeners.operators, doors.operators, OPERATORS_ROOM),
                 watch(&mut home, &watching),
                 supervise(&mut loops, &app.readiness, &serving),
             );
             app.readiness.set(false);
             home.close().await?;
-            served.context("serving")?;
+            public.and(operators).context("a listener broke")?;
             watched?;
             worked
         });
-        Ok(Served { address, operator_token, database, clocks, zone, simulator, trading, stop, done })
+        Ok(Served {
+            address,
+            operators_address,
+            operator_token,
+            database,
+            clocks,
+            zone,
+            simulator,
+            trading,
+            stop,
+            done,
+        })
     }
 
     /// Answers what is in hand, writes what waits, stops the database.
@@ -131,22 +151,58 @@ impl Served {
     }
 }
 
+/// The addresses on which a programme answers.
+pub struct Listeners {
+    pub public: TcpListener,
+    pub operators: TcpListener,
+}
+
+impl Listeners {
+    /// # Errors
+    /// Why one of the addresses cannot be had, and the setting that names another.
+    pub async fn open(settings: &Settings) -> anyhow::Result<Listeners> {
+        let public = listen(settings.listen()?, PUBLIC).await?;
+        Ok(Listeners { public, operators: listen(settings.operators_listen()?, OPERATORS).await? })
+    }
+
+    /// The first free ports from the settings' own on; an address that somebody named for operators is taken as it is.
+    ///
+    /// # Errors
+    /// When `tries` in a row are taken, or an address cannot be had for another reason.
+    pub async fn near(settings: &Settings, tries: u16) -> anyhow::Result<Listeners> {
+        let wanted = settings.listen()?;
+        let public = listen_near(wanted, tries, PUBLIC).await?;
+        let operators = if settings.text(OPERATORS).is_empty() && wanted.port() != 0 {
+            let next = settings.operators_listen()?.ip();
+            let port = public.local_addr()?.port().checked_add(1).unwrap_or(0);
+            listen_near(SocketAddr::new(next, port), PORTS_BESIDE, OPERATORS).await?
+        } else {
+            listen(settings.operators_listen()?, OPERATORS).await?
+        };
+        Ok(Listeners { public, operators })
+    }
+}
+
+const PUBLIC: &str = "server.listen";
+const OPERATORS: &str = "server.operators_listen";
+/// How many ports are tried for operators where none was named.
+const PORTS_BESIDE: u16 = 100;
+
 /// # Errors
 /// Why that address cannot be had, and the setting that names another.
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let (ip, port) = (address.ip(), address.port());
-    let other =
-        format!("server.listen in the settings file, such as {ip}:{}, or HUNCH_SERVER__LISTEN", port.wrapping_add(1));
+    let variable = format!("HUNCH_{}", key.to_uppercase().replace('.', "__"));
+    let other = format!("{key} in the settings file, such as {ip}:{}, or {variable}", port.wrapping_add(2));
     TcpListener::bind(address).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => anyhow!(
             "port {port} of {ip} is in use by another program; stop that one, or choose another address with {other}"
         ),
-        ErrorKind::PermissionDenied => anyhow!(
-            "port {port} is not for this account to listen on; choose one above 1023 with server.listen or \
-             HUNCH_SERVER__LISTEN"
-        ),
+        ErrorKind::PermissionDenied => {
+            anyhow!("port {port} is not for this account to listen on; choose one above 1023 with {key} or {variable}")
+        }
         ErrorKind::AddrNotAvailable => {
-            anyhow!("{ip} is no address of this machine; name one with server.listen or HUNCH_SERVER__LISTEN")
+            anyhow!("{ip} is no address of this machine; name one with {key} or {variable}")
         }
         _ => anyhow::Error::new(error).context(format!("{address} cannot be listened on; choose another with {other}")),
     })
@@ -156,7 +212,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 ///
 /// # Errors
 /// When `tries` in a row are taken, or the address cannot be had for another reason.
-pub async fn listen_near(address: SocketAddr, tries: u16) -> anyhow::Result<TcpListener> {
+async fn listen_near(address: SocketAddr, tries: u16, key: &str) -> anyhow::Result<TcpListener> {
     for port in (address.port()..=u16::MAX).take(usize::from(tries)) {
         match TcpListener::bind(SocketAddr::new(address.ip(), port)).await {
             Err(error) if error.kind() == ErrorKind::AddrInUse => {}
@@ -164,13 +220,39 @@ pub async fn listen_near(address: SocketAddr, tries: u16) -> anyhow::Result<TcpL
             Err(_) => break,
         }
     }
-    listen(address).await
+    listen(address, key).await
+}
+
+/// Operators' connections at once: no attack on the public listener takes any of them.
+const OPERATORS_ROOM: usize = 128;
+/// Open files that are not connections of the public listener.
+const OTHER_FILES: u64 = 512;
+
+/// How many connections there may be: each is an open file, and the last ones are not for strangers.
+fn room(wanted: usize) -> usize {
+    let mut files = getrlimit(Resource::Nofile);
+    if files.current.is_some() && files.current != files.maximum {
+        // As many as this account may have. Where that is not granted, it stays as it was.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, maximum: files.maximum });
+        files = getrlimit(Resource::Nofile);
+    }
+    let possible = files.current.map_or(u64::MAX, |files| files.saturating_sub(OTHER_FILES).max(files / 2));
+    let room = wanted.min(usize::try_from(possible).unwrap_or(usize::MAX));
+    if room < wanted {
+        tracing::warn!(
+            connections = room,
+            wanted,
+            "this account may open too few files for server.connections_max; raise the limit of open files (ulimit -n)"
+        );
+    }
+    room
 }
 
 pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let served = Served::start(settings).await?;
     eprintln!("Hunch answers at http://{}", served.address);
     eprintln!("  the API's document   http://{}/openapi.json", served.address);
+    eprintln!("  operators, /metrics  http://{}", served.operators_address);
     eprintln!("  the operator's token {}", settings.folder().join("operator-token").display());
     eprintln!("Ctrl-C stops it.");
     served.until_told().await

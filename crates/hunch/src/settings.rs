@@ -19,6 +19,16 @@ use url::Url;
 /// Name, default and purpose of each setting. The reader and `hunch config check` work by this one list.
 const KNOWN: &[(&str, &str, &str)] = &[
     ("server.listen", "127.0.0.1:8080", "address and port of the HTTP API; :8080 is every address of this machine"),
+    (
+        "server.operators_listen",
+        "",
+        "where operators are answered too, and /metrics alone; empty: the next port, of this machine alone where server.listen is every address",
+    ),
+    (
+        "server.connections_max",
+        "4096",
+        "connections at once; then the one that is quiet longest makes room for a new one",
+    ),
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
@@ -192,6 +202,23 @@ impl Settings {
         })
     }
 
+    /// Where operators are answered, beside the API at [`Settings::listen`].
+    ///
+    /// # Errors
+    /// When that is no address and port, with examples.
+    pub fn operators_listen(&self) -> anyhow::Result<SocketAddr> {
+        let (written, source) = (self.text("server.operators_listen"), self.source("server.operators_listen"));
+        if written.is_empty() {
+            return Ok(listen::beside(self.listen()?));
+        }
+        listen::address(written).with_context(|| {
+            format!(
+                "server.operators_listen = {written:?} (from the {source}) is no address and port; {}",
+                listen::EXAMPLES
+            )
+        })
+    }
+
     pub fn folder(&self) -> PathBuf {
         PathBuf::from(self.text("database.folder"))
     }
@@ -202,6 +229,7 @@ impl Settings {
     /// The first that cannot.
     pub fn check(&self) -> anyhow::Result<()> {
         for number in [
+            "server.connections_max",
             "exchange.sync_seconds",
             "exchange.poll_seconds",
             "push.concurrency",
@@ -371,6 +399,8 @@ mod tests {
             ("webhook.secret_file", "/dev/null"),
             ("server.public_url", "hunch.example.org"),
             ("server.listen", "http://localhost:8080"),
+            ("server.operators_listen", "operators"),
+            ("server.connections_max", "0"),
             ("database.url", "db.example.org/hunch"),
             ("database.url", "mysql://db.example.org/hunch"),
             ("limits.house_day_points", "600000000"),
@@ -385,8 +415,14 @@ mod tests {
         let same = [("HUNCH_OPERATOR__TOKEN_FILE", token.as_str()), ("HUNCH_OPERATOR__APPROVER_TOKEN_FILE", &token)];
         let error = load("", &same).unwrap().check().unwrap_err().to_string();
         assert!(error.contains("two people"), "{error}");
-        let ports = [("HUNCH_SERVER__LISTEN", ":9000"), ("HUNCH_EXCHANGE__SIMULATOR_PORT", "9000")];
-        assert!(load("", &ports).unwrap().check().is_err());
+        for (one, other) in [
+            (("HUNCH_SERVER__LISTEN", ":9000"), ("HUNCH_EXCHANGE__SIMULATOR_PORT", "9000")),
+            (("HUNCH_SERVER__LISTEN", ":8999"), ("HUNCH_EXCHANGE__SIMULATOR_PORT", "9000")),
+            (("HUNCH_SERVER__LISTEN", ":9000"), ("HUNCH_SERVER__OPERATORS_LISTEN", ":9000")),
+        ] {
+            let error = load("", &[one, other]).unwrap().check().unwrap_err().to_string();
+            assert!(error.contains("both name port 9000"), "{error}");
+        }
     }
 
     #[test]

@@ -78,3 +78,21 @@ fn a_backup_is_worth_something() {
     assert!(line["before_backup"].as_i64().unwrap() > 50, "{line}");
     assert!(line["restored"].as_i64() >= line["before_backup"].as_i64(), "{line}");
 }
+
+/// Strangers who are slow, silent or inventive, and a till that sends nonsense, keep nobody out.
+#[test]
+fn slow_senders_cost_nobody_else_anything() {
+    // The tests of a workspace run beside each other: how quick the honest stay, the whole drill says.
+    let line = drill(&["slow-senders", "--seconds", "4", "--slower-max", "100"]);
+    let cases = line["cases"].as_array().unwrap();
+    let names: Vec<&str> = cases.iter().filter_map(|case| case["name"].as_str()).collect();
+    let all = ["silent-headers", "silent-bodies", "silent-streams", "many-event-streams", "made-up-methods", "poison"];
+    assert_eq!(names, all, "{line}");
+    for case in cases {
+        assert_eq!(case["refused_honest"], 0, "{line}");
+        assert!(
+            case["calm_p99_ms"].as_f64().unwrap() > 0.0 && case["attacked_p99_ms"].as_f64().unwrap() > 0.0,
+            "{line}"
+        );
+    }
+}

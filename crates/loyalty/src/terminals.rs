@@ -109,20 +109,37 @@ impl TerminalSessions {
     /// # Errors
     /// Why it is not believed.
     pub async fn verify(&self, request: &SignedRequest<'_>) -> Result<(TerminalId, MerchantId), SessionError> {
-        let now = self.clocks.wall.now();
-        if now.as_second().abs_diff(request.timestamp) > SIGNATURE_SECONDS_MAX {
-            let (signed, now) = (request.timestamp, now.as_second());
-            let early = signed > now;
-            return Err(if early { SessionError::Early { signed, now } } else { SessionError::Old { signed, now } });
-        }
-        let session = self.session(request.session).await?.ok_or(SessionError::UnknownSession)?;
-        if session.expires_at <= now {
-            return Err(SessionError::UnknownSession);
-        }
+        self.in_time(request.timestamp)?;
+        let session = self.find(request.session).await?;
         let text = signed_text(request.timestamp, request.method, request.path, request.body);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &session.key);
         hmac::verify(&key, text.as_bytes(), request.signature).map_err(|_| SessionError::Signature)?;
         Ok((session.terminal, session.merchant))
+    }
+
+    /// Whether what was signed then counts now. Asks nobody, so it is the first thing to look at.
+    ///
+    /// # Errors
+    /// `Old` or `Early`.
+    pub fn in_time(&self, signed: i64) -> Result<(), SessionError> {
+        let now = self.clocks.wall.now().as_second();
+        if now.abs_diff(signed) <= SIGNATURE_SECONDS_MAX {
+            return Ok(());
+        }
+        Err(if signed > now { SessionError::Early { signed, now } } else { SessionError::Old { signed, now } })
+    }
+
+    /// Whether the session was used here lately, so that [`TerminalSessions::find`] need not ask the database.
+    pub fn remembers(&self, session: Uuid) -> bool {
+        read_lock(&self.known).contains_key(&session)
+    }
+
+    /// # Errors
+    /// `UnknownSession` for one that has ended, too.
+    pub async fn find(&self, session: Uuid) -> Result<TerminalSession, SessionError> {
+        let now = self.clocks.wall.now();
+        let found = self.session(session).await?.filter(|found| found.expires_at > now);
+        found.ok_or(SessionError::UnknownSession)
     }
 
     async fn session(&self, id: Uuid) -> Result<Option<TerminalSession>, SessionError> {

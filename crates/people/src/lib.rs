@@ -287,6 +287,11 @@ impl People {
         Ok(Some(member))
     }
 
+    /// Whether somebody used this session here lately: no stranger's.
+    pub fn remembers(&self, token: &str) -> bool {
+        self.lock().sessions.contains_key(&sha(token))
+    }
+
     /// When a session ends at the latest, read anew; `None` when it has ended.
     ///
     /// # Errors

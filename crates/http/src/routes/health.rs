@@ -1,5 +1,6 @@
 //! For load balancers and dashboards.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::turned_away::TurnedAway;
 
 const DATABASE_SECONDS_MAX: u64 = 2;
 /// A failure is remembered so long, unless something was stored since. Then whoever turned away is let try again.
@@ -45,7 +47,10 @@ pub async fn healthz(State(app): State<Arc<App>>) -> axum::Json<Health> {
 #[utoipa::path(get, path = "/readyz", tag = "health", responses(
     (status = 200, body = Health),
     (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn readyz(State(app): State<Arc<App>>) -> Result<axum::Json<Health>, Problem> {
+pub async fn readyz(
+    State(app): State<Arc<App>>,
+    Extension(turned_away): Extension<TurnedAway>,
+) -> Result<axum::Json<Health>, Problem> {
     if !app.readiness.get() {
         return Err(Problem::new(ProblemKind::Unavailable, "this process is starting or stopping"));
     }
@@ -56,7 +61,8 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Result<axum::Json<Health>, P
     let asked = sqlx::query("SELECT 1").execute(&app.pool);
     match tokio::time::timeout(Duration::from_secs(DATABASE_SECONDS_MAX), asked).await {
         Ok(Ok(_)) => {
-            let problems: Vec<String> = unread_markets(app.markets.unread_for()).into_iter().collect();
+            let problems: Vec<String> =
+                unread_markets(app.markets.unread_for()).into_iter().chain(crowded(&turned_away.lately())).collect();
             let status = if problems.is_empty() { "ok" } else { "degraded" };
             Ok(axum::Json(Health { status, problems, business_time: app.clocks.business.now() }))
         }
@@ -73,8 +79,30 @@ fn unread_markets(unread_for: SignedDuration) -> Option<String> {
     })
 }
 
-/// Everything measured, as Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content_type = "text/plain", body = String)))]
+/// Whoever is let in is answered as ever, so the process stays in service.
+fn crowded(turned_away: &[(&'static str, u64)]) -> Option<String> {
+    let told: Vec<String> = turned_away.iter().map(|(who, count)| format!("{who} {count}")).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "more is asked than can be done, so that some are turned away: {}; see hunch_http_shed_total",
+            told.join(", ")
+        )
+    })
+}
+
+/// Everything measured, as Prometheus text. On the operators' listener alone.
 pub async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], (app.metrics)())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_turned_away_is_told_and_nothing_when_nobody_is() {
+        assert_eq!(crowded(&[]), None);
+        let told = crowded(&[("connections", 3), ("tills", 12)]).unwrap();
+        assert!(told.contains("connections 3, tills 12"), "{told}");
+    }
 }

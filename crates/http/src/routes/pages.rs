@@ -32,6 +32,13 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/assets/{file}", get(|Path(file): Path<String>| async move { page(&file) }))
 }
 
+/// The operator's page alone.
+pub(crate) fn live() -> Router<Arc<App>> {
+    Router::new()
+        .route("/live", get(|| async { page("live.html") }))
+        .route("/assets/{file}", get(|Path(file): Path<String>| async move { page(&file) }))
+}
+
 fn page(name: &str) -> Response<Body> {
     let Some(file) = Assets::get(name) else { return Problem::bare(ProblemKind::NotFound).into_response() };
     let mut response = Response::new(Body::from(file.data.into_owned()));

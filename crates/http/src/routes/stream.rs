@@ -3,17 +3,20 @@
 //! An event's id is `shard-sequence`; a reader that comes back with `Last-Event-ID` goes on right behind it. A reader
 //! who was away too long, or sends an id of another shard, begins again with a snapshot: nothing is ever missing.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use hunch_kernel::{MemberId, Shard};
+use hunch_kernel::{MemberId, Shard, lock};
 use hunch_messages::Message;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -29,13 +32,65 @@ const BATCHES_AT_ONCE: i64 = 64;
 const REPLAY_MESSAGES_MAX: i64 = 10_000;
 const WAITING_EVENTS_MAX: usize = 64;
 
-/// Balance at once, then each change as it is committed. Events: `snapshot`, `changed`.
+/// Live streams of one member at once. A phone that comes back after a tunnel does not know that its last one still
+/// stands here, so the oldest ends, and the new one is served.
+const STREAMS_MAX: usize = 5;
+
+/// The live streams that are open.
+#[derive(Clone, Default)]
+pub(crate) struct Streams(Arc<Mutex<Open>>);
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    of: HashMap<MemberId, VecDeque<(u64, CancellationToken)>>,
+}
+
+/// One of them, until it is dropped.
+struct OpenStream {
+    streams: Streams,
+    member: MemberId,
+    number: u64,
+    ended: CancellationToken,
+}
+
+impl Streams {
+    fn open(&self, member: MemberId) -> OpenStream {
+        let (mut open, ended) = (lock(&self.0), CancellationToken::new());
+        open.next += 1;
+        let number = open.next;
+        let own = open.of.entry(member).or_default();
+        own.push_back((number, ended.clone()));
+        if own.len() > STREAMS_MAX
+            && let Some((_, oldest)) = own.pop_front()
+        {
+            oldest.cancel();
+        }
+        OpenStream { streams: self.clone(), member, number, ended }
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut open = lock(&self.streams.0);
+        if let Some(own) = open.of.get_mut(&self.member) {
+            own.retain(|(number, _)| *number != self.number);
+            if own.is_empty() {
+                open.of.remove(&self.member);
+            }
+        }
+    }
+}
+
+/// Balance at once, then each change as it is committed. Events: `snapshot`, `changed`. A member has five of them at once at
+/// most: one more ends the oldest.
 #[utoipa::path(get, path = "/v1/me/stream", tag = "me", security(("member" = [])), responses(
     (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn stream(
     State(app): State<Arc<App>>,
+    Extension(streams): Extension<Streams>,
     session: MemberSession,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -48,7 +103,11 @@ pub async fn stream(
         Some(seq) => (seq, false),
         None => (head, true),
     };
-    tokio::spawn(follow(app, member, shard, after, snapshot, events));
+    let open = streams.open(member);
+    // Also while it waits for a reader who takes nothing.
+    tokio::spawn(
+        async move { open.ended.run_until_cancelled(follow(app, member, shard, after, snapshot, events)).await },
+    );
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_SECONDS));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))
 }

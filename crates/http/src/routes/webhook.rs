@@ -35,17 +35,39 @@ impl WebhookKey {
     }
 
     pub(crate) fn holds(&self, header: &str, body: &[u8], wall: &SharedWallClock) -> Result<(), &'static str> {
+        let signed = SignatureHeader::read(header)?;
+        signed.in_time(wall)?;
+        hmac::verify(&self.0, &signed_text(signed.time, body), &signed.signature)
+            .map_err(|_| "the signature does not fit the body")
+    }
+}
+
+/// What a caller says before its body.
+pub(crate) struct SignatureHeader {
+    time: i64,
+    signature: Vec<u8>,
+}
+
+impl SignatureHeader {
+    pub fn of(headers: &HeaderMap) -> &str {
+        headers.get("hunch-webhook-signature").and_then(|v| v.to_str().ok()).unwrap_or_default()
+    }
+
+    pub fn read(header: &str) -> Result<SignatureHeader, &'static str> {
         let field = |name: &str| header.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
         let (Some(time), Some(signature)) = (field("t"), field("v1")) else {
             return Err("send Hunch-Webhook-Signature: t=<unix seconds>,v1=<hex HMAC-SHA256 of \"<t>.<body>\">");
         };
-        let time_sent: i64 = time.parse().map_err(|_| "The part t is the time of sending in unix seconds.")?;
-        if wall.now().as_second().abs_diff(time_sent) > SECONDS_OFF_MAX {
+        let time = time.parse().map_err(|_| "The part t is the time of sending in unix seconds.")?;
+        let signature = hex::decode(signature).map_err(|_| "The part v1 is hexadecimal.")?;
+        Ok(SignatureHeader { time, signature })
+    }
+
+    pub fn in_time(&self, wall: &SharedWallClock) -> Result<(), &'static str> {
+        if wall.now().as_second().abs_diff(self.time) > SECONDS_OFF_MAX {
             return Err("the call is older than five minutes or from the future; set the clock and sign it anew");
         }
-        let signature = hex::decode(signature).map_err(|_| "The part v1 is hexadecimal.")?;
-        hmac::verify(&self.0, &signed_text(time_sent, body), &signature)
-            .map_err(|_| "the signature does not fit the body")
+        Ok(())
     }
 }
 
@@ -132,8 +154,7 @@ pub async fn settlement(
 ) -> Result<axum::Json<SettlementReceipt>, Problem> {
     let headers = request.headers().clone();
     let bytes = json::read(request, &app).await?;
-    let header = headers.get("hunch-webhook-signature").and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let signed = app.webhook.holds(header, &bytes, &app.clocks.wall);
+    let signed = app.webhook.holds(SignatureHeader::of(&headers), &bytes, &app.clocks.wall);
     signed.map_err(|sentence| Problem::new(ProblemKind::BadSignature, sentence))?;
     let body = SettlementHint::read(&headers, &bytes)?;
     let mut sum = [0u8; 32];

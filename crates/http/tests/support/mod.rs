@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hunch_db::testing::TestDb;
 use hunch_engage::{Engage, Surroundings, Today};
 use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
-use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, WebhookKey, router};
+use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, TurnedAway, WebhookKey};
 use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{Clock, Clocks, ManualClock, MemberId, Points, SeededEntropy, Shard};
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
@@ -46,6 +46,9 @@ pub struct Service {
     pub db: TestDb,
     pub clock: Arc<ManualClock>,
     pub router: Router,
+    /// What the operators' listener answers with.
+    pub operators: Router,
+    pub turned_away: TurnedAway,
     pub sim: SimHandle,
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
@@ -156,10 +159,13 @@ impl Service {
             metrics: Arc::new(String::new),
         };
         let _running = run_batcher(&batcher);
+        let both = hunch_http::doors(&Arc::new(app));
         Service {
             db,
             clock,
-            router: router(Arc::new(app)),
+            router: both.public,
+            operators: both.operators,
+            turned_away: both.turned_away,
             sim,
             markets,
             trading,
@@ -177,7 +183,12 @@ impl Service {
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.ask_of(&self.router, request).await
+    }
+
+    /// As [`Service::ask`], of one of the two doors.
+    pub async fn ask_of(&self, router: &Router, request: Request<Body>) -> Answer {
+        let response = router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 10_000_000).await.unwrap();
         let body =

@@ -128,7 +128,7 @@ fn measured(bench: &'static str, latencies: &mut [Duration], of: &Figures) -> Me
 }
 
 /// Milliseconds below which `share` of the sorted durations lie.
-fn percentile(sorted: &[Duration], share: f64) -> f64 {
+pub fn percentile(sorted: &[Duration], share: f64) -> f64 {
     let at = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
     sorted.get(at).map_or(0.0, |d| d.as_nanos() as f64 / 1e6)
 }

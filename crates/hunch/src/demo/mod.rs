@@ -12,11 +12,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::serve::{Served, listen_near};
+use crate::serve::{Listeners, Served};
 use crate::settings::{Settings, Source};
 use crate::watchable::Stage;
 use closing::{Opened, close};
@@ -81,16 +80,16 @@ pub async fn run(args: &DemoArgs, settings: &Settings) -> anyhow::Result<ExitCod
 
 /// The port that was asked for, or else the first free one from the settings' own on: a demonstration is not to fail
 /// because something else runs here.
-async fn door(args: &DemoArgs, settings: &Settings) -> anyhow::Result<TcpListener> {
+async fn door(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Listeners> {
     settings.check()?;
     let wanted = settings.listen()?;
     let tries = if args.port.is_some() { 1 } else { PORTS_TRIED };
-    let listener = listen_near(wanted, tries).await?;
-    let taken = listener.local_addr()?;
+    let listeners = Listeners::near(settings, tries).await?;
+    let taken = listeners.public.local_addr()?;
     if wanted.port() != 0 && taken.port() != wanted.port() {
         eprintln!("Port {} is in use by another program, so the demo takes {}.", wanted.port(), taken.port());
     }
-    Ok(listener)
+    Ok(listeners)
 }
 
 /// The settings, as a town on this machine needs them.
@@ -139,6 +138,10 @@ fn set_the_stage(args: &DemoArgs, served: &Served) -> CancellationToken {
 async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -> anyhow::Result<Summary> {
     let base_url = format!("http://{}", served.address);
     eprintln!("Hunch answers at {base_url}");
+    eprintln!(
+        "Operators are answered at http://{} too, and the figures are at http://{0}/metrics",
+        served.operators_address
+    );
     let (day, week) = (settings.text("limits.house_day_points"), settings.text("limits.house_week_points"));
     eprintln!(
         "In this town a member may stake {day} points a day and {week} a week at most (limits.house_day_points, limits.house_week_points)."

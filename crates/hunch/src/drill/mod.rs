@@ -9,6 +9,7 @@ mod neighbours;
 mod proof;
 mod proxy;
 mod restore;
+mod slow_senders;
 pub mod victim;
 
 use crate::settings::Settings;
@@ -23,6 +24,8 @@ pub enum Drill {
     Neighbours(neighbours::NeighboursDrill),
     /// Backs up under load, restores elsewhere, and audits the copy with its anchor.
     Restore(restore::RestoreDrill),
+    /// Lets strangers, and one till, send slowly, silently or nonsense, and measures what honest people notice of it.
+    SlowSenders(slow_senders::SlowSendersDrill),
 }
 
 /// Whether everything held.
@@ -32,5 +35,6 @@ pub async fn run(drill: &Drill, settings: &Settings) -> anyhow::Result<bool> {
         Drill::Kill(options) => kill::run(options, settings).await,
         Drill::Neighbours(options) => neighbours::run(options, settings).await,
         Drill::Restore(options) => restore::run(options, settings).await,
+        Drill::SlowSenders(options) => slow_senders::run(options, settings).await,
     }
 }

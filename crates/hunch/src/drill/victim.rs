@@ -21,6 +21,8 @@ const STAKE_POINTS_MAX: u32 = 1_000_000;
 
 pub struct Victim {
     pub base: String,
+    /// Where operators are answered too.
+    pub operators_base: String,
     pub folder: PathBuf,
     /// As the process sees them, for commands that visit its database.
     pub settings: Settings,
@@ -33,10 +35,11 @@ pub struct Victim {
 }
 
 /// The settings that a victim does not take from whoever drills.
-const OWN_SETTINGS: [&str; 15] = [
+const OWN_SETTINGS: [&str; 16] = [
     "database.url",
     "database.folder",
     "server.listen",
+    "server.operators_listen",
     "exchange.kind",
     "exchange.rest_url",
     "exchange.ws_url",
@@ -86,13 +89,14 @@ impl Victim {
             ..SimConfig::quiet(clocks.clone(), vec![key])
         })
         .await?;
-        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let (port, operators_port) = two_free_ports()?;
         let zone = zone_with_day_left(&settings.zone()?, now);
         let mut own = settings.clone();
         for (key, value) in [
             ("database.url", String::new()),
             ("database.folder", folder.join("home").display().to_string()),
             ("server.listen", format!("127.0.0.1:{port}")),
+            ("server.operators_listen", format!("127.0.0.1:{operators_port}")),
             ("exchange.kind", "kalshi".to_owned()),
             ("exchange.rest_url", exchange.rest_url()),
             ("exchange.ws_url", exchange.ws_url()),
@@ -115,7 +119,18 @@ impl Victim {
         );
         let http = Client::builder().timeout(Duration::from_secs(5)).build()?;
         let base = format!("http://127.0.0.1:{port}");
-        Ok(Victim { base, folder, settings: own, exchange, environment: Vec::new(), process: None, port, http })
+        let operators_base = format!("http://127.0.0.1:{operators_port}");
+        Ok(Victim {
+            base,
+            operators_base,
+            folder,
+            settings: own,
+            exchange,
+            environment: Vec::new(),
+            process: None,
+            port,
+            http,
+        })
     }
 
     /// Starts the process and waits until it says it is ready.
@@ -284,6 +299,12 @@ fn end_backends(postmaster: &str) -> anyhow::Result<usize> {
         }
     }
     Ok(ended)
+}
+
+fn two_free_ports() -> anyhow::Result<(u16, u16)> {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0");
+    let (one, other) = (free()?, free()?);
+    Ok((one.local_addr()?.port(), other.local_addr()?.port()))
 }
 
 impl Drop for Victim {

@@ -19,12 +19,19 @@ pub fn check(settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn addresses(settings: &Settings) -> anyhow::Result<()> {
-    let listen = settings.listen()?;
-    let simulator: u16 = settings.parsed("exchange.simulator_port")?;
-    ensure!(
-        simulator == 0 || simulator != listen.port() || settings.text("exchange.kind") != "simulator",
-        "server.listen and exchange.simulator_port both name port {simulator}"
-    );
+    let simulator = match settings.text("exchange.kind") {
+        "simulator" => settings.parsed("exchange.simulator_port")?,
+        _ => 0,
+    };
+    let ports = [
+        ("server.listen", settings.listen()?.port()),
+        ("server.operators_listen", settings.operators_listen()?.port()),
+        ("exchange.simulator_port", simulator),
+    ];
+    for (at, (key, port)) in ports.iter().enumerate() {
+        let same = ports[..at].iter().find(|(_, other)| other == port && *port != 0);
+        ensure!(same.is_none(), "{} and {key} both name port {port}", same.map_or("", |(other, _)| other));
+    }
     address(settings, "database.url", &["postgres", "postgresql"], "postgres://db.example.org/hunch")?;
     address(settings, "server.public_url", &["https", "http"], "https://hunch.example.org")?;
     address(settings, "exchange.rest_url", &["https", "http"], "https://exchange.example.org/trade-api/v2")?;
