@@ -7,6 +7,7 @@ use hunch_kernel::WallTime;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 pub(crate) const ID: &str = "L4a";
@@ -57,7 +58,7 @@ pub async fn write_anchor_file(auditor: &sqlx::PgPool, path: &Path, now: WallTim
         text.push('\n');
     }
     let write = || -> std::io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()
     };

@@ -14,6 +14,7 @@ use hunch_kernel::{Clocks, lock};
 use jiff::Timestamp;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -254,7 +255,9 @@ impl Sim {
         let Some(path) = &self.config.state_file else { return };
         let beside = path.with_extension("writing");
         let write = || -> std::io::Result<()> {
-            let mut file = std::io::BufWriter::new(std::fs::File::create(&beside)?);
+            let mut options = std::fs::File::options();
+            let file = options.create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+            let mut file = std::io::BufWriter::new(file);
             serde_json::to_writer(&mut file, engine).map_err(std::io::Error::other)?;
             file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_data()?;
             std::fs::rename(&beside, path)

@@ -2,15 +2,17 @@
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request};
-use axum::http::{Method, Response, header};
+use axum::http::{HeaderValue, Method, Response, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Router};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -122,16 +124,17 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
     (routes, document)
 }
 
-/// The whole service.
-pub fn doors(app: &Arc<App>) -> Doors {
+/// The whole service. `over_tls`: a proxy speaks TLS to those outside.
+pub fn doors(app: &Arc<App>, over_tls: bool) -> Doors {
     let (public, document) = parts();
     let (operators, _) = health_routes().merge(operators_routes()).split_for_parts();
     let turned_away = TurnedAway::default();
     let door = Arc::new(Door::new(&document, Admissions::new(turned_away.clone())));
-    let public =
-        public.route("/openapi.json", get(openapi)).merge(pages::routes()).layer(Extension(Streams::default()));
-    let operators = operators.route("/metrics", get(health::metrics)).merge(pages::live());
-    let whole = |routes| guarded(routes, app, &door).layer(Extension(turned_away.clone()));
+    // Answers that tell of somebody, or carry a token, are kept nowhere on their way; pages say for themselves.
+    let public = public.layer(no_store()).route("/openapi.json", get(openapi)).merge(pages::routes());
+    let operators = operators.route("/metrics", get(health::metrics)).layer(no_store()).merge(pages::live());
+    let whole = |routes| guarded(routes, app, &door, over_tls).layer(Extension(turned_away.clone()));
+    let public = public.layer(Extension(Streams::default()));
     Doors {
         public: whole(public).with_state(app.clone()),
         operators: whole(operators).with_state(app.clone()),
@@ -139,8 +142,16 @@ pub fn doors(app: &Arc<App>) -> Doors {
     }
 }
 
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NO_STORE)
+}
+
 /// From the inside to the outside.
-fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, door: &Arc<Door>) -> Router<Arc<App>> {
+fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, door: &Arc<Door>, over_tls: bool) -> Router<Arc<App>> {
+    let strict = HeaderValue::from_static("max-age=31536000");
+    let strict = over_tls.then(|| SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, strict));
     routes
         .fallback(|| async { Problem::bare(ProblemKind::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::bare(ProblemKind::MethodNotAllowed) })
@@ -149,6 +160,9 @@ fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, door: &Arc<Door>) -> Router
         .layer(from_fn_with_state((door.clone(), app.clone()), enter))
         .layer(from_fn(measure))
         .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
+        .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE))
+        .layer(SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")))
+        .layer(option_layer(strict))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
 }

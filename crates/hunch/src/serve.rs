@@ -76,6 +76,7 @@ impl Served {
         let programme =
             Programme::build(settings, &home.database, clocks.clone(), Arc::new(client), recorder()?).await?;
         let database = home.database.clone();
+        let over_tls = settings.text("server.public_url").starts_with("https://");
         let (address, operators_address) = (listeners.public.local_addr()?, listeners.operators.local_addr()?);
         let operator_token = programme.operator_token.clone();
         let app = programme.app.clone();
@@ -88,7 +89,7 @@ impl Served {
         let done = tokio::spawn(async move {
             let mut loops = programme.start(&serving);
             app.readiness.set(true);
-            let (doors, watching) = (hunch_http::doors(&app), serving.clone());
+            let (doors, watching) = (hunch_http::doors(&app, over_tls), serving.clone());
             // Tasks of their own: starting PostgreSQL again stops the one that does it.
             let serve = |listener, router, room| {
                 let (stop, turned_away) = (serving.clone(), doors.turned_away.clone());

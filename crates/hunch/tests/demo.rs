@@ -1,7 +1,8 @@
 //! The demonstration as a stranger runs it: it tells its last line, and a pulled plug loses nothing.
 
 use serde_json::Value;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -89,12 +90,35 @@ fn a_taken_port_is_passed_over_and_closing_says_what_it_does() {
     ] {
         assert!(told.contains(step), "{step:?} is not in {told}");
     }
+    for file in files_of(&folder.path().join(".hunch/town")) {
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{} is for others to read: {mode:o}", file.display());
+    }
     let counted = told.lines().rev().find(|line| line.contains(" baskets ")).unwrap();
     let counted: Vec<u64> = counted.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let summed: Vec<u64> = last.split([' ', ';']).filter_map(|word| word.parse().ok()).collect();
     // Purchases, points, pushes, stakes, refusals; the summary has members, shops and returns between them.
     let [purchases, _, _, points, _, pushes, stakes, refused, ..] = summed[..] else { panic!("{last}") };
     assert_eq!(counted[..5], [purchases, points, pushes, stakes, refused], "{last}");
+}
+
+/// Everything that a programme keeps, but for PostgreSQL's own folders, which are closed as a whole.
+fn files_of(folder: &Path) -> Vec<PathBuf> {
+    let (mut found, mut folders) = (Vec::new(), vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let kind = entry.file_type().unwrap();
+            match entry.file_name().to_str() {
+                Some("data" | "run") => {}
+                _ if kind.is_dir() => folders.push(entry.path()),
+                _ => found.push(entry.path()),
+            }
+        }
+    }
+    for name in ["simulator.json", "town-memory.json", "operator-token"] {
+        assert!(found.iter().any(|file| file.ends_with(name)), "{name} is not among {found:?}");
+    }
+    found
 }
 
 /// Every field that somebody who reads the line by program may lean on, and among them all that a town of a minute

@@ -24,7 +24,10 @@ mod tuning;
 
 use std::{
     fs::{self, File},
-    os::unix::process::CommandExt,
+    os::unix::{
+        fs::{OpenOptionsExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -306,13 +309,18 @@ impl PrivateCluster {
         let path = self.places.log();
         let long = fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES_MAX);
         let mut options = File::options();
-        options.create(true);
+        // Statements that failed stand in it, with what they were about.
+        options.create(true).mode(0o600);
         if long {
             options.write(true).truncate(true)
         } else {
             options.append(true)
         };
-        options.open(&path).map_err(ClusterError::io(format!("opening {}", path.display())))
+        let doing = || ClusterError::io(format!("opening {}", path.display()));
+        let log = options.open(&path).map_err(doing())?;
+        // One that an earlier version made may be open to everybody.
+        log.set_permissions(fs::Permissions::from_mode(0o600)).map_err(doing())?;
+        Ok(log)
     }
 
     fn does_not_start(&self) -> ClusterError {

@@ -5,7 +5,7 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, PermissionsExt},
+        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -77,8 +77,14 @@ impl Places {
     pub(super) fn own(&self) -> Result<Ownership, ClusterError> {
         let path = self.folder.join("lock");
         let doing = || ClusterError::io(format!("locking {}", path.display()));
-        let mut lock =
-            File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(doing())?;
+        let mut lock = File::options()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(doing())?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {

@@ -43,6 +43,7 @@ pub const MEMBER: Uuid = Uuid::from_u128(77);
 pub const MERCHANT: Uuid = Uuid::from_u128(9);
 
 pub struct Service {
+    pub app: Arc<App>,
     pub db: TestDb,
     pub clock: Arc<ManualClock>,
     pub router: Router,
@@ -159,8 +160,10 @@ impl Service {
             metrics: Arc::new(String::new),
         };
         let _running = run_batcher(&batcher);
-        let both = hunch_http::doors(&Arc::new(app));
+        let app = Arc::new(app);
+        let both = hunch_http::doors(&app, false);
         Service {
+            app,
             db,
             clock,
             router: both.public,
