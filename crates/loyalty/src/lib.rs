@@ -46,7 +46,7 @@ pub use receipts::{Receipt, receipts};
 pub use returns::{ReturnAnswer, ReturnHandler, ReturnRefusal, ReturnRequest, Sold, sold_by};
 pub use reviews::{
     Review, ReviewDecision, ReviewEnd, ReviewHandler, ReviewReason, ReviewRefusal, ReviewRequest, WhichReviews, review,
-    reviews, said, watch_terminal,
+    reviews, watch_terminal,
 };
 pub use terminals::{SessionError, SignedRequest, TerminalSession, TerminalSessions, sign};
 

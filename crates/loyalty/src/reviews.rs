@@ -164,10 +164,7 @@ pub async fn watch_terminal(
 }
 
 /// Words for the records.
-///
-/// # Errors
-/// `Invalid` when there are none, or too many.
-pub fn said(why: &str) -> Result<(), LoyaltyError> {
+fn said(why: &str) -> Result<(), LoyaltyError> {
     crate::merchants::named(why, 400, "say why, in 1 to 400 characters and one line")
 }
 

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::app::App;
+use crate::bounds::Line;
 use crate::credentials::{MemberSession, Operator};
 use crate::extract::{Path, Query};
 use crate::json::Json;
@@ -181,8 +182,8 @@ pub enum ReviewWord {
 pub struct ReviewDecisionBody {
     pub decision: ReviewWord,
     /// For the programme's records; the member is not shown it.
-    #[schema(min_length = 1, max_length = 400)]
-    pub why: String,
+    #[schema(inline)]
+    pub why: Line<1, 400>,
 }
 
 /// Decides on points that wait, and tells the member. A decision stands; sent again it changes nothing.
@@ -197,7 +198,6 @@ pub async fn decide(
     Path(purchase): Path<Uuid>,
     Json(body): Json<ReviewDecisionBody>,
 ) -> Result<axum::Json<ReviewBody>, Problem> {
-    hunch_loyalty::said(&body.why)?;
     let purchase = PurchaseId(purchase);
     let waiting = hunch_loyalty::review(&app.pool, purchase).await?.ok_or(ReviewRefusal::Unknown)?;
     let decision = match body.decision {
@@ -205,7 +205,7 @@ pub async fn decide(
         ReviewWord::TakeBack => ReviewDecision::TakeBack,
     };
     let request =
-        ReviewRequest { purchase, member: waiting.member, decision, by: operator.name.to_owned(), why: body.why };
+        ReviewRequest { purchase, member: waiting.member, decision, by: operator.name.to_owned(), why: body.why.0 };
     let answer = app.reviews.submit(shard_of(waiting.member, app.purchases.shards), request).await;
     let review = answer.map_err(|e| match e {
         DoorError::Busy | DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => ReviewRefusal::Unavailable,
@@ -218,8 +218,8 @@ pub async fn decide(
 #[serde(deny_unknown_fields)]
 pub struct WatchBody {
     /// Why it is watched; left out, it is watched no longer.
-    #[schema(min_length = 1, max_length = 400)]
-    pub why: Option<String>,
+    #[schema(inline)]
+    pub why: Option<Line<1, 400>>,
 }
 
 /// Watches a till, or ends it: while it is watched, the points of its purchases wait for a decision. What waits already goes on
@@ -235,10 +235,8 @@ pub async fn watch(
     Path(terminal): Path<Uuid>,
     Json(body): Json<WatchBody>,
 ) -> Result<StatusCode, Problem> {
-    let now = app.clocks.business.now();
-    let found =
-        hunch_loyalty::watch_terminal(&app.pool, TerminalId(terminal), body.why.as_deref(), &operator.name, now)
-            .await?;
+    let (why, now) = (body.why.as_ref().map(|why| why.0.as_str()), app.clocks.business.now());
+    let found = hunch_loyalty::watch_terminal(&app.pool, TerminalId(terminal), why, operator.name, now).await?;
     if !found {
         return Err(Problem::new(ProblemKind::NotFound, "there is no such till"));
     }
