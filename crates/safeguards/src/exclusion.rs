@@ -3,6 +3,7 @@
 //! A break ends by itself. An exclusion does not: nobody can shorten its term, and after it the exclusion goes on until
 //! the member has asked to return and 24 hours have passed.
 
+use hunch_kernel::seeded_bug;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
@@ -71,8 +72,10 @@ impl Exclusion {
         if until > now {
             return Some(Protection::Excluded { until });
         }
-        let Some(asked) = self.return_asked else { return Some(Protection::TermOver) };
-        let at = returns_at(asked);
+        let Some(asked) = self.return_asked else {
+            return (!seeded_bug("exclusion-ends-by-itself")).then_some(Protection::TermOver);
+        };
+        let at = if seeded_bug("return-at-once") { asked } else { returns_at(asked) };
         (at > now).then_some(Protection::Returning { at })
     }
 

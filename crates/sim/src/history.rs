@@ -135,6 +135,7 @@ fn kind(op: &Op, words: &str) -> String {
     };
     match op {
         Op::Stake { .. }
+        | Op::StakeSent { .. }
         | Op::Confirm { .. }
         | Op::Correct { .. }
         | Op::Open { .. }

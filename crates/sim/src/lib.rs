@@ -17,6 +17,7 @@ mod jobs;
 mod live;
 mod model;
 pub mod op;
+mod origins;
 mod shrink;
 mod world;
 

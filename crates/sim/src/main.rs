@@ -21,7 +21,7 @@ struct Args {
     /// Operations of each history.
     #[arg(long, default_value_t = 1_000)]
     ops: usize,
-    /// The first seed; any when left out. One seed alone is lived again with `--seeds 1`.
+    /// The first seed; any when left out, and 1 for `--bugs`. One seed alone is lived again with `--seeds 1`.
     #[arg(long)]
     seed: Option<u64>,
     /// Histories lived at once; as many as there are processors when left out.
@@ -232,7 +232,7 @@ fn of_bugs(args: &Args) -> anyhow::Result<bool> {
         hunch_kernel::plant_bug(Some(bug.name));
         let mut found = None;
         let mut lived = 0;
-        for seed in (1_u64..).take(bug.within.div_ceil(args.ops)) {
+        for seed in (args.seed.unwrap_or(1)..).take(bug.within.div_ceil(args.ops)) {
             let ops = op::history(seed, args.ops.min(bug.within - lived));
             match in_a_world(async || live(&ops, |_| ()).await)? {
                 Ok(_) => lived += ops.len(),

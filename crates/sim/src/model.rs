@@ -2,6 +2,7 @@
 
 use hunch_kernel::{MemberId, Points, TerminalId};
 use hunch_loyalty::{MemberRef, PurchaseAnswer, PurchaseRequest, ReturnAnswer};
+use hunch_safeguards::Protection;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -39,9 +40,16 @@ pub struct Promise {
     pub week_set: Option<Timestamp>,
     /// A raise that was asked for, and when.
     pub raise: Option<(Points, Points, Timestamp)>,
-    pub protected_until: Option<Timestamp>,
+    pub break_until: Option<Timestamp>,
+    pub exclusion: Option<Exclusion>,
     pub prompts: bool,
     pub place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Exclusion {
+    pub term_ends: Timestamp,
+    pub return_asked: Option<Timestamp>,
 }
 
 #[derive(Default)]
@@ -60,7 +68,8 @@ impl Model {
             day_set: None,
             week_set: None,
             raise: None,
-            protected_until: None,
+            break_until: None,
+            exclusion: None,
             prompts: true,
             place: Place::NewYork,
         };
@@ -86,7 +95,50 @@ impl Model {
 
 impl Promise {
     pub fn protected(&self, now: Timestamp) -> bool {
-        self.protected_until.is_some_and(|until| until > now)
+        self.protection(now).is_some()
+    }
+
+    /// An exclusion goes on after its term until 24 hours after the member asked to return; a break ends by itself.
+    pub fn protection(&self, now: Timestamp) -> Option<Protection> {
+        let excluded = self.exclusion.and_then(|exclusion| match exclusion.return_asked {
+            _ if exclusion.term_ends > now => Some(Protection::Excluded { until: exclusion.term_ends }),
+            None => Some(Protection::TermOver),
+            Some(asked) => {
+                let at = asked + SignedDuration::from_hours(24);
+                (at > now).then_some(Protection::Returning { at })
+            }
+        });
+        let on_break = self.break_until.filter(|until| *until > now);
+        excluded.or(on_break.map(|until| Protection::Break { until }))
+    }
+
+    pub fn excluded(&self, now: Timestamp) -> bool {
+        !matches!(self.protection(now), None | Some(Protection::Break { .. }))
+    }
+
+    pub fn rest(&mut self, hours: i64, now: Timestamp) {
+        self.break_until = self.break_until.max(Some(now + SignedDuration::from_hours(hours)));
+    }
+
+    /// For so many months, or for life. A higher limit that waited is forgotten.
+    pub fn exclude(&mut self, months: Option<i64>, now: Timestamp) {
+        let ends = months.and_then(|months| now.to_zoned(TimeZone::UTC).checked_add(months.months()).ok());
+        let ends = ends.map_or(Timestamp::MAX, |at| at.timestamp());
+        let before = self.exclusion.map_or(now, |exclusion| exclusion.term_ends);
+        self.exclusion = Some(Exclusion { term_ends: before.max(ends), return_asked: None });
+        self.raise = None;
+    }
+
+    /// Whether somebody who asks now is let return one day.
+    pub fn ask_to_return(&mut self, now: Timestamp) -> bool {
+        let still = self.protection(now);
+        match &mut self.exclusion {
+            Some(exclusion) if matches!(still, Some(Protection::TermOver | Protection::Returning { .. })) => {
+                exclusion.return_asked.get_or_insert(now);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Lower counts at once; anything higher waits. Both wishes are for this day and this week.

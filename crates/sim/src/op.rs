@@ -49,6 +49,13 @@ pub enum Op {
         no: bool,
         points: i64,
     },
+    /// A stake that the dispatcher and the resolver take on at once, as they do while nothing is in their way.
+    StakeSent {
+        member: u8,
+        market: u8,
+        no: bool,
+        points: i64,
+    },
     /// A quote confirmed so many seconds later, so many times.
     Confirm {
         member: u8,
@@ -91,7 +98,12 @@ pub enum Op {
     Finalize {
         market: u8,
     },
-    /// Two people say that a paid market should have ended otherwise.
+    /// A market closes, has its result, and is paid by the exchange and by us.
+    End {
+        market: u8,
+        cents: u8,
+    },
+    /// Two people say that one of the paid markets should have ended otherwise.
     Correct {
         market: u8,
         cents: u8,
@@ -116,6 +128,16 @@ pub enum Op {
     Exclude {
         member: u8,
         term: u8,
+    },
+    AskToReturn {
+        member: u8,
+    },
+    /// The term of a member's exclusion runs out; it is begun for whoever has none. The member asks to return and waits so
+    /// many hours, or does not ask; then they buy, may be prompted, and stake.
+    ComeBack {
+        member: u8,
+        points: i64,
+        hours: Option<u8>,
     },
     Prompts {
         member: u8,
@@ -231,6 +253,8 @@ fn draw(dice: &mut Dice) -> Op {
         160..=184 => Op::LostAnswer { member, till, cents, waits: dice.below(30) as u8, server: dice.chance(1, 2) },
         185..=214 => Op::Return { which: dice.next() as u16 },
         215..=224 => Op::LostOrder { member, market, points, taken: dice.chance(3, 4) },
+        // Left to the jobs that are drawn, most orders wait until their quotes are over.
+        225..=414 if cents % 2 == 0 => Op::StakeSent { member, market, no, points },
         225..=414 => Op::Stake { member, market, no, points },
         415..=439 => {
             let (seconds, times) = (dice.below(13) as u8, dice.between(1, 3) as u8);
@@ -248,7 +272,8 @@ fn draw(dice: &mut Dice) -> Op {
         869..=878 => Op::Determine { market, cents: dice.pick(&[0, 0, 100, 100, 50, 37]) },
         879..=882 => Op::Dispute { market },
         883..=886 => Op::Amend { market, cents: dice.pick(&[0, 100, 25]) },
-        887..=898 => Op::Finalize { market },
+        887..=891 => Op::Finalize { market },
+        892..=898 => Op::End { market, cents: [0, 100, 0, 100, 37][cents as usize % 5] },
         899..=908 => Op::Hint { market, twice: dice.chance(1, 2) },
         909..=916 => {
             let mut limit = || dice.chance(4, 5).then(|| dice.between(-1, 3_000));
@@ -267,7 +292,9 @@ fn draw(dice: &mut Dice) -> Op {
         943..=955 => Op::Open { member },
         956..=985 => Op::Wait { seconds: dice.pick(&[1, 2, 6, 11, 25, 70, 700, 3_700]) },
         986..=988 => Op::Until(dice.pick(&[Moment::Midnight, Moment::Midnight, Moment::WeekEnd, Moment::ClocksChange])),
-        989..=994 => Op::Restart,
+        989..=992 => Op::Restart,
+        993 => Op::AskToReturn { member },
+        994 => Op::ComeBack { member, points, hours: (cents % 5 > 0).then_some((cents % 31) as u8) },
         _ => Op::Staking { on: dice.chance(9, 10) },
     }
 }

@@ -40,7 +40,7 @@ const RULES: EndpointRules = EndpointRules { allow_loopback_http: true };
 /// A Thursday in the season when clocks change.
 const BEGIN: &str = "2026-10-29T14:00:00Z";
 /// How far what the exchange tells of orders, fills and cash is behind: an order just taken is not to be found yet.
-const READS_LAG: std::time::Duration = std::time::Duration::from_secs(2);
+pub const READS_LAG: std::time::Duration = std::time::Duration::from_secs(2);
 /// Operations speak of the newest markets; older ones have mostly ended.
 const NEWEST: usize = 5;
 const SHOPS: [(&str, &str); 3] = [("Rosa's Bakery", "bakery"), ("Blue Cup", "cafe"), ("Corner Store", "grocer")];
@@ -186,6 +186,11 @@ impl World {
     pub fn ticker(&self, which: u8) -> String {
         let newest = &self.markets_listed[self.markets_listed.len().saturating_sub(NEWEST)..];
         newest[usize::from(which) % newest.len()].clone()
+    }
+
+    /// What [`World::ticker`] is asked for the newest market of all.
+    pub fn newest(&self) -> u8 {
+        self.markets_listed.len().clamp(1, NEWEST) as u8 - 1
     }
 
     /// Offers of so many contracts on both sides of a price in cents.

@@ -97,6 +97,31 @@ async fn a_stop_in_the_middle_stops_what_is_under_way() {
     holds(vec![Op::Batch { seed: 5, size: 120 }, stop(4, false), stop(5, true), stop(6, true)]).await;
 }
 
+/// After its term an exclusion goes on until the member asked to return and 24 hours have passed.
+#[tokio::test]
+async fn whoever_comes_back_asked_and_waited() {
+    let back = |member, hours| Op::ComeBack { member, points: 100, hours };
+    let asks = |member| Op::AskToReturn { member };
+    holds(vec![
+        Op::Batch { seed: 5, size: 120 },
+        asks(4),
+        Op::Exclude { member: 5, term: 4 },
+        Op::Exclude { member: 6, term: 1 },
+        back(4, None),
+        back(4, Some(23)),
+        asks(4),
+        Op::Wait { seconds: 3_700 },
+        asks(4),
+        back(5, Some(30)),
+        back(6, Some(24)),
+        back(6, Some(24)),
+        back(7, Some(0)),
+        Op::Exclude { member: 7, term: 0 },
+        asks(7),
+    ])
+    .await;
+}
+
 #[tokio::test]
 async fn a_seed_gives_the_same_operations() {
     assert_eq!(history(11, 200), history(11, 200));

@@ -1,31 +1,49 @@
 //! What members do about themselves: limits, breaks, exclusions, prompts, and where their phones say they are.
 
+use anyhow::Context;
 use hunch_engage::OpenedPrompt;
-use hunch_kernel::{Clock, shard_of};
+use hunch_kernel::{Clock, MemberId, shard_of};
 use hunch_messaging::inbox;
-use hunch_safeguards::{BreakTerm, Change, ChangeRefusal, ExclusionTerm, LimitRefusal, Protection, StandingRequest};
-use jiff::Timestamp;
+use hunch_safeguards::{BreakTerm, Change, ChangeRefusal, ExclusionTerm, LimitRefusal, StandingRequest};
+use jiff::{SignedDuration, Timestamp};
 
 use super::stakes::Wish;
 use super::tills::Basket;
-use super::{Lived, stakes, tills};
+use super::{Lived, exchange, stakes, tills};
 use crate::facts::Touched;
 use crate::jobs;
-use crate::model::{Model, of_age};
+use crate::model::{Model, Promise, of_age};
 use crate::op::{Job, Place};
 use crate::world::{HOUSE, SHARDS, World, ZONE, birth_date};
 
 const AFTER_PROTECTION: &[&str] = &["S3"];
 
-pub const BREAKS: [BreakTerm; 5] =
-    [BreakTerm::Day, BreakTerm::ThreeDays, BreakTerm::Week, BreakTerm::Month, BreakTerm::SixWeeks];
-pub const EXCLUSIONS: [ExclusionTerm; 5] = [
-    ExclusionTerm::SixMonths,
-    ExclusionTerm::OneYear,
-    ExclusionTerm::TwoYears,
-    ExclusionTerm::FiveYears,
-    ExclusionTerm::Life,
+/// Each with the hours that it lasts.
+const BREAKS: [(BreakTerm, i64); 5] = [
+    (BreakTerm::Day, 24),
+    (BreakTerm::ThreeDays, 72),
+    (BreakTerm::Week, 7 * 24),
+    (BreakTerm::Month, 30 * 24),
+    (BreakTerm::SixWeeks, 42 * 24),
 ];
+/// Each with the months that it lasts.
+const EXCLUSIONS: [(ExclusionTerm, Option<i64>); 5] = [
+    (ExclusionTerm::SixMonths, Some(6)),
+    (ExclusionTerm::OneYear, Some(12)),
+    (ExclusionTerm::TwoYears, Some(24)),
+    (ExclusionTerm::FiveYears, Some(60)),
+    (ExclusionTerm::Life, None),
+];
+/// Nobody in these histories waits longer for the end of a term.
+const WAITED_FOR: SignedDuration = SignedDuration::from_hours(200 * 24);
+
+pub fn break_of(term: u8) -> Change {
+    Change::Break(BREAKS[usize::from(term) % BREAKS.len()].0)
+}
+
+pub fn exclusion_of(term: u8) -> Change {
+    Change::Exclude(EXCLUSIONS[usize::from(term) % EXCLUSIONS.len()].0)
+}
 
 /// Asks for a change and compares what is in force then with what was promised.
 pub async fn protect(world: &World, model: &mut Model, member: u8, change: Change) -> anyhow::Result<Lived> {
@@ -33,25 +51,24 @@ pub async fn protect(world: &World, model: &mut Model, member: u8, change: Chang
     let request = StandingRequest { member, home_zone: ZONE.to_owned(), change };
     let answer = world.driven(world.parts.standing.submit(shard_of(member, SHARDS), request)).await?;
     let now = world.clock.now();
-    let promise = model.promises.get_mut(&member).ok_or_else(|| anyhow::anyhow!("no such member"))?;
+    let promise = model.promises.get_mut(&member).context("no such member")?;
+    let may_return = change == Change::AskToReturn && promise.ask_to_return(now);
     let mut lived = Lived::new("changed", Touched::member(member, AFTER_PROTECTION));
     match (answer, change) {
-        (Ok(changed), Change::Exclude(_) | Change::Break(_)) => {
-            let until = match changed.protection {
-                Some(Protection::Break { until }) => until,
-                // Nobody in these histories asks to return, so an exclusion goes on after its term.
-                Some(_) => Timestamp::MAX,
-                None => now,
-            };
-            promise.protected_until = promise.protected_until.max(Some(until));
-            if matches!(change, Change::Exclude(_)) {
-                promise.raise = None;
-            }
-            if until <= now {
-                lived.wrong.push(format!("S3: a protection of {member} ended at once"));
-            }
+        (Ok(_), Change::Break(term)) => {
+            let hours = BREAKS.iter().find(|(of, _)| *of == term).map_or(0, |(_, hours)| *hours);
+            promise.rest(hours, now);
         }
-        (Ok(_), Change::AskToReturn) => {}
+        (Ok(_), Change::Exclude(term)) => {
+            let months = EXCLUSIONS.iter().find(|(of, _)| *of == term).and_then(|(_, months)| *months);
+            promise.exclude(months, now);
+        }
+        (Ok(_), Change::AskToReturn) if may_return => {}
+        (other, Change::AskToReturn) if may_return || other.is_ok() => {
+            lived.wrong.push(format!("S3: {member} asked to return, promised {promise:?}, and was answered {other:?}"));
+        }
+        // Refused as it had to be, or told above.
+        (_, Change::AskToReturn) => "stays".clone_into(&mut lived.words),
         (Ok(_), Change::Prompts(on)) => promise.prompts = on,
         // The town of the simulation has no offers.
         (Ok(_), Change::Offers(_)) => {}
@@ -72,10 +89,52 @@ pub async fn protect(world: &World, model: &mut Model, member: u8, change: Chang
         }
         (Err(refusal), _) => lived.words = refusal.to_string(),
     }
-    let limits = world.parts.gate.overview(member).await.map_err(|d| anyhow::anyhow!("{d}"))?.limits;
-    if (limits.day, limits.week) != (promise.day, promise.week) {
-        lived.wrong.push(format!("S3: {member} was promised {promise:?}, in force is {limits:?}"));
+    lived.wrong.extend(in_force(world, promise, member).await?);
+    Ok(lived)
+}
+
+/// Says it when something else is in force than was promised.
+async fn in_force(world: &World, promise: &Promise, member: MemberId) -> anyhow::Result<Option<String>> {
+    let overview = world.parts.gate.overview(member).await.map_err(|denial| anyhow::anyhow!("{denial}"))?;
+    let (limits, protection) = (overview.limits, overview.protection);
+    let kept =
+        (limits.day, limits.week) == (promise.day, promise.week) && protection == promise.protection(world.clock.now());
+    Ok((!kept).then(|| format!("S3: {member} was promised {promise:?}, in force is {limits:?}, {protection:?}")))
+}
+
+/// An exclusion comes to its end, or does not: nobody stakes, or is prompted, who did not ask to return after the term, or
+/// who asked less than 24 hours ago.
+pub async fn come_back(
+    world: &mut World,
+    model: &mut Model,
+    member: u8,
+    points: i64,
+    hours: Option<u8>,
+) -> anyhow::Result<Lived> {
+    let id = world.members[usize::from(member)];
+    let mut lived = Lived::new("", Touched::member(id, &["S1", "S3", "S4", "T1o"]));
+    if !model.promises[&id].excluded(world.clock.now()) {
+        lived.add(protect(world, model, member, Change::Exclude(ExclusionTerm::SixMonths)).await?);
     }
+    lived.add(protect(world, model, member, Change::AskToReturn).await?);
+    let ends = model.promises[&id].exclusion.map_or(Timestamp::MAX, |exclusion| exclusion.term_ends);
+    let left = ends.duration_since(world.clock.now());
+    if left > WAITED_FOR {
+        return Ok(lived);
+    }
+    world.seconds(left.as_secs().max(0));
+    if let Some(hours) = hours {
+        lived.add(protect(world, model, member, Change::AskToReturn).await?);
+        world.seconds(i64::from(hours) * 3_600);
+    }
+    lived.add(exchange::list(world, 6, false).await?);
+    lived.add(tills::buy(world, model, Basket { member, till: 0, cents: 5_000 }, 0).await);
+    for job in [Job::Consume, Job::Send] {
+        lived.add(jobs::run(world, job, None).await?);
+    }
+    let wish = Wish { member, market: world.newest(), no: false, points };
+    lived.add(stakes::confirm(world, model, wish, 0, 1).await?);
+    lived.wrong.extend(in_force(world, &model.promises[&id], id).await?);
     Ok(lived)
 }
 

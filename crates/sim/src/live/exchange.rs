@@ -8,7 +8,9 @@ use hunch_trading::{CorrectionRefusal, Hint};
 
 use super::Lived;
 use crate::facts::Touched;
-use crate::op::Fault;
+use crate::jobs;
+use crate::op::{Fault, Job};
+use crate::origins;
 use crate::world::World;
 
 pub fn set_book(world: &World, market: u8, cents: i64, depth: i64) -> Lived {
@@ -28,6 +30,20 @@ pub fn lifecycle<E>(world: &World, market: u8, step: impl Fn(&World, &str) -> Re
     Lived::quiet(if done { "done" } else { "not now" })
 }
 
+/// Takes a market through to its payouts; steps that do not fit where it stands are left out.
+pub async fn end(world: &mut World, market: u8, cents: u8) -> anyhow::Result<Lived> {
+    let ticker = world.ticker(market);
+    let _ = world.exchange.close(&ticker);
+    let _ = world.exchange.determine(&ticker, outcome(cents));
+    let finalized = world.exchange.finalize(&ticker).is_ok();
+    let touched = Touched { members: world.members.clone(), checks: AFTER_PAYOUTS };
+    let mut lived = Lived::new(format!("final {finalized} "), touched);
+    for job in [Job::Poll, Job::Settle] {
+        lived.add(jobs::run(world, job, None).await?);
+    }
+    Ok(lived)
+}
+
 pub fn outcome(cents: u8) -> Outcome {
     match cents {
         0 => Outcome::No,
@@ -36,11 +52,18 @@ pub fn outcome(cents: u8) -> Outcome {
     }
 }
 
-const AFTER_CORRECTION: &[&str] = &["L1", "L5h", "T4", "U1", "U3"];
+const AFTER_PAYOUTS: &[&str] = &["L1", "L5h", "T4", "U1", "U3"];
 
-/// Corrects what a market paid, if it was paid: proposed by one, approved by another, carried out at once.
+/// Corrects what one of the paid markets paid: proposed by one, approved by another, carried out at once.
 pub async fn correct(world: &World, market: u8, cents: u8) -> anyhow::Result<Lived> {
-    let (ticker, trading) = (MarketTicker(world.ticker(market)), &world.parts.trading);
+    let paid: Vec<String> = sqlx::query_scalar(
+        "SELECT market FROM trading.position WHERE paid_at IS NOT NULL GROUP BY market ORDER BY market",
+    )
+    .fetch_all(world.db.auditor())
+    .await?;
+    let ticker = if paid.is_empty() { world.ticker(market) } else { paid[usize::from(market) % paid.len()].clone() };
+    let (ticker, trading) = (MarketTicker(ticker), &world.parts.trading);
+    let before = origins::reversals(world).await?;
     let result = match cents {
         0 => MarketResult::No,
         100 => MarketResult::Yes,
@@ -55,9 +78,10 @@ pub async fn correct(world: &World, market: u8, cents: u8) -> anyhow::Result<Liv
     trading.approve_correction(proposed.id, "approver").await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
     let changed = world.driven(trading.correct_step()).await?;
     let parked = trading.open_corrections().await.map_err(|refusal| anyhow::anyhow!("{refusal}"))?;
-    let mut lived = Lived::new("corrected", Touched { members: world.members.clone(), checks: AFTER_CORRECTION });
+    let mut lived = Lived::new("corrected", Touched { members: world.members.clone(), checks: AFTER_PAYOUTS });
     lived.requests += changed as u64;
     lived.wrong.extend(parked.into_iter().map(|c| format!("T4: a correction was not carried out: {c:?}")));
+    lived.wrong.extend(origins::reversed(world, &before).await?);
     Ok(lived)
 }
 

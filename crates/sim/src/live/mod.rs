@@ -64,6 +64,9 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
         Op::Stake { member, market, no, points } => {
             stakes::confirm(world, model, Wish { member, market, no, points }, 0, 1).await?
         }
+        Op::StakeSent { member, market, no, points } => {
+            stakes::send(world, model, Wish { member, market, no, points }).await?
+        }
         Op::Confirm { member, market, no, points, seconds, times } => {
             stakes::confirm(world, model, Wish { member, market, no, points }, seconds, times).await?
         }
@@ -82,6 +85,7 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
         Op::Dispute { market } => lifecycle(world, market, |w, t| w.exchange.dispute(t)),
         Op::Amend { market, cents } => lifecycle(world, market, |w, t| w.exchange.amend(t, outcome(cents))),
         Op::Finalize { market } => lifecycle(world, market, |w, t| w.exchange.finalize(t)),
+        Op::End { market, cents } => exchange::end(world, market, cents).await?,
         Op::Correct { market, cents } => exchange::correct(world, market, cents).await?,
         Op::Hint { market, twice } => exchange::hint(world, market, twice).await?,
 
@@ -89,12 +93,10 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
             protect(world, model, member, Change::Limits { day: day.map(Points), week: week.map(Points) }).await?
         }
         Op::ConfirmRaise { member } => protect(world, model, member, Change::ConfirmRaise).await?,
-        Op::Break { member, term } => {
-            protect(world, model, member, Change::Break(care::BREAKS[usize::from(term) % 5])).await?
-        }
-        Op::Exclude { member, term } => {
-            protect(world, model, member, Change::Exclude(care::EXCLUSIONS[usize::from(term) % 5])).await?
-        }
+        Op::Break { member, term } => protect(world, model, member, care::break_of(term)).await?,
+        Op::Exclude { member, term } => protect(world, model, member, care::exclusion_of(term)).await?,
+        Op::AskToReturn { member } => protect(world, model, member, Change::AskToReturn).await?,
+        Op::ComeBack { member, points, hours } => care::come_back(world, model, member, points, hours).await?,
         Op::Prompts { member, on } => protect(world, model, member, Change::Prompts(on)).await?,
         Op::StopInTheMiddle { member, market, points, exclude } => {
             care::stop_in_the_middle(world, model, Wish { member, market, no: false, points }, exclude).await?

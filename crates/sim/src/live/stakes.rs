@@ -9,7 +9,7 @@ use crate::facts::Touched;
 use crate::jobs;
 use crate::model::{Model, local, monday, of_age};
 use crate::op::{Fault, Job};
-use crate::world::{World, ZONE, birth_date};
+use crate::world::{READS_LAG, World, ZONE, birth_date};
 
 const AFTER_STAKE: &[&str] = &["T1o", "T2", "S1o", "S4"];
 
@@ -30,6 +30,15 @@ pub async fn lose_order(world: &mut World, model: &Model, wish: Wish, taken: boo
         let done = jobs::run(world, job, None).await?;
         staked.add(done);
     }
+    Ok(staked)
+}
+
+/// A stake that is sent at once, and looked up when the exchange's reads have come up with it.
+pub async fn send(world: &mut World, model: &Model, wish: Wish) -> anyhow::Result<Lived> {
+    let mut staked = confirm(world, model, wish, 0, 1).await?;
+    staked.add(jobs::run(world, Job::Dispatch, None).await?);
+    world.seconds(READS_LAG.as_secs() as i64 + 1);
+    staked.add(jobs::run(world, Job::Resolve, None).await?);
     Ok(staked)
 }
 

@@ -12,6 +12,7 @@ use crate::dice::Dice;
 use crate::facts::Touched;
 use crate::model::{Model, Receipt};
 use crate::op::TILLS;
+use crate::origins;
 use crate::world::{SHARDS, World};
 
 /// So many members buy in batches.
@@ -81,11 +82,11 @@ pub async fn lose_answer(
 }
 
 pub async fn give_back(world: &World, model: &mut Model, which: u16) -> anyhow::Result<Lived> {
-    // Half of them are the poor ones', whose points are soon spent.
-    let poor = |r: &Receipt| world.members[RICH..].contains(&r.member());
+    // Half of them are the poor ones', whose points are soon spent: the oldest first, so one of the oldest third.
+    let poor = |r: &Receipt| r.returned.is_none() && world.members[RICH..].contains(&r.member());
     let theirs: Vec<usize> = (0..model.receipts.len()).filter(|at| poor(&model.receipts[*at])).collect();
     let at = match (which % 2, theirs.len()) {
-        (1, n) if n > 0 => Some(theirs[usize::from(which / 2) % n]),
+        (1, n) if n > 0 => Some(theirs[usize::from(which / 2) % n.div_ceil(3)]),
         _ => model.pick(which / 2),
     };
     let Some(at) = at else { return Ok(Lived::quiet("nothing to return")) };
@@ -108,6 +109,7 @@ pub async fn give_back(world: &World, model: &mut Model, which: u16) -> anyhow::
                 lived.wrong.push(format!("L7: return of {purchase} took {taken}, with {won} won: {answer:?}"));
             }
             receipt.returned = Some(answer);
+            lived.wrong.extend(origins::claimed(world, member).await?);
         }
         (Ok(answer), Some(first)) if !answer.first && answer.clawed_back == first.clawed_back => {
             lived.words = "returned again".to_owned();
