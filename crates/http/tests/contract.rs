@@ -145,10 +145,6 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("post", "/v1/ops/merchants/{merchant}/earn-rules", "operator"),
     ("get", "/v1/ops/merchants/{merchant}/earn-rules", "operator"),
     ("post", "/v1/ops/terminals", "operator"),
-    ("get", "/v1/me/pending", "member"),
-    ("get", "/v1/ops/reviews", "operator"),
-    ("post", "/v1/ops/reviews/{purchase}/decision", "operator"),
-    ("put", "/v1/ops/terminals/{terminal}/watch", "operator"),
 ];
 
 #[tokio::test]
