@@ -37,6 +37,8 @@ struct Life {
     shard: Shard,
     dice: SharedEntropy,
     earned: Vec<Uuid>,
+    /// Those whose points wait for a decision, as far as nobody decided.
+    waiting: Vec<Uuid>,
     holds: Vec<HoldId>,
     /// Stakes that were paid, with what they were last paid.
     paid: Vec<(HoldId, i64)>,
@@ -59,6 +61,7 @@ impl Life {
             shard: shard_of(member, 8),
             dice: SeededEntropy::shared(seed),
             earned: Vec::new(),
+            waiting: Vec::new(),
             holds: Vec::new(),
             paid: Vec::new(),
         }
@@ -74,7 +77,9 @@ impl Life {
         match self.door.submit(self.shard, command.clone()).await.unwrap() {
             Outcome::Done(_) => true,
             Outcome::Repeated(_) => false,
-            Outcome::Refused(Refusal::InsufficientPoints { .. } | Refusal::HoldClosed | Refusal::HoldOpen) => false,
+            Outcome::Refused(
+                Refusal::InsufficientPoints { .. } | Refusal::HoldClosed | Refusal::HoldOpen | Refusal::NotProvisional,
+            ) => false,
             Outcome::Refused(refusal) => panic!("{refusal}: {command:?}"),
         }
     }
@@ -83,7 +88,7 @@ impl Life {
         let points = Points(self.throw(120) as i64 + 1);
         let hold = (!self.holds.is_empty()).then(|| self.holds[self.throw(self.holds.len().max(1))]);
         let key = self.dice.uuid();
-        match (self.throw(10), hold) {
+        match (self.throw(11), hold) {
             (0..3, _) => self.buy(key, points).await,
             (3..5, _) => {
                 let hold = HoldId(self.dice.uuid());
@@ -112,18 +117,28 @@ impl Life {
                 let earned = self.earned[(0..3).map(|_| self.throw(self.earned.len())).min().unwrap_or_default()];
                 self.run(derived_uuid(&[b"return", earned.as_bytes()]), Action::Clawback { earned }).await;
             }
+            (10, _) if !self.waiting.is_empty() => {
+                // Some of them came back meanwhile.
+                let earned = self.waiting.swap_remove(self.throw(self.waiting.len()));
+                let action = [Action::Mature { earned }, Action::TakeBack { earned }][self.throw(2)].clone();
+                self.run(key, action).await;
+            }
             _ => {}
         }
     }
 
-    /// A purchase, every other one with an offer's points.
+    /// A purchase, every other one with an offer's points; some of them wait for a decision.
     async fn buy(&mut self, key: Uuid, points: Points) {
         let mut parts = vec![EarnPart { points, reason: Reason::Purchase }];
         if self.throw(2) == 0 {
             parts.push(EarnPart { points: Points(20), reason: Reason::Offer });
         }
         let funder = Funder::Merchant(MerchantId(Uuid::from_u128(9)));
-        assert!(self.run(key, Action::EarnParts { parts, funder, source: key }).await);
+        let bucket = [EarnBucket::Available, EarnBucket::Available, EarnBucket::Provisional][self.throw(3)];
+        if bucket == EarnBucket::Provisional {
+            self.waiting.push(key);
+        }
+        assert!(self.run(key, Action::EarnParts { parts, funder, source: key, bucket }).await);
         self.earned.push(key);
     }
 
@@ -216,7 +231,8 @@ async fn the_lines_of_any_history_add_up_to_the_balance() {
             assert_eq!(life.read(limit, 0).await, whole, "pages of {limit}");
         }
     }
-    for reason in [Reason::WinningsReturned, Reason::DebtCharged, Reason::DebtRepaid] {
+    use Reason::{DebtCharged, DebtRepaid, Matured, TakenBack, WinningsReturned};
+    for reason in [WinningsReturned, DebtCharged, DebtRepaid, Matured, TakenBack] {
         assert!(told.contains(&reason), "nothing was {} among {told:?}", reason.as_str());
     }
 }

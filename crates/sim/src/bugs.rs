@@ -48,6 +48,6 @@ pub const BUGS: &[Bug] = &[
     bug("reversal-as-stake", "a reversed payout counts as one more stake, of whatever points come first", 4_000),
     bug("return-leaves-no-claim", "what a stake pays after its receipt came back stays with the member", 4_000),
     bug("pot-keeps-winnings", "a correction leaves in the community pot what a return had taken in vain", 6_000),
-    bug("provisional-in-the-stream", "points that wait for a decision are lots of the stream already", 2_000),
+    bug("provisional-in-the-stream", "points that wait for a decision are lots of the stream already", 6_000),
     bug("entry-unlinked", "an account does not remember its newest entry, so that statements lose it", 2_000),
 ];

@@ -19,6 +19,8 @@ pub struct Receipt {
     /// The first answer, if anyone heard it.
     pub answer: Option<PurchaseAnswer>,
     pub returned: Option<ReturnAnswer>,
+    /// Its points waited for a decision and were not confirmed.
+    pub taken_back: bool,
 }
 
 impl Receipt {

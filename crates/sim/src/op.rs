@@ -35,6 +35,13 @@ pub enum Op {
     Return {
         which: u16,
     },
+    /// A purchase at a till that is watched for that moment, and what becomes of its points.
+    Watched {
+        member: u8,
+        till: u8,
+        cents: i64,
+        then: Watched,
+    },
     /// A stake whose answer is lost after, or before, the exchange took it, looked up at once.
     LostOrder {
         member: u8,
@@ -220,6 +227,17 @@ pub enum Place {
     Nowhere,
 }
 
+/// What becomes of points that wait for a person's decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    /// They go on waiting.
+    Nothing,
+    Confirmed,
+    TakenBack,
+    /// The receipt comes back before anybody decides.
+    Returned,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
     Midnight,
@@ -292,7 +310,11 @@ fn draw(dice: &mut Dice) -> Op {
         943..=955 => Op::Open { member },
         956..=985 => Op::Wait { seconds: dice.pick(&[1, 2, 6, 11, 25, 70, 700, 3_700]) },
         986..=988 => Op::Until(dice.pick(&[Moment::Midnight, Moment::Midnight, Moment::WeekEnd, Moment::ClocksChange])),
-        989..=992 => Op::Restart,
+        989 | 990 => {
+            let all = [Watched::Confirmed, Watched::Nothing, Watched::TakenBack, Watched::Returned];
+            Op::Watched { member, till, cents, then: all[cents as usize % 4] }
+        }
+        991 | 992 => Op::Restart,
         993 => Op::AskToReturn { member },
         994 => Op::ComeBack { member, points, hours: (cents % 5 > 0).then_some((cents % 31) as u8) },
         _ => Op::Staking { on: dice.chance(9, 10) },

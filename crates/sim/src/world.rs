@@ -13,7 +13,8 @@ use hunch_kernel::{
 use hunch_ledger::{Batcher, Door};
 use hunch_log::Tail;
 use hunch_loyalty::{
-    CodeKey, Directory, NewMerchant, PurchaseHandler, Purchases, ReturnHandler, add_merchant, add_terminal,
+    CodeKey, Directory, NewMerchant, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, add_merchant,
+    add_terminal,
 };
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
@@ -67,6 +68,7 @@ pub struct Parts {
     pub batcher: Arc<Batcher>,
     pub purchases: Purchases,
     pub returns: Door<ReturnHandler>,
+    pub reviews: Door<ReviewHandler>,
     pub standing: Door<StandingHandler>,
     pub people: People,
     pub gate: Safeguards,
@@ -271,6 +273,7 @@ impl Parts {
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
         let door = builder.register(PurchaseHandler);
         let returns = builder.register(ReturnHandler);
+        let reviews = builder.register(ReviewHandler);
         let opened = builder.register(OpenedHandler);
         let standing = builder.register(StandingHandler { house: HOUSE });
         let doors = Doors {
@@ -306,6 +309,7 @@ impl Parts {
             batcher: builder.build(),
             purchases,
             returns,
+            reviews,
             standing,
             engage: Engage::new(pool.clone(), tail, gate.clone(), today, clocks.clone(), opened),
             sender: Sender {

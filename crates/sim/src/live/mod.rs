@@ -4,6 +4,7 @@ mod care;
 mod exchange;
 mod stakes;
 mod tills;
+mod watched;
 
 use hunch_kernel::{Clock, Points};
 use hunch_safeguards::Change;
@@ -58,6 +59,9 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
         Op::Repeat { which, changed } => tills::repeat(world, model, which, changed).await,
         Op::LostAnswer { member, till, cents, waits, server } => {
             tills::lose_answer(world, model, Basket { member, till, cents }, waits, server).await?
+        }
+        Op::Watched { member, till, cents, then } => {
+            watched::buy_and_decide(world, model, Basket { member, till, cents }, then).await?
         }
         Op::Return { which } => tills::give_back(world, model, which).await?,
 
