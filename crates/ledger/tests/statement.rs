@@ -8,8 +8,8 @@ use hunch_kernel::{
 };
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{
-    Action, BatchError, Batcher, Command, Door, EarnPart, Funder, HoldOwner, MemberBalance, Outcome, Reason, Refusal,
-    ShardHandler, StakeEnd, StatementItem, apply, balance, open_members, statement_items,
+    Action, BatchError, Batcher, Command, Door, EarnBucket, EarnPart, Funder, HoldOwner, MemberBalance, Outcome,
+    Reason, Refusal, ShardHandler, StakeEnd, StatementItem, apply, balance, open_members, statement_items,
 };
 use hunch_log::{ShardTx, Tail};
 use std::collections::HashSet;
