@@ -137,7 +137,6 @@ pub const CHECKS: &[Check] = &[
          LEFT JOIN (SELECT e.member, sum(e.amount) AS waiting
                     FROM ledger.entry e JOIN ledger.command c USING (shard, seq) LEFT JOIN ledger.provisional_end p ON p.earned = c.key
                     WHERE e.debit >= 10 AND e.credit = 3 AND p.earned IS NULL GROUP BY e.member) e USING (member)
-         WHERE a.provisional <> 0 OR e.waiting IS NOT NULL
          UNION ALL
          SELECT g.points = p.points AND g.member = p.member AND o.points = p.points AND o.member = p.member AND o.given = (p.outcome = 'matured') AND o.lots = (p.outcome = 'matured')
                 AND o.lot_lo IS NOT DISTINCT FROM p.lot_lo AND o.lot_hi IS NOT DISTINCT FROM p.lot_hi,

@@ -26,7 +26,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 }
 
 pub(crate) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
-    // Whole already, and short enough (`door`).
+    // Whole already, and short enough (`entrance`).
     let broken = |_| Problem::new(ProblemKind::BadJson, "The body did not arrive whole. Send it again.");
     Bytes::from_request(request, state).await.map_err(broken)
 }

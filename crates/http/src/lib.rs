@@ -7,7 +7,7 @@
 mod app;
 mod bounds;
 mod credentials;
-mod door;
+mod entrance;
 mod extract;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
@@ -32,6 +32,6 @@ pub use listener::serve;
 pub use openapi::openapi_json;
 pub use problem::{PROBLEMS, Problem, ProblemKind};
 pub use rate_limits::RateLimits;
-pub use router::{Doors, doors};
+pub use router::{Services, services};
 pub use routes::webhook::{WebhookKey, sign_webhook};
 pub use turned_away::TurnedAway;

@@ -1,6 +1,6 @@
 //! How many requests are in hand at once. Beyond that the next one is not admitted: what was admitted keeps its speed,
 //! and the queue empties within seconds once the rush is over. A place is taken by what is whole and believed only
-//! (`door`): none waits for its sender.
+//! (`entrance`): none waits for its sender.
 //!
 //! Tills, stakes and everything else are admitted apart. Stakes wait for the exchange, and a slow exchange must not keep
 //! a shop from selling. Operators and health are always admitted: at 2 a.m. somebody must get in.

@@ -18,7 +18,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::App;
-use crate::door::{Door, Reading, enter};
+use crate::entrance::{Entrance, Reading, enter};
 use crate::openapi::{Document, describe_responses, join_descriptions, part_formats};
 use crate::overload::Admissions;
 use crate::problem::{Problem, ProblemKind};
@@ -32,7 +32,7 @@ use crate::turned_away::TurnedAway;
 const REQUEST_SECONDS_MAX: u64 = 30;
 
 /// The programme as it is reached from outside.
-pub struct Doors {
+pub struct Services {
     /// For tills, members and everybody.
     pub public: Router,
     /// For operators, and for whoever reads the figures: answered also when nobody else can be.
@@ -125,17 +125,17 @@ pub(crate) fn parts() -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
 }
 
 /// The whole service. `over_tls`: a proxy speaks TLS to those outside.
-pub fn doors(app: &Arc<App>, over_tls: bool) -> Doors {
+pub fn services(app: &Arc<App>, over_tls: bool) -> Services {
     let (public, document) = parts();
     let (operators, _) = health_routes().merge(operators_routes()).split_for_parts();
     let turned_away = TurnedAway::default();
-    let door = Arc::new(Door::new(&document, Admissions::new(turned_away.clone())));
+    let entrance = Arc::new(Entrance::new(&document, Admissions::new(turned_away.clone())));
     // Answers that tell of somebody, or carry a token, are kept nowhere on their way; pages say for themselves.
     let public = public.layer(no_store()).route("/openapi.json", get(openapi)).merge(pages::routes());
     let operators = operators.route("/metrics", get(health::metrics)).layer(no_store()).merge(pages::live());
-    let whole = |routes| guarded(routes, app, &door, over_tls).layer(Extension(turned_away.clone()));
+    let whole = |routes| guarded(routes, app, &entrance, over_tls).layer(Extension(turned_away.clone()));
     let public = public.layer(Extension(Streams::default()));
-    Doors {
+    Services {
         public: whole(public).with_state(app.clone()),
         operators: whole(operators).with_state(app.clone()),
         turned_away,
@@ -149,7 +149,7 @@ fn no_store() -> SetResponseHeaderLayer<HeaderValue> {
 }
 
 /// From the inside to the outside.
-fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, door: &Arc<Door>, over_tls: bool) -> Router<Arc<App>> {
+fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, entrance: &Arc<Entrance>, over_tls: bool) -> Router<Arc<App>> {
     let strict = HeaderValue::from_static("max-age=31536000");
     let strict = over_tls.then(|| SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, strict));
     routes
@@ -157,7 +157,7 @@ fn guarded(routes: Router<Arc<App>>, app: &Arc<App>, door: &Arc<Door>, over_tls:
         .method_not_allowed_fallback(|| async { Problem::bare(ProblemKind::MethodNotAllowed) })
         .layer(from_fn(refuse_nul))
         .layer(from_fn(limit_time))
-        .layer(from_fn_with_state((door.clone(), app.clone()), enter))
+        .layer(from_fn_with_state((entrance.clone(), app.clone()), enter))
         .layer(from_fn(measure))
         .layer(CatchPanicLayer::custom(|_| Problem::bare(ProblemKind::Internal).into_response()))
         .layer(SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, NO_STORE))

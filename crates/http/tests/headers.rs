@@ -73,7 +73,7 @@ async fn tokens_and_keys_are_kept_nowhere() {
 #[tokio::test]
 async fn where_tls_is_spoken_browsers_are_told_to_come_that_way_only() {
     let service = Service::start().await;
-    let secured = hunch_http::doors(&service.app, true);
+    let secured = hunch_http::services(&service.app, true);
     for (router, strict) in [(&secured.public, true), (&secured.operators, true), (&service.router, false)] {
         for path in ["/healthz", "/live", "/assets/style.css", "/nowhere", "/v1/ops/live"] {
             let answer = head(router, Request::get(path).body(Body::empty()).unwrap()).await;

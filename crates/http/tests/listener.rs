@@ -125,3 +125,20 @@ async fn closing_answers_what_is_in_hand_and_waits_for_nobody_who_is_silent() {
     assert!(begun.elapsed() < LOOK_EVERY, "{:?}", begun.elapsed());
     assert!(until_the_end(&mut busy).await.unwrap().starts_with("HTTP/1.1 200"));
 }
+
+/// By the first frame of HTTP/2, as RFC 9113 has it: nine bytes of head, then settings of six bytes each.
+#[tokio::test]
+async fn a_connection_is_told_how_many_requests_it_may_have_at_once() {
+    const SETTINGS: u8 = 4;
+    const MAX_CONCURRENT_STREAMS: u16 = 3;
+    let (address, _closing, _) = serving(16).await;
+    let mut stream = say(address, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    let mut head = [0; 9];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[3], SETTINGS);
+    let mut settings = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+    stream.read_exact(&mut settings).await.unwrap();
+    let value = |s: &[u8]| (u16::from_be_bytes([s[0], s[1]]), u32::from_be_bytes([s[2], s[3], s[4], s[5]]));
+    let told: Vec<(u16, u32)> = settings.chunks_exact(6).map(value).collect();
+    assert!(told.contains(&(MAX_CONCURRENT_STREAMS, 32)), "{told:?}");
+}

@@ -1,4 +1,4 @@
-//! Over real sockets: whoever sends slowly or not at all takes nothing from others, and operators have a door of their own.
+//! Over real sockets: whoever sends slowly or not at all takes nothing from others, and operators have a listener of their own.
 
 mod support;
 

@@ -89,10 +89,10 @@ impl Served {
         let done = tokio::spawn(async move {
             let mut loops = programme.start(&serving);
             app.readiness.set(true);
-            let (doors, watching) = (hunch_http::doors(&app, over_tls), serving.clone());
+            let (services, watching) = (hunch_http::services(&app, over_tls), serving.clone());
             // Tasks of their own: starting PostgreSQL again stops the one that does it.
             let serve = |listener, router, room| {
-                let (stop, turned_away) = (serving.clone(), doors.turned_away.clone());
+                let (stop, turned_away) = (serving.clone(), services.turned_away.clone());
                 let answering = tokio::spawn(hunch_http::serve(listener, router, room, turned_away, stop.clone()));
                 async move {
                     let served = answering.await;
@@ -101,8 +101,8 @@ impl Served {
                 }
             };
             let (public, operators, watched, worked) = tokio::join!(
-                serve(listeners.public, doors.public, room),
-                serve(listeners.operators, doors.operators, OPERATORS_ROOM),
+                serve(listeners.public, services.public, room),
+                serve(listeners.operators, services.operators, OPERATORS_ROOM),
                 watch(&mut home, &watching),
                 supervise(&mut loops, &app.readiness, &serving),
             );

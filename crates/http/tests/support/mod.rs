@@ -161,7 +161,7 @@ impl Service {
         };
         let _running = run_batcher(&batcher);
         let app = Arc::new(app);
-        let both = hunch_http::doors(&app, false);
+        let both = hunch_http::services(&app, false);
         Service {
             app,
             db,
@@ -189,7 +189,7 @@ impl Service {
         self.ask_of(&self.router, request).await
     }
 
-    /// As [`Service::ask`], of one of the two doors.
+    /// As [`Service::ask`], of one of the two listeners.
     pub async fn ask_of(&self, router: &Router, request: Request<Body>) -> Answer {
         let response = router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();

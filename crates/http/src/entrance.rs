@@ -46,7 +46,7 @@ enum Serves {
     Relay,
 }
 
-pub(crate) struct Door {
+pub(crate) struct Entrance {
     serves: HashMap<String, Vec<(Method, Serves)>>,
     admissions: Admissions,
     strangers: Semaphore,
@@ -56,12 +56,12 @@ pub(crate) struct Door {
 #[derive(Clone, Copy)]
 pub(crate) struct Reading(pub Duration);
 
-impl Door {
-    pub fn new(document: &utoipa::openapi::OpenApi, admissions: Admissions) -> Door {
+impl Entrance {
+    pub fn new(document: &utoipa::openapi::OpenApi, admissions: Admissions) -> Entrance {
         let paths = serde_json::to_value(&document.paths).unwrap_or_default();
         let routes = paths.as_object().into_iter().flatten();
         let serves = routes.map(|(path, operations)| (path.clone(), served_by(operations))).collect();
-        Door { serves, admissions, strangers: Semaphore::new(STRANGERS) }
+        Entrance { serves, admissions, strangers: Semaphore::new(STRANGERS) }
     }
 
     fn serves(&self, parts: &Parts) -> Serves {
@@ -126,21 +126,21 @@ fn served_by(operations: &serde_json::Value) -> Vec<(Method, Serves)> {
 
 /// Lets a request in when it is whole and there is a place.
 pub(crate) async fn enter(
-    State((door, app)): State<(Arc<Door>, Arc<App>)>,
+    State((entrance, app)): State<(Arc<Entrance>, Arc<App>)>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
     let begun = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let serves = door.serves(&parts);
+    let serves = entrance.serves(&parts);
     let whole = async {
-        door.greet(serves, &mut parts, &app).await?;
+        entrance.greet(serves, &mut parts, &app).await?;
         read(body, body_bytes_max(serves)).await
     };
     let answered = match whole.await {
         Ok(bytes) => {
             let reading = Reading(begun.elapsed());
-            match door.admissions.enter(parts.uri.path()) {
+            match entrance.admissions.enter(parts.uri.path()) {
                 // Until the answer's first byte: a stream that stays open gives its place back.
                 Ok(_admitted) => {
                     let mut response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
@@ -244,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn every_operation_of_the_document_has_its_door() {
+    fn every_operation_of_the_document_serves_somebody() {
         let (_, document) = crate::router::parts();
-        let door = Door::new(&document, Admissions::new(Default::default()));
+        let entrance = Entrance::new(&document, Admissions::new(Default::default()));
         let served = |path: &str, method: Method| {
-            door.serves[path].iter().find(|(m, _)| *m == method).map(|(_, serves)| *serves)
+            entrance.serves[path].iter().find(|(m, _)| *m == method).map(|(_, serves)| *serves)
         };
         assert_eq!(served("/v1/pos/purchases", Method::POST), Some(Serves::Terminal));
         assert_eq!(served("/v1/pos/sessions", Method::POST), Some(Serves::Anyone));
@@ -256,6 +256,6 @@ mod tests {
         assert_eq!(served("/v1/orders/{id}", Method::GET), Some(Serves::Member));
         assert_eq!(served("/v1/ops/members", Method::POST), Some(Serves::Operator));
         assert_eq!(served("/webhooks/settlement", Method::POST), Some(Serves::Relay));
-        assert_eq!(door.serves.len(), document.paths.paths.len());
+        assert_eq!(entrance.serves.len(), document.paths.paths.len());
     }
 }
