@@ -224,7 +224,7 @@ async fn an_excluded_person_is_known_by_the_old_data_and_by_the_new() {
         entry(WREN, "", "1-555-010-0999", "1987-03-14"),
         entry("Heron, Wren", "WREN+3@example.com", "", "1987-03-14"),
     ] {
-        let refused = join(&service, &[again.clone()]).await;
+        let refused = join(&service, std::slice::from_ref(&again)).await;
         assert_eq!((refused.status, &refused.body["type"]), (409, &json!("/problems/already-a-member")), "{again}");
         assert!(refused.body["detail"].as_str().unwrap().contains(&member), "{}", refused.body);
     }
