@@ -203,6 +203,8 @@ fn side(field: &'static str, text: &str) -> Result<Side, WireError> {
     text.parse().map_err(|_| word(field, text))
 }
 
+/// For the examples of the exchange's documents and for made-up bytes: the programme reads lists.
+#[cfg(any(test, feature = "fuzzing"))]
 #[derive(Deserialize)]
 pub(crate) struct OneMarket {
     pub market: Market,
@@ -341,6 +343,8 @@ fn result(text: &str) -> Result<Option<MarketResult>, WireError> {
     }
 }
 
+/// For the examples of the exchange's documents and for made-up bytes: the programme reads lists.
+#[cfg(any(test, feature = "fuzzing"))]
 #[derive(Deserialize)]
 pub(crate) struct OneEvent {
     pub event: Event,

@@ -175,7 +175,7 @@ impl Town {
         let mut people = Vec::new();
         for (chunk, orders) in orders.chunks(100).enumerate() {
             let wished = (0..orders.len()).map(|n| {
-                json!({"full_name": format!("{ticker} {chunk} {n}"), "email": "", "phone": "",
+                json!({"full_name": format!("{ticker} {chunk}x{n}"), "email": "", "phone": "",
                        "birth_date": "1980-01-01", "home_zone": "America/New_York"})
             });
             let logins = self.operator.add_members(wished.collect(), true).await?;
