@@ -146,7 +146,15 @@ pub const CHECKS: &[Check] = &[
                             WHERE c.key = p.earned AND e.debit >= 10 AND e.credit = 3 GROUP BY e.member) g ON true
          LEFT JOIN LATERAL (SELECT e.member, sum(e.amount) AS points, bool_and(e.credit = 1) AS given, bool_and(e.lot_lo IS NOT NULL) AS lots, min(e.lot_lo) AS lot_lo, max(e.lot_hi) AS lot_hi
                             FROM ledger.command c JOIN ledger.entry e USING (shard, seq)
-                            WHERE c.key = p.key AND e.debit = 3 GROUP BY e.member) o ON true"
+                            WHERE c.key = p.key AND e.debit = 3 GROUP BY e.member) o ON true
+         UNION ALL
+         SELECT coalesce(g.points, 0) = r.points AND replace(p.outcome, 'matured', 'confirmed') IS NOT DISTINCT FROM r.decision,
+                'purchase ' || r.purchase || ': ' || r.points || ' points wait or were ' || coalesce(r.decision, 'not decided') || ', the ledger says ' ||
+                coalesce(g.points, 0) || ' ' || coalesce(p.outcome, 'provisional'), r.member::text
+         FROM loyalty.review r
+         LEFT JOIN ledger.provisional_end p ON p.earned = r.purchase
+         LEFT JOIN LATERAL (SELECT sum(e.amount) AS points FROM ledger.command c JOIN ledger.entry e USING (shard, seq)
+                            WHERE c.key = r.purchase AND e.debit >= 10 AND e.credit = 3) g ON true"
     ),
     check!(
         "L5s",
@@ -229,12 +237,13 @@ pub const CHECKS: &[Check] = &[
         "what offers gave is in their purchases and in the ledger, at that shop, in that time, and goes back with them",
         "SELECT o.offer IS NOT NULL AND p.purchase IS NOT NULL AND o.merchant = p.merchant AND u.member = p.member AND u.points = o.bonus_points
                 AND p.purchased_at >= o.valid_from AND (p.purchased_at < o.valid_to OR o.told_until IS NOT NULL)
-                AND (u.returned_at IS NULL) = (r.purchase IS NULL),
+                AND (u.returned_at IS NULL) = (r.purchase IS NULL AND coalesce(w.decision, '') <> 'taken_back'),
                 'purchase ' || u.purchase || ': had offer ' || u.offer || ' and could not', u.purchase::text
          FROM loyalty.offer_use u
          LEFT JOIN loyalty.purchase p USING (purchase)
          LEFT JOIN loyalty.offer o USING (offer)
          LEFT JOIN loyalty.purchase_return r USING (purchase)
+         LEFT JOIN loyalty.review w USING (purchase)
          UNION ALL
          SELECT p.offer_points = coalesce(u.points, 0) AND p.offer_points = coalesce(e.points, 0),
                 'purchase ' || p.purchase || ': offers gave ' || p.offer_points || ' by its row, ' || coalesce(u.points, 0) || ' by their uses, ' ||

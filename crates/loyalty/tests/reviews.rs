@@ -5,10 +5,11 @@ mod support;
 use hunch_kernel::{MemberId, Points, shard_of};
 use hunch_ledger::{MemberBalance, balance};
 use hunch_loyalty::{
-    PurchaseAnswer, Review, ReviewDecision, ReviewRefusal, ReviewRequest, WhichReviews, reviews, watch_terminal,
+    NewOffer, PurchaseAnswer, Review, ReviewDecision, ReviewRefusal, ReviewRequest, WhichReviews, add_offer, reviews,
+    watch_terminal,
 };
 use jiff::SignedDuration;
-use support::Shop;
+use support::{ROSA, Shop};
 use uuid::Uuid;
 
 impl Shop {
@@ -37,19 +38,9 @@ impl Shop {
         reviews(self.db.app(), WhichReviews::Of(self.member), None, 10).await.unwrap()
     }
 
-    /// Everything that the audit finds wrong.
-    async fn wrong(&self) -> Vec<String> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT 'lots of ' || member FROM ledger.member_account a WHERE available + held <> credited - consumed
-                 - coalesce((SELECT sum(lot_hi - greatest(lot_lo, a.consumed)) FROM ledger.lot_void v WHERE v.member = a.member AND NOT owed AND lot_hi > a.consumed), 0)
-             UNION ALL
-             SELECT 'review of ' || r.purchase FROM loyalty.review r LEFT JOIN ledger.provisional_end e ON e.earned = r.purchase
-             WHERE coalesce(replace(e.outcome, 'matured', 'confirmed'), '') <> coalesce(r.decision, '')",
-        )
-        .fetch_all(self.db.owner())
-        .await
-        .unwrap();
-        rows
+    /// The checks of the audit that do not hold.
+    async fn wrong(&self) -> Vec<&'static str> {
+        hunch_audit::violated(&mut self.db.superuser().await).await.unwrap()
     }
 }
 
@@ -76,7 +67,7 @@ async fn points_of_a_watched_till_wait_and_are_confirmed_once() {
     assert_eq!(shop.ten_dollars("2").await.pending, Points(100), "the till is told for ever what it was told first");
     assert!(shop.waiting().await.is_empty());
     assert_eq!(shop.give_back(bought.purchase).await.clawed_back, Points(100), "it comes back like any other");
-    assert_eq!(shop.wrong().await, Vec::<String>::new());
+    assert_eq!(shop.wrong().await, Vec::<&str>::new());
 }
 
 #[tokio::test]
@@ -95,7 +86,35 @@ async fn what_is_taken_back_was_never_the_members() {
     let back = shop.give_back(bought.purchase).await;
     assert_eq!((back.earned, back.clawed_back), (Points(100), Points(0)), "nothing is left to take");
     assert_eq!(shop.has().await.debt, Points(0));
-    assert_eq!(shop.wrong().await, Vec::<String>::new());
+    assert_eq!(shop.wrong().await, Vec::<&str>::new());
+}
+
+/// An offer is the member's again once the purchase that had it was not confirmed, or came back.
+#[tokio::test]
+async fn an_offer_goes_back_with_points_that_are_not_confirmed() {
+    let shop = Shop::open().await;
+    let now = shop.purchases.clocks.business.now();
+    let hour = SignedDuration::from_hours(1);
+    let offer = NewOffer {
+        id: Uuid::from_u128(500),
+        merchant: ROSA,
+        title: "Pasta night".to_owned(),
+        bonus: Points(60),
+        valid: now - hour..now + hour,
+    };
+    add_offer(shop.db.app(), &offer, now).await.unwrap();
+    shop.purchases.directory.forget();
+    shop.watch(Some("a stolen secret")).await;
+    let first = shop.ten_dollars("1").await;
+    assert_eq!((first.points, first.pending), (Points(160), Points(160)));
+    assert_eq!(shop.ten_dollars("2").await.points, Points(100), "once for each member");
+    shop.decide(&first, ReviewDecision::TakeBack).await.unwrap();
+    assert_eq!(shop.wrong().await, Vec::<&str>::new());
+    let again = shop.ten_dollars("3").await;
+    assert_eq!(again.points, Points(160), "the offer is free again");
+    shop.give_back(first.purchase).await;
+    shop.give_back(again.purchase).await;
+    assert_eq!(shop.wrong().await, Vec::<&str>::new());
 }
 
 #[tokio::test]
@@ -108,7 +127,7 @@ async fn a_return_before_any_decision_ends_the_waiting() {
     assert_eq!((has.total(), has.provisional), (Points(0), Points(0)));
     let late = shop.decide(&bought, ReviewDecision::Confirm).await;
     assert_eq!(late, Err(ReviewRefusal::Decided("returned".to_owned())));
-    assert_eq!(shop.wrong().await, Vec::<String>::new());
+    assert_eq!(shop.wrong().await, Vec::<&str>::new());
 }
 
 #[tokio::test]

@@ -55,6 +55,10 @@ const PLANTED: &[(&str, &str)] = &[
         "INSERT INTO ledger.provisional_end (earned, key, member, points, outcome) SELECT key, key, gen_random_uuid(), 5, 'taken_back' FROM ledger.command LIMIT 1",
     ),
     (
+        "L5p",
+        "INSERT INTO loyalty.review (purchase, member, merchant, terminal, points, reason, since) SELECT purchase, member, merchant, terminal, points, 'till_watched', recorded_at FROM loyalty.purchase WHERE points > 0 LIMIT 1",
+    ),
+    (
         "L5s",
         "UPDATE ledger.entry SET prior_seq = 0 WHERE (shard, seq) = (SELECT shard, seq FROM ledger.entry WHERE prior_seq > 0 ORDER BY shard, seq DESC LIMIT 1)",
     ),
