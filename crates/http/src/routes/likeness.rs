@@ -5,7 +5,7 @@ use hunch_kernel::MemberId;
 use hunch_safeguards::{Decision, FoundLikeness};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -13,19 +13,7 @@ use crate::credentials::Operator;
 use crate::extract::{Path, Query};
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody};
-use crate::routes::page;
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct LikenessQuery {
-    /// Also those that are decided.
-    pub all: Option<bool>,
-    /// Of the page before.
-    #[param(max_length = 400)]
-    pub cursor: Option<String>,
-    #[param(minimum = 1, maximum = 200)]
-    pub limit: Option<i64>,
-}
+use crate::routes::page::{self, WaitingQuery};
 
 #[derive(Serialize, ToSchema)]
 pub struct Likenesses {
@@ -90,14 +78,14 @@ impl From<FoundLikeness> for Likeness {
 }
 
 /// Accounts that may be somebody's second one and wait for a decision.
-#[utoipa::path(get, path = "/v1/ops/likenesses", operation_id = "likenesses", tag = "ops", params(LikenessQuery), security(("operator" = [])), responses(
+#[utoipa::path(get, path = "/v1/ops/likenesses", operation_id = "likenesses", tag = "ops", params(WaitingQuery), security(("operator" = [])), responses(
     (status = 200, body = Likenesses),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     _: Operator,
-    Query(query): Query<LikenessQuery>,
+    Query(query): Query<WaitingQuery>,
 ) -> Result<axum::Json<Likenesses>, Problem> {
     let limit = page::limit(query.limit)?;
     let after = page::decode_at::<Uuid>(query.cursor.as_deref())?.map(|(at, id)| (at, MemberId(id)));

@@ -3,8 +3,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 
 use crate::bounds::Moment;
 use crate::json::holds_nul;
@@ -13,6 +14,19 @@ use crate::problem::{Problem, ProblemKind};
 pub const LIMIT_DEFAULT: i64 = 50;
 pub const LIMIT_MAX: i64 = 200;
 const CURSOR_LENGTH_MAX: usize = 400;
+
+/// What waits for a person's decision, page by page.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WaitingQuery {
+    /// Also those that are decided.
+    pub all: Option<bool>,
+    /// Of the page before.
+    #[param(max_length = 400)]
+    pub cursor: Option<String>,
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<i64>,
+}
 
 pub fn encode<T: Serialize>(place: &T) -> Option<String> {
     serde_json::to_vec(place).ok().map(|json| URL_SAFE_NO_PAD.encode(json))

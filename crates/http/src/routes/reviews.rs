@@ -7,7 +7,7 @@ use hunch_ledger::DoorError;
 use hunch_loyalty::{Review, ReviewDecision, ReviewRefusal, ReviewRequest, WhichReviews};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
@@ -17,7 +17,7 @@ use crate::extract::{Path, Query};
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::me::PageQuery;
-use crate::routes::page;
+use crate::routes::page::{self, WaitingQuery};
 
 #[derive(Serialize, ToSchema)]
 pub struct PendingPoints {
@@ -64,18 +64,6 @@ pub async fn pending(
         since: review.since,
     });
     Ok(axum::Json(PendingPoints { purchases: purchases.collect(), next_cursor }))
-}
-
-#[derive(Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ReviewQuery {
-    /// Also those that have ended.
-    pub all: Option<bool>,
-    /// Of the page before.
-    #[param(max_length = 400)]
-    pub cursor: Option<String>,
-    #[param(minimum = 1, maximum = 200)]
-    pub limit: Option<i64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -139,14 +127,14 @@ impl From<Review> for ReviewBody {
 }
 
 /// Points that wait for a decision.
-#[utoipa::path(get, path = "/v1/ops/reviews", operation_id = "reviews", tag = "ops", params(ReviewQuery), security(("operator" = [])), responses(
+#[utoipa::path(get, path = "/v1/ops/reviews", operation_id = "reviews", tag = "ops", params(WaitingQuery), security(("operator" = [])), responses(
     (status = 200, body = Reviews),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
     State(app): State<Arc<App>>,
     _: Operator,
-    Query(query): Query<ReviewQuery>,
+    Query(query): Query<WaitingQuery>,
 ) -> Result<axum::Json<Reviews>, Problem> {
     let which = if query.all.unwrap_or(false) { WhichReviews::All } else { WhichReviews::Waiting };
     let (found, next_cursor) = page_of(&app, which, query.cursor.as_deref(), query.limit).await?;
