@@ -27,7 +27,7 @@ pub fn failures_of(steps: &[(&str, anyhow::Result<()>)]) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for (name, done) in steps {
         if let Err(error) = done {
-            eprintln!("{name}: {error:#}");
+            eprintln!("\n── {name}: {error:#}");
             failed.push(*name);
         }
     }

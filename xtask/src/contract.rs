@@ -103,6 +103,8 @@ impl Served {
             .env("HUNCH_EXCHANGE__SYNC_SECONDS", "1")
             .env("HUNCH_EXCHANGE__POLL_SECONDS", "1")
             .env("HUNCH_DATABASE__FOLDER", &folder)
+            // Its members buy for much.
+            .env("HUNCH_LIMITS__RULE_POINTS", "1000000")
             .env("HUNCH_LOG__FILTER", "warn")
             // Its members sign in with codes that work again and again.
             .env("HUNCH_SANDBOX__CREATE", "true")

@@ -1,11 +1,14 @@
 //! Running programs and saying how long each step took.
 
 use std::{
+    collections::VecDeque,
     env,
-    io::Write,
+    io::{self, BufRead, BufReader, IsTerminal, PipeReader, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::Instant,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -24,15 +27,52 @@ pub fn step<T>(name: &str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::
     done
 }
 
-/// Runs a program that speaks for itself, on standard error.
+/// Lines that an error repeats of what a failed program said last.
+const LAST_LINES: usize = 60;
+
+/// Runs a program that speaks for itself, on standard error. Where nobody watches, its last lines are in the error too, so
+/// that the end of a long log tells why the run failed.
 pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let shown = show(command);
     eprintln!("   $ {shown}");
-    let status = command.stdin(Stdio::null()).stdout(std::io::stderr()).status().with_context(|| shown.clone())?;
+    command.stdin(Stdio::null());
+    if io::stderr().is_terminal() {
+        let status = command.stdout(io::stderr()).status().with_context(|| shown.clone())?;
+        anyhow::ensure!(status.success(), "{shown}: {status}");
+        return Ok(());
+    }
+    let (reader, writer) = io::pipe().context("making a pipe")?;
+    let mut child = command.stdout(writer.try_clone()?).stderr(writer).spawn().with_context(|| shown.clone())?;
+    // The command has the pipe's other end as long as it is told to write there.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let said = Arc::new(Mutex::new(VecDeque::new()));
+    let listener = thread::spawn({
+        let said = Arc::clone(&said);
+        move || pass_on(reader, &said)
+    });
+    let status = child.wait().with_context(|| shown.clone())?;
+    // A server that the program left behind may hold the pipe open.
+    let ended = Instant::now();
+    while !listener.is_finished() && ended.elapsed() < Duration::from_secs(1) {
+        thread::sleep(Duration::from_millis(10));
+    }
     if !status.success() {
-        bail!("{shown}: {status}");
+        let said: Vec<String> = said.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+        bail!("{shown}: {status}; it said last:\n{}", said.join("\n"));
     }
     Ok(())
+}
+
+fn pass_on(from: PipeReader, said: &Mutex<VecDeque<String>>) {
+    for line in BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        eprintln!("{line}");
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.push_back(line);
+        if said.len() > LAST_LINES {
+            said.pop_front();
+        }
+    }
 }
 
 /// What a program printed, or `None` if it does not exist or fails.

@@ -16,7 +16,7 @@ mod permanent;
 pub mod roles;
 pub mod testing;
 
-pub use begin::begin;
+pub use begin::{acts_as, begin, begin_as};
 pub use columns::WallToSqlx;
 pub use database::{Database, DatabaseConfig, DbError, PoolSizes, Tx, transaction};
 pub use migrations::{is_migrated, migrate};

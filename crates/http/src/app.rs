@@ -7,6 +7,7 @@ use hunch_log::Tail;
 use hunch_loyalty::{Directory, Purchases, ReturnHandler, ReviewHandler, TerminalSessions};
 use hunch_markets::Markets;
 use hunch_messaging::push::EndpointRules;
+use hunch_operators::Proposals;
 use hunch_people::People;
 use hunch_safeguards::{Safeguards, StandingHandler};
 use hunch_trading::Trading;
@@ -39,6 +40,10 @@ pub struct App {
     pub tail: Tail,
     /// The people who run the programme, each with a token of their own.
     pub operators: Vec<OperatorKey>,
+    /// What waits for a second one of them.
+    pub proposals: Proposals,
+    /// The most points of one purchase that one of them may let an earn rule or an offer give.
+    pub rule_points_alone: i64,
     pub limits: RateLimits,
     /// Signs calls of the settlement webhook.
     pub webhook: WebhookKey,

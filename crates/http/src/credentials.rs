@@ -126,6 +126,17 @@ impl OperatorKey {
     pub fn of_token(name: &'static str, token: &str) -> OperatorKey {
         OperatorKey { name, digest: digest(&SHA256, token.as_bytes()).as_ref().to_vec() }
     }
+
+    /// Of somebody whose token is not here: SHA-256 in hexadecimal. `None` if it is none.
+    pub fn of_sha256(name: &'static str, sha256: &str) -> Option<OperatorKey> {
+        let digest = hex::decode(sha256.trim()).ok().filter(|digest| digest.len() == SHA256.output_len())?;
+        Some(OperatorKey { name, digest })
+    }
+
+    /// Whether two of them are one person.
+    pub fn is_same(&self, other: &OperatorKey) -> bool {
+        self.digest == other.digest
+    }
 }
 
 /// Someone who holds an operator's token.

@@ -9,7 +9,7 @@
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{Method, Response};
+use axum::http::{Method, Response, StatusCode};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use bytes::BytesMut;
@@ -24,7 +24,9 @@ use crate::app::App;
 use crate::credentials::{MEMBER, OPERATOR, Operator, TERMINAL, TillHeaders, WEBHOOK, member_token, signed_in};
 use crate::overload::Admissions;
 use crate::problem::{Problem, ProblemKind};
+use crate::refused::Refused;
 use crate::routes::webhook::SignatureHeader;
+use crate::source::Source;
 
 /// Of tills, which send batches, and operators, who take in many members at once.
 const LONG_BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -46,10 +48,24 @@ enum Serves {
     Relay,
 }
 
+impl Serves {
+    /// Whose credentials it takes; of everybody's routes, those that open a session do.
+    fn credentials(self) -> &'static str {
+        match self {
+            Serves::Anyone => "newcomer",
+            Serves::Member => MEMBER,
+            Serves::Terminal => TERMINAL,
+            Serves::Operator => OPERATOR,
+            Serves::Relay => WEBHOOK,
+        }
+    }
+}
+
 pub(crate) struct Entrance {
     serves: HashMap<String, Vec<(Method, Serves)>>,
     admissions: Admissions,
     strangers: Semaphore,
+    refused: Refused,
 }
 
 /// How long a request's headers and body took: no time of ours.
@@ -61,7 +77,7 @@ impl Entrance {
         let paths = serde_json::to_value(&document.paths).unwrap_or_default();
         let routes = paths.as_object().into_iter().flatten();
         let serves = routes.map(|(path, operations)| (path.clone(), served_by(operations))).collect();
-        Entrance { serves, admissions, strangers: Semaphore::new(STRANGERS) }
+        Entrance { serves, admissions, strangers: Semaphore::new(STRANGERS), refused: Refused::default() }
     }
 
     fn serves(&self, parts: &Parts) -> Serves {
@@ -133,6 +149,13 @@ pub(crate) async fn enter(
     let begun = Instant::now();
     let (mut parts, body) = request.into_parts();
     let serves = entrance.serves(&parts);
+    let (route, source) = (parts.extensions.get::<MatchedPath>().cloned(), parts.extensions.get::<Source>().copied());
+    let refused = |response: &Response<Body>| {
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let route = route.as_ref().map_or("", MatchedPath::as_str);
+            entrance.refused.one(serves.credentials(), route, source.map(|Source(address)| address));
+        }
+    };
     let whole = async {
         entrance.greet(serves, &mut parts, &app).await?;
         read(body, body_bytes_max(serves)).await
@@ -145,6 +168,7 @@ pub(crate) async fn enter(
                 Ok(_admitted) => {
                     let mut response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
                     response.extensions_mut().insert(reading);
+                    refused(&response);
                     return response;
                 }
                 Err(()) => Problem::new(ProblemKind::Busy, BUSY),
@@ -153,6 +177,7 @@ pub(crate) async fn enter(
         Err(problem) => problem,
     };
     let mut response = answered.into_response();
+    refused(&response);
     response.extensions_mut().insert(Reading(begun.elapsed()));
     response
 }

@@ -20,15 +20,17 @@ mod openapi;
 mod overload;
 mod problem;
 mod rate_limits;
+mod refused;
 mod router;
 mod routes;
 mod sentence;
+mod source;
 mod turned_away;
 
 pub use app::{App, PushTerms, Readiness};
 pub use credentials::{MEMBER, OPERATOR, OperatorKey, TERMINAL, WEBHOOK};
 pub use idempotency::sweep_first_answers;
-pub use listener::serve;
+pub use listener::{ListenerTerms, serve};
 pub use openapi::openapi_json;
 pub use problem::{PROBLEMS, Problem, ProblemKind};
 pub use rate_limits::RateLimits;

@@ -17,6 +17,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::source::Source;
 use crate::turned_away::TurnedAway;
 
 /// From a head's first byte, or a new connection's beginning, to the head's end.
@@ -51,25 +53,34 @@ const CONNECTION_WINDOW: u32 = 256 * 1024;
 const PING_EVERY: Duration = Duration::from_secs(30);
 const PING_WITHIN: Duration = Duration::from_secs(10);
 
-/// Answers whoever connects, at most `room` connections at once, until `closing`.
+/// What a listener is told.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerTerms {
+    /// Connections at once, at most.
+    pub room: usize,
+    /// Proxies of ours in front of it, which say where a request comes from.
+    pub proxies: usize,
+}
+
+/// Answers whoever connects until `closing`.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    room: usize,
+    terms: ListenerTerms,
     turned_away: TurnedAway,
     closing: CancellationToken,
 ) {
-    let seats = Arc::new(Seats { room: room.max(1), next: Mutex::default(), taken: Mutex::default() });
+    let seats = Arc::new(Seats { room: terms.room.max(1), next: Mutex::default(), taken: Mutex::default() });
     let graceful = GracefulShutdown::new();
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => match seats.take() {
+                Ok((stream, peer)) => match seats.take() {
                     Some(seat) => {
                         let (seats, router, watcher) = (seats.clone(), router.clone(), graceful.watcher());
                         tokio::spawn(async move {
-                            answer(stream, &seat, router, watcher).await;
+                            answer(stream, &seat, router, (peer.ip(), terms.proxies), watcher).await;
                             seats.give_back(&seat);
                         });
                     }
@@ -99,10 +110,12 @@ async fn pause_after(error: &io::Error) {
     }
 }
 
-async fn answer(stream: TcpStream, seat: &Arc<Seat>, router: Router, watcher: Watcher) {
+async fn answer(stream: TcpStream, seat: &Arc<Seat>, router: Router, from: (IpAddr, usize), watcher: Watcher) {
     let _ = stream.set_nodelay(true);
     let busy = seat.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let source = Source::of(from.0, from.1, request.headers());
+        request.extensions_mut().insert(source);
         let in_hand = InHand::begin(&busy, request.version());
         let answered = router.clone().oneshot(request.map(Body::new));
         async move { Ok::<_, Infallible>(answered.await?.map(|body| Answer { body, _in_hand: in_hand })) }

@@ -24,8 +24,8 @@ use crate::overload::Admissions;
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::stream::Streams;
 use crate::routes::{
-    health, inbox, left_out, likeness, markets, me, members, merchants, offers, ops, pages, pos, protect, reviews,
-    sign_in, stakes, statement, stream, trading_ops, unclear, webhook,
+    acts, closing, health, inbox, left_out, likeness, markets, me, members, merchants, offers, ops, pages, pos,
+    proposals, protect, reviews, sign_in, stakes, statement, stream, trading_ops, unclear, webhook,
 };
 use crate::turned_away::TurnedAway;
 
@@ -66,7 +66,14 @@ fn operators_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(trading_ops::set_staking))
         .routes(routes!(unclear::list))
         .routes(routes!(unclear::end))
-        .routes(routes!(trading_ops::fund))
+        .routes(routes!(proposals::fund))
+        .routes(routes!(proposals::recover))
+        .routes(routes!(proposals::list))
+        .routes(routes!(proposals::approve))
+        .routes(routes!(proposals::end))
+        .routes(routes!(acts::list))
+        .routes(routes!(closing::terminal))
+        .routes(routes!(closing::merchant))
         .routes(routes!(trading_ops::propose_correction, trading_ops::list_corrections))
         .routes(routes!(trading_ops::approve_correction))
         .routes(routes!(trading_ops::retry_correction))
@@ -81,6 +88,7 @@ fn programme_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(pos::record_return))
         .routes(routes!(sign_in::sign_in))
         .routes(routes!(sign_in::sign_out))
+        .routes(routes!(sign_in::sign_out_everywhere))
         .routes(routes!(me::me))
         .routes(routes!(me::balance))
         .routes(routes!(statement::statement))

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::routing::get;
-use hunch_http::{TurnedAway, serve};
+use hunch_http::{ListenerTerms, TurnedAway, serve};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +20,7 @@ async fn serving(room: usize) -> (SocketAddr, CancellationToken, TurnedAway) {
     let (address, closing, away) = (listener.local_addr().unwrap(), CancellationToken::new(), TurnedAway::default());
     let slow = || async { tokio::time::sleep(Duration::from_secs(30)).await };
     let router = Router::new().route("/", get(|| async { "here" })).route("/slow", get(slow));
-    tokio::spawn(serve(listener, router, room, away.clone(), closing.clone()));
+    tokio::spawn(serve(listener, router, ListenerTerms { room, proxies: 0 }, away.clone(), closing.clone()));
     (address, closing, away)
 }
 

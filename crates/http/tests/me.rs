@@ -88,4 +88,19 @@ async fn a_session_ends_when_the_member_says_so() {
             break;
         }
     }
+    // Whoever guesses makes nobody else wait.
+    newcomer(&service).await;
+}
+
+#[tokio::test]
+async fn a_member_signs_out_everywhere_at_once() {
+    let service = Service::start().await;
+    let (token, member) = service.member().await;
+    let other = service.sign_in_again(&member).await;
+    let (stranger, _) = service.member().await;
+    assert_eq!(service.send(&token, "POST", "/v1/sign-out/everywhere", serde_json::json!({})).await.status, 204);
+    for ended in [&token, &other] {
+        assert_eq!(get(&service, ended, "/v1/me").await.status, 401);
+    }
+    assert_eq!(get(&service, &stranger, "/v1/me").await.status, 200);
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use support::{OPERATOR, Service, Till};
 
@@ -26,6 +27,9 @@ async fn watched() -> Watched {
 
 impl Watched {
     async fn buy(&self, receipt: &str) -> Value {
+        // What is told comes after what was told before.
+        self.service.engage().await;
+        self.service.clock.advance(SignedDuration::from_secs(1));
         let mut body = support::purchase(receipt, 1_000);
         body["member_token"] = json!(self.member);
         let answer = self.service.signed(&self.till, "/v1/pos/purchases", &body.to_string()).await;
@@ -52,6 +56,8 @@ impl Watched {
     }
 
     async fn decide(&self, bought: &Value, decision: &str) -> support::Answer {
+        self.service.engage().await;
+        self.service.clock.advance(SignedDuration::from_secs(1));
         let path = format!("/v1/ops/reviews/{}/decision", bought["purchase"].as_str().unwrap());
         self.service.operator(&path, json!({"decision": decision, "why": "The receipts are real."})).await
     }

@@ -40,8 +40,8 @@ async fn served(room: usize) -> Served {
         tokio::spawn(hunch_http::serve(listener, router, room, away, closing.clone()));
         address
     };
-    let public = listen(service.router.clone(), room).await;
-    let operators = listen(service.operators.clone(), 16).await;
+    let public = listen(service.router.clone(), hunch_http::ListenerTerms { room, proxies: 0 }).await;
+    let operators = listen(service.operators.clone(), hunch_http::ListenerTerms { room: 16, proxies: 0 }).await;
     Served { service, public, operators, closing }
 }
 

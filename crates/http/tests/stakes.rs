@@ -423,26 +423,6 @@ async fn a_week_an_age_and_an_empty_book_are_refused_each_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_funding_reference_stands_for_one_movement() {
-    let service = Service::start().await;
-    let fund = |reference: &str, shard: i16, dollars: &str| json!({"reference": reference, "exchange_shard": shard, "dollars": dollars});
-    for _ in 0..2 {
-        assert_eq!(service.operator("/v1/ops/fundings", fund("wire 7", 0, "2500.00")).await.status, 204);
-    }
-    for other in [fund("wire 7", 0, "2500.01"), fund("wire 7", 1, "2500.00"), fund("wire 7", 0, "-2500.00")] {
-        let refused = service.operator("/v1/ops/fundings", other).await;
-        assert_eq!(kind(&refused), (409, "/problems/funding-reused"));
-        assert!(refused.body["detail"].as_str().unwrap().contains("wire 7"), "{}", refused.body);
-    }
-    assert_eq!(service.operator("/v1/ops/fundings", fund("wire 8", 0, "-100.00")).await.status, 204);
-    let booked: i64 = sqlx::query_scalar("SELECT sum(micros)::bigint FROM treasury.cash_part")
-        .fetch_one(service.db.app())
-        .await
-        .unwrap();
-    assert_eq!(booked, 2_400_000_000);
-}
-
-#[tokio::test]
 async fn the_live_view_names_nobody() {
     let service = Service::start().await;
     service.rain().await;

@@ -56,6 +56,24 @@ async fn the_stream_begins_with_a_snapshot_and_goes_on_behind_the_last_id() {
     assert_eq!(event, "snapshot", "an id we cannot follow begins again");
 }
 
+/// Whoever signed out is told nothing more, also by what was open.
+#[tokio::test]
+async fn a_stream_ends_with_its_session() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let (token, member) = service.member().await;
+    let request = Request::get("/v1/me/stream").header("authorization", format!("Bearer {token}"));
+    let answer = service.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let mut stream = answer.into_body().into_data_stream();
+    assert_eq!(next_event(&mut stream).await.1, "snapshot");
+    assert_eq!(service.send(&token, "POST", "/v1/sign-out", json!({})).await.status, 204);
+    service.signed(&till, "/v1/pos/purchases", &bought(&member, "1")).await;
+    while let Some(piece) = stream.next().await {
+        let text = String::from_utf8(piece.unwrap().to_vec()).unwrap();
+        assert!(!text.contains("changed"), "{text}");
+    }
+}
+
 /// A phone that comes back again and again has no more than five streams; the newest is always served.
 #[tokio::test]
 async fn the_sixth_stream_of_a_member_ends_the_first() {

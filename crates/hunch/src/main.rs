@@ -104,6 +104,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make the token of the second person, who approves what one operator must not do alone. Run it on that person's machine.
+    Approver,
     /// Settings.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -201,6 +203,10 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
         }
         Command::Models(models) => {
             models::run(&models, settings).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Approver => {
+            secrets::new_approver();
             Ok(ExitCode::SUCCESS)
         }
         Command::Doctor { json } => doctor::run(settings, json).await,

@@ -8,11 +8,14 @@ use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, WebhookKey}
 use hunch_kernel::{Clocks, Points, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
-use hunch_loyalty::{CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, TerminalSessions};
+use hunch_loyalty::{
+    CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, SessionKeys, TerminalSessions,
+};
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{OpenedHandler, Sender, SenderLimits};
-use hunch_people::{IdentityKey, People};
+use hunch_operators::Proposals;
+use hunch_people::{Keys, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -69,9 +72,11 @@ impl Programme {
         let shards = hunch_log::shards(&pool).await?;
         let folder = settings.folder();
         let operator_token = token(settings, "operator.token_file", "operator-token", &entropy)?;
-        let approver_token = token(settings, "operator.approver_token_file", "approver-token", &entropy)?;
+        let operators = operators(settings, &pool, &operator_token, &entropy).await?;
         let webhook_secret = token(settings, "webhook.secret_file", "webhook-secret", &entropy)?;
         let code_key = secret(&folder, "member-code-key", entropy.as_ref())?;
+
+        let session_keys = SessionKeys::new(secret(&folder, "terminal-session-key", entropy.as_ref())?.as_bytes());
 
         let tail = Tail::new(shards);
         let mut builder = Batcher::builder(pool.clone(), clocks.clone(), tail.clone());
@@ -89,8 +94,9 @@ impl Programme {
         let batcher = builder.build();
 
         let directory = Directory::new(pool.clone(), clocks.wall.clone());
-        let identity = IdentityKey::new(secret(&folder, "identity-key", entropy.as_ref())?.as_bytes());
-        let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards, identity);
+        // By it people are known again, and it makes the digests of sign-in codes.
+        let keys = Keys::new(secret(&folder, "identity-key", entropy.as_ref())?.as_bytes());
+        let people = People::new(database.clone(), clocks.clone(), entropy.clone(), shards, keys);
         // Before anybody can join, so that everybody who is a member already is known again.
         let renewed = people.vault().renew_identities().await?;
         if renewed > 0 {
@@ -151,12 +157,11 @@ impl Programme {
             },
             returns,
             reviews,
-            terminal_sessions: TerminalSessions::new(pool.clone(), clocks.clone(), entropy.clone()),
+            terminal_sessions: TerminalSessions::new(pool.clone(), clocks.clone(), entropy.clone(), session_keys),
             tail,
-            operators: vec![
-                OperatorKey::of_token("operator", &operator_token),
-                OperatorKey::of_token("approver", &approver_token),
-            ],
+            operators,
+            proposals: Proposals::new(pool.clone(), clocks.clone()),
+            rule_points_alone: settings.parsed("limits.rule_points")?,
             limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(&webhook_secret),
             readiness: Readiness::default(),
@@ -206,6 +211,34 @@ fn token(settings: &Settings, key: &str, kept_as: &str, entropy: &SharedEntropy)
         Some(file) => Ok(std::fs::read_to_string(&file).with_context(|| file.display().to_string())?.trim().to_owned()),
         None => secret(&settings.folder(), kept_as, entropy.as_ref()),
     }
+}
+
+/// The two people who run the programme. The second one's token is made elsewhere and never lies here, so that nobody has both by
+/// reading one folder; only a sandbox makes it, for demonstrations.
+async fn operators(
+    settings: &Settings,
+    pool: &PgPool,
+    operator_token: &str,
+    entropy: &SharedEntropy,
+) -> anyhow::Result<Vec<OperatorKey>> {
+    let operator = OperatorKey::of_token("operator", operator_token);
+    let written = settings.text("operator.approver_sha256");
+    let approver = if !written.is_empty() {
+        OperatorKey::of_sha256("approver", written)
+    } else if hunch_people::is_sandbox(pool).await? {
+        let token = secret(&settings.folder(), "approver-token", entropy.as_ref())?;
+        Some(OperatorKey::of_token("approver", &token))
+    } else {
+        tracing::warn!(
+            "no second person is set up (operator.approver_sha256): fundings, recoveries, corrections and large earn rules wait"
+        );
+        None
+    };
+    anyhow::ensure!(
+        approver.as_ref().is_none_or(|approver| !approver.is_same(&operator)),
+        "the operator's token is the second person's too: what moves money or lets somebody in needs two people"
+    );
+    Ok(std::iter::once(operator).chain(approver).collect())
 }
 
 fn house_limits(settings: &Settings) -> anyhow::Result<HouseLimits> {

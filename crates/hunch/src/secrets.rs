@@ -1,7 +1,8 @@
 //! Secrets of this installation: made once, kept in files that only we can read, never in settings or the log.
 
 use anyhow::Context;
-use hunch_kernel::{Entropy, random_token};
+use hunch_kernel::{Entropy, SystemEntropy, random_token};
+use ring::digest::{SHA256, digest};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -41,6 +42,14 @@ where
     };
     write().with_context(|| path.display().to_string())?;
     Ok(made)
+}
+
+/// Prints a new token and, for the settings, its digest. Nothing is kept.
+pub fn new_approver() {
+    let token = random_token(SystemEntropy::shared().as_ref());
+    let digest = hex::encode(digest(&SHA256, token.as_bytes()));
+    println!("token, for the second person alone:   {token}");
+    println!("digest, for the programme\'s settings: operator.approver_sha256 = {digest}");
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use anyhow::{Context, anyhow, ensure};
 use hunch_db::{Database, PoolSizes};
 use hunch_exchange_sim::day::simulated_date;
 use hunch_exchange_sim::{Refusal, SimHandle};
-use hunch_http::Readiness;
+use hunch_http::{ListenerTerms, Readiness};
 use hunch_kernel::Clocks;
 use hunch_trading::Trading;
 use jiff::tz::TimeZone;
@@ -67,6 +67,7 @@ impl Served {
     pub async fn start_on(settings: &Settings, listeners: Listeners) -> anyhow::Result<Served> {
         settings.check()?;
         let room = room(settings.parsed("server.connections_max")?);
+        let proxies = settings.parsed::<u8>("server.proxies")?.into();
         let mut home = Home::open(settings, PoolSizes::default()).await?;
         crate::sandbox::check(settings, &home.database).await?;
         let clocks = business_clocks(settings, &home.database).await?;
@@ -93,7 +94,8 @@ impl Served {
             // Tasks of their own: starting PostgreSQL again stops the one that does it.
             let serve = |listener, router, room| {
                 let (stop, turned_away) = (serving.clone(), services.turned_away.clone());
-                let answering = tokio::spawn(hunch_http::serve(listener, router, room, turned_away, stop.clone()));
+                let terms = ListenerTerms { room, proxies };
+                let answering = tokio::spawn(hunch_http::serve(listener, router, terms, turned_away, stop.clone()));
                 async move {
                     let served = answering.await;
                     stop.cancel();

@@ -29,6 +29,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "4096",
         "connections at once; then the one that is quiet longest makes room for a new one",
     ),
+    ("server.proxies", "0", "proxies of yours in front of server.listen, whose X-Forwarded-For is believed"),
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
     ("database.folder", ".hunch/town", "folder of the private PostgreSQL, keys and anchors"),
@@ -63,7 +64,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("push.concurrency", "64", "pushes on their way at once"),
     ("webhook.secret_file", "", "secret of POST /webhooks/settlement; made under database.folder when empty"),
     ("operator.token_file", "", "operator's token; made under database.folder when empty"),
-    ("operator.approver_token_file", "", "token of the second person, who approves corrections; made when empty"),
+    (
+        "operator.approver_sha256",
+        "",
+        "digest of the second person's token, as `hunch approver` prints it on that person's machine; a sandbox makes one",
+    ),
     ("clock.speed", "1", "business seconds a real second (sandbox only, with the simulator)"),
     ("sandbox.create", "false", "make a new database a sandbox for ever: reusable codes, a fast clock, a given place"),
     (
@@ -73,6 +78,11 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ),
     ("limits.house_day_points", "500", "most points a member may stake in a day, whatever they choose"),
     ("limits.house_week_points", "2000", "most points a member may stake in a week, whatever they choose"),
+    (
+        "limits.rule_points",
+        "10000",
+        "most points of one purchase that one operator may let an earn rule or an offer give; above it takes two",
+    ),
     ("log.format", "text", "text or json"),
     ("log.filter", "info,sqlx=warn", "which log lines are written"),
 ];
@@ -236,6 +246,7 @@ impl Settings {
             "clock.speed",
             "limits.house_day_points",
             "limits.house_week_points",
+            "limits.rule_points",
         ] {
             ensure!(self.parsed::<u32>(number)? > 0, "{number} must be at least 1");
         }
@@ -251,6 +262,7 @@ impl Settings {
         );
         self.parsed::<bool>("sandbox.create")?;
         crate::sandbox::place(self)?;
+        self.parsed::<u8>("server.proxies")?;
         self.parsed::<u16>("exchange.simulator_port")?;
         self.parsed::<bool>("push.allow_loopback_http")?;
         self.zone()?;
@@ -401,6 +413,8 @@ mod tests {
             ("server.listen", "http://localhost:8080"),
             ("server.operators_listen", "operators"),
             ("server.connections_max", "0"),
+            ("server.proxies", "many"),
+            ("operator.approver_sha256", "not a digest"),
             ("database.url", "db.example.org/hunch"),
             ("database.url", "mysql://db.example.org/hunch"),
             ("limits.house_day_points", "600000000"),
@@ -412,7 +426,8 @@ mod tests {
             let error = format!("{:#}", settings.check().expect_err(&format!("{key} = {value}")));
             assert!(error.contains(key), "{key} = {value}: {error}");
         }
-        let same = [("HUNCH_OPERATOR__TOKEN_FILE", token.as_str()), ("HUNCH_OPERATOR__APPROVER_TOKEN_FILE", &token)];
+        let digest = hex::encode(ring::digest::digest(&ring::digest::SHA256, b"the same"));
+        let same = [("HUNCH_OPERATOR__TOKEN_FILE", token.as_str()), ("HUNCH_OPERATOR__APPROVER_SHA256", &digest)];
         let error = load("", &same).unwrap().check().unwrap_err().to_string();
         assert!(error.contains("two people"), "{error}");
         for (one, other) in [

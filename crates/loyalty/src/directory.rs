@@ -40,7 +40,8 @@ pub struct Terminal {
     pub id: TerminalId,
     pub merchant: MerchantId,
     pub name: String,
-    pub active: bool,
+    /// Neither it nor its merchant is closed.
+    pub open: bool,
     /// The points of its purchases wait for an operator's decision.
     pub watched: bool,
 }
@@ -167,7 +168,7 @@ impl Directory {
     }
 }
 
-/// Adds a till under a new id and gives its secret, which is shown this once.
+/// An operator of this name adds a till under a new id. Gives its secret, which is shown this once.
 ///
 /// # Errors
 /// `Invalid` for a name that is none; `Storage` when the database fails or the merchant does not exist.
@@ -176,10 +177,11 @@ pub async fn add_terminal(
     entropy: &SharedEntropy,
     merchant: MerchantId,
     name: &str,
+    by: &str,
     now: Timestamp,
 ) -> Result<(TerminalId, String), LoyaltyError> {
     let id = TerminalId(entropy.uuid());
-    let secret = add_terminal_as(pool, entropy, id, merchant, name, now).await?;
+    let secret = add_terminal_as(pool, entropy, id, merchant, name, by, now).await?;
     Ok((id, secret.ok_or(sqlx::Error::RowNotFound)?))
 }
 
@@ -194,15 +196,16 @@ pub async fn add_terminal_as(
     id: TerminalId,
     merchant: MerchantId,
     name: &str,
+    by: &str,
     now: Timestamp,
 ) -> Result<Option<String>, LoyaltyError> {
     named(name, 80, "name must have 1 to 80 characters, in one line")?;
     let secret = random_token(entropy.as_ref());
     let sha256 = digest(&SHA256, secret.as_bytes());
-    if store::insert_terminal(pool, id, merchant, name, sha256.as_ref(), now).await? {
+    if store::terminals::insert(pool, id, merchant, name, sha256.as_ref(), by, now).await? {
         return Ok(Some(secret));
     }
-    let (whose, named) = store::terminal_content(pool, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let (whose, named) = store::terminals::content(pool, id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let fields = [("merchant", whose == merchant), ("name", named == name)];
     LoyaltyError::differing("terminal", &fields, "add another one under a new id")?;
     Ok(None)

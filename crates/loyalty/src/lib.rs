@@ -30,7 +30,8 @@ pub use credit::{Credit, CreditCause, CreditLine, OfferCredit, Sale, credit};
 pub use directory::{Directory, Merchant, Terminal, add_terminal, add_terminal_as};
 pub use earn_rule::{EarnRule, EarnTerms};
 pub use merchants::{
-    MerchantChange, NewEarnRule, NewMerchant, add_earn_rule, add_merchant, change_merchant, merchant, merchants,
+    MerchantChange, NewEarnRule, NewMerchant, add_earn_rule, add_merchant, change_merchant, check_earn_rule, merchant,
+    merchants,
 };
 pub use money::AMOUNT_MINOR_MAX;
 pub use newest::{NewestPurchase, newest_purchases, sold_since};
@@ -48,7 +49,7 @@ pub use reviews::{
     Review, ReviewDecision, ReviewEnd, ReviewHandler, ReviewReason, ReviewRefusal, ReviewRequest, WhichReviews, review,
     reviews, watch_terminal,
 };
-pub use terminals::{SessionError, SignedRequest, TerminalSession, TerminalSessions, sign};
+pub use terminals::{SessionError, SessionKeys, SignedRequest, TerminalSession, TerminalSessions, sign};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoyaltyError {

@@ -6,7 +6,7 @@
 
 use hunch_kernel::MerchantId;
 use jiff::{SignedDuration, Timestamp};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::directory::Merchant;
@@ -96,11 +96,11 @@ fn check_terms(terms: &EarnTerms) -> Result<(), LoyaltyError> {
 
 const OTHER_WAYS: &str = "change name, category or zone by PATCH, and the earn rule by a new one; the currency stays";
 
-/// Adds a merchant with its first rule. Sent again with the same content, it adds nothing.
+/// Adds a merchant with its first rule, by an operator of this name. Sent again with the same content, it adds nothing.
 ///
 /// # Errors
 /// `Invalid` names what is wrong; `Differs` when the id is there with other content; `Storage` when the database fails.
-pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> Result<(), LoyaltyError> {
+pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, by: &str, now: Timestamp) -> Result<(), LoyaltyError> {
     check_name(&new.name)?;
     check_category(&new.category)?;
     if new.currency.len() != 3 || !new.currency.bytes().all(|b| b.is_ascii_uppercase()) {
@@ -109,7 +109,7 @@ pub async fn add_merchant(pool: &PgPool, new: &NewMerchant, now: Timestamp) -> R
     check_zone(&new.zone)?;
     let terms = new.terms();
     check_terms(&terms)?;
-    if store::merchants::insert(pool, new, &terms, now).await? {
+    if store::merchants::insert(pool, new, &terms, by, now).await? {
         return Ok(());
     }
     let stored = store::merchants::find(pool, new.id).await?.ok_or(sqlx::Error::RowNotFound)?;
@@ -152,25 +152,23 @@ pub async fn change_merchant(
     Ok(store::merchants::find(pool, id).await?)
 }
 
-/// Gives a merchant another earn rule from a moment on, and answers with it.
+/// Gives a merchant another earn rule from a moment on, and answers with it. Part of a transaction of its caller, which says who
+/// does it.
 ///
 /// # Errors
 /// `Invalid` names what is wrong, a beginning in the past above all; `Differs` when the id or the moment is another rule's;
 /// `Storage` when the database fails or there is no such merchant.
-pub async fn add_earn_rule(pool: &PgPool, new: &NewEarnRule, now: Timestamp) -> Result<EarnRule, LoyaltyError> {
-    check_terms(&new.terms)?;
-    if let Some((merchant, stored)) = store::merchants::rule(pool, new.id).await? {
+pub async fn add_earn_rule(
+    conn: &mut PgConnection,
+    new: &NewEarnRule,
+    now: Timestamp,
+) -> Result<EarnRule, LoyaltyError> {
+    if let Some((merchant, stored)) = store::merchants::rule(conn, new.id).await? {
         return same_rule(new, merchant, stored);
     }
+    check_earn_rule(new, now)?;
     let from = new.valid_from.unwrap_or(now);
-    if from < now {
-        let sentence = "valid_from must not be in the past: what was bought before keeps the rule of its day";
-        return Err(LoyaltyError::Invalid(sentence));
-    }
-    if from.duration_since(now) > SignedDuration::from_hours(24 * RULE_DAYS_MAX) {
-        return Err(LoyaltyError::Invalid("valid_from must be within ten years from now"));
-    }
-    let stored = store::merchants::insert_rule(pool, new, from, now).await?;
+    let stored = store::merchants::insert_rule(conn, new, from, now).await?;
     if stored.rule == new.id {
         return Ok(stored);
     }
@@ -180,6 +178,23 @@ pub async fn add_earn_rule(pool: &PgPool, new: &NewEarnRule, now: Timestamp) -> 
     }
     let remedy = "let this one begin at another moment";
     Err(LoyaltyError::Differs { what: "earn rule of this moment", field: "content", remedy })
+}
+
+/// Whether a new earn rule is possible, before anybody is asked to approve it.
+///
+/// # Errors
+/// `Invalid` names what is wrong, a beginning in the past above all.
+pub fn check_earn_rule(new: &NewEarnRule, now: Timestamp) -> Result<(), LoyaltyError> {
+    check_terms(&new.terms)?;
+    let from = new.valid_from.unwrap_or(now);
+    if from < now {
+        let sentence = "valid_from must not be in the past: what was bought before keeps the rule of its day";
+        return Err(LoyaltyError::Invalid(sentence));
+    }
+    if from.duration_since(now) > SignedDuration::from_hours(24 * RULE_DAYS_MAX) {
+        return Err(LoyaltyError::Invalid("valid_from must be within ten years from now"));
+    }
+    Ok(())
 }
 
 fn same_rule(new: &NewEarnRule, merchant: MerchantId, stored: EarnRule) -> Result<EarnRule, LoyaltyError> {

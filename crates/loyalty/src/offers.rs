@@ -93,11 +93,13 @@ pub async fn offers_used(
     Ok(store::offers::used(&mut connection, members).await?)
 }
 
+/// An operator of this name adds an offer.
+///
 /// # Errors
 /// `Invalid` says what is wrong; `Differs` when the id is another offer's; `Storage` when the database fails.
-pub async fn add_offer(pool: &PgPool, new: &NewOffer, now: Timestamp) -> Result<(), LoyaltyError> {
+pub async fn add_offer(pool: &PgPool, new: &NewOffer, by: &str, now: Timestamp) -> Result<(), LoyaltyError> {
     check(new, now)?;
-    if store::offers::insert(pool, new).await? {
+    if store::offers::insert(pool, new, by).await? {
         return Ok(());
     }
     let stored = store::offers::find(pool, new.id).await?.ok_or(sqlx::Error::RowNotFound)?;
@@ -151,8 +153,9 @@ pub async fn end_offer(
     pool: &PgPool,
     offer: Uuid,
     at_once: bool,
+    by: &str,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, LoyaltyError> {
     let grace = SignedDuration::from_hours(if at_once { 0 } else { WITHDRAWN_HOURS });
-    Ok(store::offers::end(pool, offer, now, now.saturating_add(grace).unwrap_or(now)).await?)
+    Ok(store::offers::end(pool, offer, by, now, now.saturating_add(grace).unwrap_or(now)).await?)
 }

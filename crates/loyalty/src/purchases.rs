@@ -167,7 +167,7 @@ impl Purchases {
     /// Checks what can be checked without the shard, and finds the member and the points.
     async fn prepare(&self, request: PurchaseRequest) -> Result<(Shard, Purchase), PurchaseRefusal> {
         let known = self.directory.terminal(request.terminal).await.map_err(unavailable)?;
-        let Some((terminal, merchant)) = known.filter(|(terminal, _)| terminal.active) else {
+        let Some((terminal, merchant)) = known.filter(|(terminal, _)| terminal.open) else {
             return Err(PurchaseRefusal::UnknownTerminal(request.terminal));
         };
         let Some(receipt_key) = receipt::key(&request.receipt) else {

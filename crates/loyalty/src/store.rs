@@ -3,6 +3,7 @@
 pub(crate) mod merchants;
 pub(crate) mod offers;
 pub(crate) mod reviews;
+pub(crate) mod terminals;
 
 use hunch_db::WallToSqlx;
 use hunch_db::columns::{time, wall_time};
@@ -20,7 +21,6 @@ use crate::credit::Credit;
 use crate::directory::{Known, Merchant, Terminal};
 use crate::purchases::Purchase;
 use crate::returns::ReturnRequest;
-use crate::terminals::TerminalSession;
 
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
@@ -50,96 +50,19 @@ pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
             merchant.rules.push(merchants::earn_rule(&row)?.1);
         }
     }
-    let tills = "SELECT terminal, merchant, name, active, watched_since IS NOT NULL FROM loyalty.terminal";
+    let tills = "SELECT t.terminal, t.merchant, t.name, t.active AND m.closed_at IS NULL, t.watched_since IS NOT NULL
+                 FROM loyalty.terminal t JOIN loyalty.merchant m USING (merchant)";
     for row in sqlx::query(tills).fetch_all(pool).await? {
         let terminal = Terminal {
             id: TerminalId(row.try_get(0)?),
             merchant: MerchantId(row.try_get(1)?),
             name: row.try_get(2)?,
-            active: row.try_get(3)?,
+            open: row.try_get(3)?,
             watched: row.try_get(4)?,
         };
         known.terminals.insert(terminal.id, terminal);
     }
     Ok(known)
-}
-
-/// `false` when the id is there already: then nothing was written.
-pub(crate) async fn insert_terminal(
-    pool: &PgPool,
-    id: TerminalId,
-    merchant: MerchantId,
-    name: &str,
-    secret_sha256: &[u8],
-    now: Timestamp,
-) -> Result<bool> {
-    let done = sqlx::query(
-        "INSERT INTO loyalty.terminal (terminal, merchant, name, secret_sha256, made_at) VALUES ($1, $2, $3, $4, $5)
-         ON CONFLICT ON CONSTRAINT terminal_once DO NOTHING",
-    )
-    .bind(id.0)
-    .bind(merchant.0)
-    .bind(name)
-    .bind(secret_sha256)
-    .bind(now.to_sqlx())
-    .execute(pool)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Whose a till is, and its name.
-pub(crate) async fn terminal_content(pool: &PgPool, id: TerminalId) -> Result<Option<(MerchantId, String)>> {
-    let row: Option<(Uuid, String)> = sqlx::query_as("SELECT merchant, name FROM loyalty.terminal WHERE terminal = $1")
-        .bind(id.0)
-        .fetch_optional(pool)
-        .await?;
-    Ok(row.map(|(merchant, name)| (MerchantId(merchant), name)))
-}
-
-pub(crate) async fn terminal_secret(pool: &PgPool, id: TerminalId) -> Result<Option<(MerchantId, Vec<u8>)>> {
-    let row = sqlx::query("SELECT merchant, secret_sha256 FROM loyalty.terminal WHERE terminal = $1 AND active")
-        .bind(id.0)
-        .fetch_optional(pool)
-        .await?;
-    row.map(|r| Ok((MerchantId(r.try_get(0)?), r.try_get(1)?))).transpose()
-}
-
-pub(crate) async fn insert_session(pool: &PgPool, s: &TerminalSession) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO loyalty.terminal_session (session, terminal, hmac_key, expires_at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(s.session)
-    .bind(s.terminal.0)
-    .bind(&s.key)
-    .bind(s.expires_at.to_sqlx())
-    .execute(pool)
-    .await?;
-    Ok(())
-}
-
-pub(crate) async fn session(pool: &PgPool, id: Uuid) -> Result<Option<TerminalSession>> {
-    let row = sqlx::query(
-        "SELECT s.terminal, t.merchant, s.hmac_key, s.expires_at
-         FROM loyalty.terminal_session s JOIN loyalty.terminal t USING (terminal) WHERE s.session = $1 AND t.active",
-    )
-    .bind(id)
-    .fetch_optional(pool)
-    .await?;
-    row.map(|r| {
-        Ok(TerminalSession {
-            session: id,
-            terminal: TerminalId(r.try_get(0)?),
-            merchant: MerchantId(r.try_get(1)?),
-            key: r.try_get(2)?,
-            expires_at: wall_time(&r, 3)?,
-        })
-    })
-    .transpose()
-}
-
-pub(crate) async fn delete_sessions(pool: &PgPool, terminal: TerminalId) -> Result<()> {
-    sqlx::query("DELETE FROM loyalty.terminal_session WHERE terminal = $1").bind(terminal.0).execute(pool).await?;
-    Ok(())
 }
 
 pub(crate) async fn insert_code(pool: &PgPool, code: Uuid, member: MemberId, expires_at: WallTime) -> Result<()> {

@@ -16,8 +16,8 @@ async fn a_slow_reading_does_not_hide_what_was_added_meanwhile() {
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     let directory = Directory::new(db.app().clone(), ManualClock::at(now));
     let (first, second) = (rosa(), NewMerchant { id: MerchantId(Uuid::from_u128(2)), ..rosa() });
-    add_merchant(db.app(), &first, now).await.unwrap();
-    add_terminal(db.app(), &SeededEntropy::shared(1), first.id, "front", now).await.unwrap();
+    add_merchant(db.app(), &first, "operator", now).await.unwrap();
+    add_terminal(db.app(), &SeededEntropy::shared(1), first.id, "front", "operator", now).await.unwrap();
 
     // The reading takes merchants first and stops at the tills, which someone holds.
     let mut holder = db.superuser().await;
@@ -32,7 +32,7 @@ async fn a_slow_reading_does_not_hide_what_was_added_meanwhile() {
     while sqlx::query_scalar::<_, i64>(waits).fetch_one(&mut watcher).await.unwrap() == 0 {
         tokio::task::yield_now().await;
     }
-    add_merchant(db.app(), &second, now).await.unwrap();
+    add_merchant(db.app(), &second, "operator", now).await.unwrap();
     directory.forget();
     holder.execute("ROLLBACK").await.unwrap();
     assert!(slow.await.unwrap().unwrap().is_some());

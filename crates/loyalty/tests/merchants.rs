@@ -30,7 +30,7 @@ impl Shop {
     }
 
     async fn again(&self, new: NewMerchant) -> Result<(), LoyaltyError> {
-        add_merchant(self.db.app(), &new, self.now()).await
+        add_merchant(self.db.app(), &new, "operator", self.now()).await
     }
 
     async fn change(&self, id: MerchantId, change: &MerchantChange) -> Result<Option<Merchant>, LoyaltyError> {
@@ -85,7 +85,7 @@ async fn an_earn_rule_is_replaced_from_a_day_on_and_the_days_before_keep_theirs(
     let start = shop.now();
     let add = |new: NewEarnRule, now: Timestamp| {
         let pool = shop.db.app().clone();
-        async move { add_earn_rule(&pool, &new, now).await }
+        async move { add_earn_rule(&mut *pool.acquire().await.unwrap(), &new, now).await }
     };
     let noon = start + SignedDuration::from_hours(24);
     let planned = add(rule(1, 20, Some(noon)), start).await.unwrap();

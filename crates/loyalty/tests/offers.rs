@@ -30,7 +30,7 @@ fn pasta(bonus: i64) -> NewOffer {
 impl Shop {
     async fn with_offer(bonus: i64) -> Shop {
         let shop = Shop::open().await;
-        add_offer(shop.db.app(), &pasta(bonus), shop.now()).await.unwrap();
+        add_offer(shop.db.app(), &pasta(bonus), "operator", shop.now()).await.unwrap();
         shop
     }
 
@@ -138,15 +138,15 @@ async fn only_a_purchase_in_its_time_and_place_has_the_offer() {
 #[tokio::test]
 async fn a_withdrawn_offer_is_told_to_nobody_and_counts_for_a_day() {
     let shop = Shop::with_offer(60).await;
-    let ends = end_offer(shop.db.app(), OFFER, false, shop.now()).await.unwrap().unwrap();
+    let ends = end_offer(shop.db.app(), OFFER, false, "operator", shop.now()).await.unwrap().unwrap();
     shop.purchases.directory.forget();
     assert_eq!(ends, shop.now() + SignedDuration::from_hours(24));
     assert_eq!((shop.told().await, active_offers(shop.db.app(), shop.now()).await.unwrap().len()), (None, 0));
     shop.clock.advance(SignedDuration::from_hours(1));
-    let again = end_offer(shop.db.app(), OFFER, false, shop.now()).await.unwrap().unwrap();
+    let again = end_offer(shop.db.app(), OFFER, false, "operator", shop.now()).await.unwrap().unwrap();
     assert_eq!(again, ends, "nothing lengthens it");
     assert_eq!(shop.buy(shop.receipt("1", 100)).await.unwrap().points, Points(70));
-    end_offer(shop.db.app(), OFFER, true, shop.now()).await.unwrap().unwrap();
+    end_offer(shop.db.app(), OFFER, true, "operator", shop.now()).await.unwrap().unwrap();
     shop.purchases.directory.forget();
     let other = MemberId(Uuid::from_u128(78));
     hunch_ledger::open_members(&mut shop.db.app().acquire().await.unwrap(), &[other], 8).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_withdrawn_offer_is_told_to_nobody_and_counts_for_a_day() {
         ..shop.receipt("2", 100)
     };
     assert_eq!(shop.buy(theirs).await.unwrap().points, Points(10));
-    assert_eq!(end_offer(shop.db.app(), Uuid::nil(), true, shop.now()).await.unwrap(), None);
+    assert_eq!(end_offer(shop.db.app(), Uuid::nil(), true, "operator", shop.now()).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn an_offer_sent_again_is_the_same_or_refused() {
     let shop = Shop::with_offer(60).await;
     let add = |new: NewOffer| {
         let (pool, now) = (shop.db.app().clone(), shop.now());
-        async move { add_offer(&pool, &new, now).await }
+        async move { add_offer(&pool, &new, "operator", now).await }
     };
     add(pasta(60)).await.unwrap();
     let refused = |result: Result<(), LoyaltyError>| match result {

@@ -4,8 +4,8 @@ mod support;
 
 use hunch_kernel::{MemberId, Points, TerminalId, shard_of};
 use hunch_loyalty::{
-    CodeError, MemberRef, PurchaseRefusal, PurchaseRequest, ReturnRefusal, ReturnRequest, SessionError, SignedRequest,
-    TerminalSessions, issue_code, purchase_id, sign,
+    CodeError, MemberRef, PurchaseRefusal, PurchaseRequest, ReturnRefusal, ReturnRequest, SessionError, SessionKeys,
+    SignedRequest, TerminalSessions, issue_code, purchase_id, sign,
 };
 use jiff::SignedDuration;
 use support::Shop;
@@ -148,7 +148,12 @@ async fn of_many_tills_that_scan_one_code_at_once_one_earns() {
 async fn only_a_signed_request_of_a_known_till_is_believed() {
     let shop = Shop::open().await;
     let clocks = shop.purchases.clocks.clone();
-    let sessions = TerminalSessions::new(shop.db.app().clone(), clocks.clone(), shop.entropy.clone());
+    let sessions = TerminalSessions::new(
+        shop.db.app().clone(),
+        clocks.clone(),
+        shop.entropy.clone(),
+        SessionKeys::new(b"a key of tests"),
+    );
     assert!(matches!(sessions.open(shop.terminal, "wrong").await, Err(SessionError::UnknownTerminal)));
     assert!(matches!(sessions.open(TerminalId(Uuid::nil()), &shop.secret).await, Err(SessionError::UnknownTerminal)));
     let session = sessions.open(shop.terminal, &shop.secret).await.unwrap();
@@ -175,6 +180,6 @@ async fn only_a_signed_request_of_a_known_till_is_believed() {
         sessions.verify(&SignedRequest { session: Uuid::nil(), ..request }).await,
         Err(SessionError::UnknownSession)
     ));
-    sessions.close_all(shop.terminal).await.unwrap();
+    sessions.set_terminal(shop.terminal, false, "stolen", "operator").await.unwrap();
     assert!(matches!(sessions.verify(&request).await, Err(SessionError::UnknownSession)));
 }

@@ -102,7 +102,7 @@ async fn an_offer_goes_back_with_points_that_are_not_confirmed() {
         bonus: Points(60),
         valid: now - hour..now + hour,
     };
-    add_offer(shop.db.app(), &offer, now).await.unwrap();
+    add_offer(shop.db.app(), &offer, "operator", now).await.unwrap();
     shop.purchases.directory.forget();
     shop.watch(Some("a stolen secret")).await;
     let first = shop.ten_dollars("1").await;

@@ -47,6 +47,9 @@ pub fn review_receipt(points: Points, confirmed: bool, merchant: &str) -> String
     }
 }
 
+/// What somebody hears who was let in again.
+pub const RECOVERED: &str = "A new sign-in code was made for you, and your phones were signed out. If you did not ask for this, tell us at once.";
+
 /// What a return says. `taken` points went back.
 pub fn return_receipt(taken: Points, merchant: &str) -> String {
     if taken.is_positive() {

@@ -28,7 +28,8 @@ pub use notice::{
 pub use opened::{OpenedHandler, OpenedRequest};
 pub use sender::{SendReport, Sender, SenderLimits};
 pub use subscription::{
-    NewSubscription, SessionOf, SubscribeError, end_with_session, subscribe, subscriptions, unsubscribe,
+    NewSubscription, SessionOf, SubscribeError, end_all, end_all_by, end_with_session, subscribe, subscriptions,
+    unsubscribe,
 };
 pub use why::{PushCounts, PushTruth, push_counts, why_no_push};
 

@@ -18,6 +18,8 @@ pub enum Cause {
     Settlement(Uuid),
     /// A decision about a purchase whose points waited.
     Review(Uuid),
+    /// Somebody was let in again as this member.
+    Recovery(Uuid),
 }
 
 impl Cause {
@@ -28,14 +30,18 @@ impl Cause {
             Cause::Stake(_) => "stake",
             Cause::Settlement(_) => "settlement",
             Cause::Review(_) => "review",
+            Cause::Recovery(_) => "recovery",
         }
     }
 
     pub fn id(self) -> Uuid {
         match self {
-            Cause::Purchase(id) | Cause::Return(id) | Cause::Stake(id) | Cause::Settlement(id) | Cause::Review(id) => {
-                id
-            }
+            Cause::Purchase(id)
+            | Cause::Return(id)
+            | Cause::Stake(id)
+            | Cause::Settlement(id)
+            | Cause::Review(id)
+            | Cause::Recovery(id) => id,
         }
     }
 }

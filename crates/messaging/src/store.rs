@@ -384,6 +384,20 @@ pub(crate) async fn delete_of_session(pool: &PgPool, member: MemberId, session_s
     Ok(gone.rows_affected())
 }
 
+pub(crate) async fn delete_all(pool: &PgPool, member: MemberId) -> Result<u64> {
+    let gone = sqlx::query("DELETE FROM messaging.subscription WHERE member = $1").bind(member.0).execute(pool).await?;
+    Ok(gone.rows_affected())
+}
+
+pub(crate) async fn end_all_by(conn: &mut PgConnection, member: MemberId, until: WallTime) -> Result<()> {
+    sqlx::query("UPDATE messaging.subscription SET session_ends_at = least(session_ends_at, $2) WHERE member = $1")
+        .bind(member.0)
+        .bind(until.to_sqlx())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 pub(crate) async fn subscriptions(pool: &PgPool, member: MemberId) -> Result<Vec<(SubscriptionId, DeviceId)>> {
     let rows = sqlx::query(
         "SELECT subscription, device FROM messaging.subscription WHERE member = $1 ORDER BY made_at, subscription",

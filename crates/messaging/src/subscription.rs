@@ -2,7 +2,7 @@
 
 use hunch_kernel::{DeviceId, MemberId, SharedEntropy, SubscriptionId, WallTime};
 use jiff::Timestamp;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 
 use crate::push::{Endpoint, EndpointError, EndpointRules, SealError, UserAgentKeys};
 use crate::store;
@@ -73,6 +73,22 @@ pub async fn unsubscribe(pool: &PgPool, member: MemberId, id: SubscriptionId) ->
 /// When the database fails.
 pub async fn end_with_session(pool: &PgPool, member: MemberId, session_sha256: &[u8]) -> Result<u64, SubscribeError> {
     Ok(store::delete_of_session(pool, member, session_sha256).await?)
+}
+
+/// Ends everything that is pushed to a member. Safe to repeat.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_all(pool: &PgPool, member: MemberId) -> Result<u64, SubscribeError> {
+    Ok(store::delete_all(pool, member).await?)
+}
+
+/// As [`end_all`], from a moment on: what is said until then still arrives.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_all_by(conn: &mut PgConnection, member: MemberId, until: WallTime) -> Result<(), SubscribeError> {
+    Ok(store::end_all_by(conn, member, until).await?)
 }
 
 /// A member's subscriptions and their devices, oldest first.

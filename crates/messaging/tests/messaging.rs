@@ -20,13 +20,13 @@ use hunch_messaging::{
     mark_fetched, notice, notice_id, open_prompts, push_counts, subscribe, subscriptions, unsubscribe, why_no_push,
     withdraw_prompt, withhold_at_fetch, write_notices,
 };
-use hunch_people::{NewMember, People};
+use hunch_people::{Keys, NewMember, People};
 use hunch_safeguards::testing::{offer_permit, prompt_permit};
 use hunch_safeguards::{
     BreakTerm, Change, ExclusionTerm, HouseLimits, OfferPermit, PromptPermit, PromptsHad, Safeguards, StandingHandler,
     StandingRequest, note_losses, note_rejections,
 };
-use hunch_vault::{IdentityKey, Person};
+use hunch_vault::Person;
 use jiff::civil::{Date, date};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
@@ -852,13 +852,8 @@ const HOUSE: HouseLimits = HouseLimits { day: Points(1_000), week: Points(3_000)
 impl Programme {
     fn of(world: &World) -> Programme {
         let clocks = Clocks::manual(world.clock.clone());
-        let people = People::new(
-            world.db.db().clone(),
-            clocks.clone(),
-            world.entropy.clone(),
-            8,
-            IdentityKey::new(b"a key of tests"),
-        );
+        let people =
+            People::new(world.db.db().clone(), clocks.clone(), world.entropy.clone(), 8, Keys::new(b"a key of tests"));
         let gate = Safeguards::new(world.db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let sender = Sender {
             pool: world.db.app().clone(),
@@ -875,7 +870,7 @@ impl Programme {
     async fn member(&self, world: &World, phone: u128, born: Date) -> MemberId {
         let person = Person { full_name: "A".into(), email: String::new(), phone: String::new(), birth_date: born };
         let new = NewMember { member: None, person, home_zone: "America/New_York".into() };
-        let member = self.people.join(vec![new]).await.unwrap()[0];
+        let member = self.people.join(vec![new], "operator").await.unwrap()[0];
         self.at(member, 40.7484, -73.9857).await;
         let browser = world.browser(phone, member);
         subscribe(world.db.app(), &world.entropy, RULES, &browser, world.now()).await.unwrap();

@@ -101,7 +101,7 @@ impl Safeguards {
     ///
     /// # Errors
     /// `AlreadyMember` for the first who is; whatever `People::join` says.
-    pub async fn take_in(&self, mut people: Vec<NewMember>) -> Result<Vec<MemberId>, JoinError> {
+    pub async fn take_in(&self, mut people: Vec<NewMember>, by: &str) -> Result<Vec<MemberId>, JoinError> {
         let ids = self.people.name_them(&mut people);
         let turn = self.people.vault().turn().await.map_err(PeopleError::from)?;
         let members = self.people.members_among(&ids).await?;
@@ -109,7 +109,7 @@ impl Safeguards {
         let found = self.recognise(&ids, newcomers).await?;
         // First, so that nobody is a member for a moment who stakes before it is looked at.
         store::write_likenesses(self.database.app(), &found).await?;
-        let joined = self.people.join(people).await?;
+        let joined = self.people.join(people, by).await?;
         drop(turn);
         Ok(joined)
     }

@@ -5,13 +5,13 @@ use hunch_kernel::{Clocks, ManualClock, MemberId, OrderId, Points, SeededEntropy
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{Batcher, Door};
 use hunch_log::{ShardTx, Tail};
-use hunch_people::{NewMember, People};
+use hunch_people::{Keys, NewMember, People};
 use hunch_safeguards::{
     BreakTerm, Change, ChangeRefusal, Changed, Charges, Denial, DenialCode, ExclusionTerm, GiveError, HouseLimits,
     LimitRefusal, Protection, ReturnRefusal, Safeguards, StakePermit, StandingHandler, StandingRequest, Surface,
     give_prompts, note_losses, note_rejections, restore, still_holds,
 };
-use hunch_vault::{IdentityKey, Person};
+use hunch_vault::Person;
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
 use jiff_sqlx::ToSqlx;
@@ -50,13 +50,8 @@ impl Bench {
         let db = TestDb::new().await;
         let clock = ManualClock::at("2026-11-23T17:00:00Z".parse().unwrap());
         let clocks = Clocks::manual(clock.clone());
-        let people = People::new(
-            db.db().clone(),
-            clocks.clone(),
-            SeededEntropy::shared(1),
-            8,
-            IdentityKey::new(b"a key of tests"),
-        );
+        let people =
+            People::new(db.db().clone(), clocks.clone(), SeededEntropy::shared(1), 8, Keys::new(b"a key of tests"));
         let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let mut builder = Batcher::builder(db.app().clone(), clocks, Tail::new(8));
         let door = builder.register(StandingHandler { house: HOUSE });
@@ -67,7 +62,7 @@ impl Bench {
     async fn member(&self, birth_date: Date) -> MemberId {
         let person = Person { full_name: "A".into(), email: String::new(), phone: String::new(), birth_date };
         let new = NewMember { member: None, person, home_zone: "America/New_York".into() };
-        self.people.join(vec![new]).await.unwrap()[0]
+        self.people.join(vec![new], "operator").await.unwrap()[0]
     }
 
     async fn at(&self, member: MemberId, place: (f64, f64)) {

@@ -152,7 +152,7 @@ fn kind(op: &Op, words: &str) -> String {
 async fn rest(world: &mut World) -> anyhow::Result<Vec<String>> {
     world.exchange.clear_faults();
     world.phones.forgive();
-    world.parts.trading.set_staking(true, "at rest").await?;
+    world.parts.trading.set_staking(true, "at rest", "operator").await?;
     for (n, ticker) in world.markets_listed.clone().iter().enumerate() {
         // Whatever was determined before stays; these refuse where they do not fit.
         let _ = world.exchange.close(ticker);

@@ -19,11 +19,11 @@ use hunch_loyalty::{
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
 use hunch_messaging::{NewSubscription, OpenedHandler, Sender, SenderLimits, subscribe};
-use hunch_people::{NewMember, People};
+use hunch_people::{Keys, NewMember, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_town::{PushService, Pushed};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
-use hunch_vault::{IdentityKey, Person};
+use hunch_vault::Person;
 use jiff::SignedDuration;
 use jiff::civil::{Date, date};
 use secrecy::SecretString;
@@ -133,12 +133,12 @@ impl World {
                 points_per_visit: n as i64,
                 points_max: 5_000,
             };
-            add_merchant(self.db.app(), &merchant, now).await?;
+            add_merchant(self.db.app(), &merchant, "operator", now).await?;
         }
         for n in 0..TILLS {
             let merchant = MerchantId(Uuid::from_u128(u128::from(n) % SHOPS.len() as u128 + 1));
             let name = format!("till {n}");
-            self.tills.push(add_terminal(self.db.app(), &self.entropy, merchant, &name, now).await?.0);
+            self.tills.push(add_terminal(self.db.app(), &self.entropy, merchant, &name, "operator", now).await?.0);
         }
         let people = (0..MEMBERS).map(|n| NewMember {
             member: Some(MemberId(Uuid::from_u128(1_000 + u128::from(n)))),
@@ -150,7 +150,7 @@ impl World {
             },
             home_zone: ZONE.to_owned(),
         });
-        self.members = self.parts.people.join(people.collect()).await?;
+        self.members = self.parts.people.join(people.collect(), "operator").await?;
         for member in self.members.clone() {
             let phone = self.phones.phone(&self.entropy);
             let device = DeviceId(phone.device);
@@ -283,7 +283,7 @@ impl Parts {
             corrections: builder.register(CorrectionHandler { wall: wall.clone() }),
         };
         let people =
-            People::new(db.db().clone(), clocks.clone(), entropy.clone(), SHARDS, IdentityKey::new(b"a key of tests"));
+            People::new(db.db().clone(), clocks.clone(), entropy.clone(), SHARDS, Keys::new(b"a key of tests"));
         let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let markets = Arc::new(Markets::new(pool.clone(), client, clocks.clone(), tail.clone()));
         let trading = Arc::new(Trading::new(

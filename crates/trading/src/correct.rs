@@ -133,12 +133,12 @@ impl Trading {
     ///
     /// # Errors
     /// A refusal with a sentence for the operator.
-    pub async fn retry_correction(&self, id: Uuid) -> Result<Correction, CorrectionRefusal> {
+    pub async fn retry_correction(&self, id: Uuid, by: &str) -> Result<Correction, CorrectionRefusal> {
         let mut correction = self.open_correction(id).await?;
         if correction.parked.take().is_none() {
             return Err(CorrectionRefusal::NotParked);
         }
-        store::unpark_correction(&self.pool, id).await.map_err(unavailable)?;
+        store::unpark_correction(&self.pool, id, by).await.map_err(unavailable)?;
         self.ended.notify_one();
         Ok(correction)
     }

@@ -31,9 +31,9 @@ impl Trading {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn set_staking(&self, on: bool, reason: &str) -> Result<Switch, TradingError> {
-        tracing::warn!(on, reason, "staking was switched");
-        store::set_switch(&self.pool, on, reason, self.clocks.business.now()).await?;
+    pub async fn set_staking(&self, on: bool, reason: &str, by: &str) -> Result<Switch, TradingError> {
+        tracing::warn!(on, reason, by, "staking was switched");
+        store::set_switch(&self.pool, on, reason, by, self.clocks.business.now()).await?;
         self.staking().await
     }
 }

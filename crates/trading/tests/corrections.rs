@@ -50,10 +50,10 @@ async fn a_correction_that_cannot_be_carried_out_waits_alone() {
     assert_eq!(bench.trading.end_correction(first.id, "operator").await, Err(CorrectionRefusal::Begun));
 
     sqlx::query(strange).bind(one.0).bind(-1i64).execute(bench.db.owner()).await.unwrap();
-    assert_eq!(bench.trading.retry_correction(first.id).await.unwrap().parked, None);
+    assert_eq!(bench.trading.retry_correction(first.id, "operator").await.unwrap().parked, None);
     assert_eq!(bench.trading.correct_step().await.unwrap(), 1);
     assert_eq!(bench.trading.open_corrections().await.unwrap(), []);
-    assert_eq!(bench.trading.retry_correction(first.id).await, Err(CorrectionRefusal::Unknown));
+    assert_eq!(bench.trading.retry_correction(first.id, "operator").await, Err(CorrectionRefusal::Unknown));
     bench.books_fit().await;
 }
 
@@ -69,7 +69,7 @@ async fn a_correction_that_changed_nothing_can_be_ended() {
     let wrong = bench.trading.propose_correction(&TICKER.into(), no, zero, "by mistake", "operator").await.unwrap();
     let again = bench.trading.propose_correction(&TICKER.into(), no, zero, "once more", "operator").await;
     assert_eq!(again, Err(CorrectionRefusal::Open));
-    assert_eq!(bench.trading.retry_correction(wrong.id).await, Err(CorrectionRefusal::NotParked));
+    assert_eq!(bench.trading.retry_correction(wrong.id, "operator").await, Err(CorrectionRefusal::NotParked));
     let ended = bench.trading.end_correction(wrong.id, "operator").await.unwrap();
     assert_eq!(ended.ended_by.as_deref(), Some("operator"));
     assert_eq!(bench.trading.approve_correction(wrong.id, "approver").await, Err(CorrectionRefusal::Unknown));

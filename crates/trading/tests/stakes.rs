@@ -140,9 +140,9 @@ async fn whoever_may_not_or_cannot_is_told_and_nothing_moves() {
     bench.markets.sync_step().await.unwrap();
     assert!(matches!(bench.trading.confirm(other, moved.id).await, Err(StakeRefusal::PriceMoved { .. })));
 
-    bench.trading.set_staking(false, "a drill").await.unwrap();
+    bench.trading.set_staking(false, "a drill", "operator").await.unwrap();
     assert_eq!(bench.quote(other, Side::Yes, 100).await, Err(QuoteRefusal::Paused));
-    bench.trading.set_staking(true, "").await.unwrap();
+    bench.trading.set_staking(true, "", "operator").await.unwrap();
 
     let quote = bench.quote(other, Side::No, 100).await.unwrap();
     let closing = bench.quote(other, Side::No, 100).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_change_of_standing_stops_an_order_that_waits() {
     // The switch stops what waits as well.
     let other = bench.member(1_000).await;
     let order = bench.stake(other, Side::Yes, 100).await.unwrap();
-    bench.trading.set_staking(false, "a drill").await.unwrap();
+    bench.trading.set_staking(false, "a drill", "operator").await.unwrap();
     bench.work().await;
     assert_eq!(bench.order(&order).await.reason.as_deref(), Some("paused"));
     bench.books_fit().await;

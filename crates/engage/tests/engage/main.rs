@@ -67,7 +67,7 @@ async fn an_offer_that_is_told_is_credited_and_then_told_no_more() {
         bonus: hunch_kernel::Points(40),
         valid: town.now()..town.now() + SignedDuration::from_hours(24 * 30),
     };
-    hunch_loyalty::add_offer(town.db.app(), &offer, town.now()).await.unwrap();
+    hunch_loyalty::add_offer(town.db.app(), &offer, "operator", town.now()).await.unwrap();
     let mut told = None;
     for n in 0..60 {
         let purchase = town.buy(member, &format!("o{n}")).await;

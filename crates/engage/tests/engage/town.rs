@@ -15,9 +15,9 @@ use hunch_loyalty::{
     add_merchant, add_terminal, purchase_id,
 };
 use hunch_messaging::{OpenedHandler, PromptGate, PromptSitting, Withheld};
-use hunch_people::{NewMember, People};
+use hunch_people::{Keys, NewMember, People};
 use hunch_safeguards::{HouseLimits, OfferPermit, PromptPermit, PromptsHad, Safeguards, Sitting};
-use hunch_vault::{IdentityKey, Person};
+use hunch_vault::Person;
 use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
@@ -156,12 +156,15 @@ impl Town {
                 points_per_visit: 0,
                 points_max: 5_000,
             };
-            add_merchant(db.app(), &merchant, clocks.business.now()).await.unwrap();
-            terminals
-                .push(add_terminal(db.app(), &entropy, merchant.id, "front", clocks.business.now()).await.unwrap().0);
+            add_merchant(db.app(), &merchant, "operator", clocks.business.now()).await.unwrap();
+            terminals.push(
+                add_terminal(db.app(), &entropy, merchant.id, "front", "operator", clocks.business.now())
+                    .await
+                    .unwrap()
+                    .0,
+            );
         }
-        let people =
-            People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8, IdentityKey::new(b"a key of tests"));
+        let people = People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8, Keys::new(b"a key of tests"));
         let grown_up = |n| NewMember {
             member: Some(MemberId(Uuid::from_u128(1000 + n))),
             person: Person {
@@ -172,7 +175,7 @@ impl Town {
             },
             home_zone: "America/New_York".to_owned(),
         };
-        let members = people.join((0..members).map(grown_up).collect()).await.unwrap();
+        let members = people.join((0..members).map(grown_up).collect(), "operator").await.unwrap();
         let tail = Tail::new(8);
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), tail.clone());
         let door = builder.register(PurchaseHandler);

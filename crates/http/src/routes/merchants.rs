@@ -1,10 +1,13 @@
 //! The operator: what can be changed of a merchant, and what it gives for a purchase from a day on.
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
 use hunch_kernel::MerchantId;
 use hunch_loyalty::{
-    EarnRule, EarnTerms, Merchant, MerchantChange, NewEarnRule, add_earn_rule, change_merchant, merchant,
+    EarnRule, EarnTerms, Merchant, MerchantChange, NewEarnRule, add_earn_rule, change_merchant, check_earn_rule,
+    merchant,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::routes::proposals::{ProposalBody, earn_rule_wanted, propose};
 
 /// What is left out stays. The currency cannot be changed: receipts are in it.
 #[derive(Deserialize, ToSchema)]
@@ -111,18 +115,21 @@ impl From<EarnRule> for EarnRuleBody {
 }
 
 /// Gives a merchant another earn rule from a moment on. Purchases of before keep the rule of their day, however late their
-/// receipts arrive, and the rules of before stay in the history. A rule is never changed: give another one.
+/// receipts arrive, and the rules of before stay in the history. A rule is never changed: give another one. One that may give a
+/// purchase more points than `limits.rule_points` waits for a second person.
 #[utoipa::path(post, path = "/v1/ops/merchants/{merchant}/earn-rules", tag = "ops", request_body = AddEarnRule,
     params(("merchant" = Uuid, Path)), security(("operator" = [])), responses(
     (status = 201, body = EarnRuleBody),
+    (status = 200, description = "Proposed and decided before", body = ProposalBody),
+    (status = 202, description = "Waits for a second person", body = ProposalBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn post_earn_rule(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Path(id): Path<Uuid>,
     Json(body): Json<AddEarnRule>,
-) -> Result<(StatusCode, axum::Json<EarnRuleBody>), Problem> {
+) -> Result<Response<Body>, Problem> {
     let id = MerchantId(id);
     if app.directory.merchant(id).await?.is_none() {
         return Err(unknown());
@@ -138,9 +145,19 @@ pub async fn post_earn_rule(
         },
         valid_from: body.valid_from.map(|from| from.0),
     };
-    let added = add_earn_rule(&app.pool, &new, app.clocks.business.now()).await?;
+    if new.terms.points_max > app.rule_points_alone {
+        let wanted = earn_rule_wanted(&new);
+        if !app.proposals.has(&wanted).await? {
+            check_earn_rule(&new, app.clocks.business.now())?;
+        }
+        return Ok(propose(&app, wanted, &operator).await?.into_response());
+    }
+    let storage = |e: sqlx::Error| Problem::storage(&e);
+    let mut tx = hunch_db::begin_as(&app.pool, operator.name).await.map_err(storage)?;
+    let added = add_earn_rule(&mut tx, &new, app.clocks.business.now()).await?;
+    tx.commit().await.map_err(storage)?;
     app.directory.forget();
-    Ok((StatusCode::CREATED, axum::Json(added.into())))
+    Ok((StatusCode::CREATED, axum::Json(EarnRuleBody::from(added))).into_response())
 }
 
 #[derive(Serialize, ToSchema)]

@@ -1,5 +1,7 @@
 //! One file a subject.
 
+pub mod acts;
+pub mod closing;
 pub mod health;
 pub mod inbox;
 pub mod left_out;
@@ -14,6 +16,7 @@ pub mod ops;
 pub mod page;
 pub mod pages;
 pub mod pos;
+pub mod proposals;
 pub mod protect;
 pub mod reviews;
 pub mod sign_in;

@@ -15,6 +15,7 @@ use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::routes::ops::no_more_than_one_may_give;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -53,13 +54,14 @@ pub struct OfferAdded {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn post_offer(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Json(body): Json<AddOffer>,
 ) -> Result<(StatusCode, axum::Json<OfferAdded>), Problem> {
     let merchant = MerchantId(body.merchant);
     if app.directory.merchant(merchant).await?.is_none() {
         return Err(Problem::new(ProblemKind::Invalid, "there is no such merchant; add the merchant first"));
     }
+    no_more_than_one_may_give(&app, "bonus_points", body.bonus_points)?;
     let new = NewOffer {
         id: body.offer.unwrap_or_else(|| app.entropy.uuid()),
         merchant,
@@ -67,7 +69,7 @@ pub async fn post_offer(
         bonus: Points(body.bonus_points),
         valid: body.valid_from.0..body.valid_to.0,
     };
-    add_offer(&app.pool, &new, app.clocks.business.now()).await?;
+    add_offer(&app.pool, &new, operator.name, app.clocks.business.now()).await?;
     app.directory.forget();
     Ok((StatusCode::CREATED, axum::Json(OfferAdded { offer: new.id })))
 }
@@ -98,12 +100,12 @@ pub struct OfferEnded {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn post_offer_end(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Path(offer): Path<Uuid>,
     Json(body): Json<EndOffer>,
 ) -> Result<axum::Json<OfferEnded>, Problem> {
     let now = app.clocks.business.now();
-    let Some(valid_to) = end_offer(&app.pool, offer, body.at_once, now).await? else {
+    let Some(valid_to) = end_offer(&app.pool, offer, body.at_once, operator.name, now).await? else {
         return Err(Problem::new(ProblemKind::NotFound, "there is no such offer"));
     };
     app.directory.forget();

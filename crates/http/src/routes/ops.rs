@@ -7,6 +7,7 @@ use hunch_loyalty::{NewMerchant, add_merchant, add_terminal_as};
 use hunch_people::NewMember;
 use hunch_vault::Person;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -49,7 +50,8 @@ pub struct MerchantAdded {
     pub merchant: Uuid,
 }
 
-/// Adds a merchant with its first earn rule. Sent again with the same content it adds nothing; with other content it is refused
+/// Adds a merchant with its first earn rule, which gives a purchase at most `limits.rule_points`; one that gives more is another
+/// earn rule, for two people. Sent again with the same content it adds nothing; with other content it is refused
 /// with the field that differs: name, category and zone are changed by PATCH, earn rules by a new one.
 #[utoipa::path(post, path = "/v1/ops/merchants", tag = "ops", request_body = AddMerchant,
     security(("operator" = [])), responses(
@@ -58,9 +60,10 @@ pub struct MerchantAdded {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn post_merchant(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Json(body): Json<AddMerchant>,
 ) -> Result<(StatusCode, axum::Json<MerchantAdded>), Problem> {
+    no_more_than_one_may_give(&app, "points_max", body.points_max.0)?;
     let new = NewMerchant {
         id: MerchantId(body.merchant),
         name: body.name.0,
@@ -72,9 +75,21 @@ pub async fn post_merchant(
         points_per_visit: body.points_per_visit.0,
         points_max: body.points_max.0,
     };
-    add_merchant(&app.pool, &new, app.clocks.business.now()).await?;
+    add_merchant(&app.pool, &new, operator.name, app.clocks.business.now()).await?;
     app.directory.forget();
     Ok((StatusCode::CREATED, axum::Json(MerchantAdded { merchant: new.id.0 })))
+}
+
+/// What one operator lets a purchase earn has a bound.
+pub(crate) fn no_more_than_one_may_give(app: &App, field: &str, points: i64) -> Result<(), Problem> {
+    let most = app.rule_points_alone;
+    if points <= most {
+        return Ok(());
+    }
+    let sentence = format!(
+        "{field} is at most {most} here (limits.rule_points); an earn rule may give more when two people want it"
+    );
+    Err(Problem::new(ProblemKind::SecondPerson, sentence))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -105,7 +120,7 @@ pub struct TerminalAdded {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn post_terminal(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Json(body): Json<AddTerminal>,
 ) -> Result<(StatusCode, axum::Json<TerminalAdded>), Problem> {
     let merchant = MerchantId(body.merchant);
@@ -114,7 +129,8 @@ pub async fn post_terminal(
     }
     let now = app.clocks.business.now();
     let id = body.terminal.unwrap_or_else(|| app.entropy.uuid());
-    let secret = add_terminal_as(&app.pool, &app.entropy, TerminalId(id), merchant, &body.name.0, now).await?;
+    let (pool, entropy, name) = (&app.pool, &app.entropy, &body.name.0);
+    let secret = add_terminal_as(pool, entropy, TerminalId(id), merchant, name, operator.name, now).await?;
     app.directory.forget();
     Ok((StatusCode::CREATED, axum::Json(TerminalAdded { terminal: id, secret })))
 }
@@ -158,8 +174,10 @@ pub struct MembersAdded {
 #[derive(Serialize, ToSchema)]
 pub struct MemberAdded {
     pub member_token: Uuid,
-    /// Good for a day; the member signs in with it.
-    pub sign_in_code: String,
+    /// Good once, for a quarter of an hour; the member signs in with it. Absent for somebody who was a member already and has signed
+    /// in before: getting in again is a recovery.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sign_in_code: Option<String>,
 }
 
 /// Takes members in. Somebody who is a member already is refused; somebody who may be one is taken in, earns points and does not
@@ -173,7 +191,7 @@ pub struct MemberAdded {
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn post_members(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Json(body): Json<AddMembers>,
 ) -> Result<(StatusCode, axum::Json<MembersAdded>), Problem> {
     if body.members.is_empty() {
@@ -187,8 +205,11 @@ pub async fn post_members(
         person: Person { full_name: m.full_name, email: m.email, phone: m.phone, birth_date: m.birth_date.0 },
         home_zone: m.home_zone,
     });
-    let ids = app.safeguards.take_in(people.collect()).await?;
-    let codes = app.people.new_codes(&ids, body.reusable_codes).await?;
-    let members = ids.iter().zip(codes).map(|(id, code)| MemberAdded { member_token: id.0, sign_in_code: code });
+    let ids = app.safeguards.take_in(people.collect(), operator.name).await?;
+    // A code for somebody who has been here would be a way into their account.
+    let newcomers = if body.reusable_codes { ids.clone() } else { app.people.never_signed_in(&ids).await? };
+    let codes = app.people.new_codes(&newcomers, body.reusable_codes, operator.name).await?;
+    let mut codes: HashMap<MemberId, String> = newcomers.into_iter().zip(codes).collect();
+    let members = ids.iter().map(|id| MemberAdded { member_token: id.0, sign_in_code: codes.remove(id) });
     Ok((StatusCode::CREATED, axum::Json(MembersAdded { members: members.collect() })))
 }

@@ -1,8 +1,9 @@
 //! A member signs in with a code and gets a session.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
-use hunch_messaging::end_with_session;
+use hunch_messaging::{end_all, end_with_session};
 use hunch_people::session_sha256;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use crate::app::App;
 use crate::credentials::MemberSession;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody};
+use crate::source::Source;
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignIn {
     /// As the member got it; case and dashes do not matter.
-    #[schema(min_length = 1, max_length = 40, example = "7K2M-9PXQ")]
+    #[schema(min_length = 1, max_length = 40, example = "7K2M-9PXQ-4TBN")]
     pub code: String,
 }
 
@@ -31,16 +33,19 @@ pub struct SignedIn {
     pub expires_at: jiff::Timestamp,
 }
 
-/// Signs a member in.
+/// Signs a member in with a code, which is good once and for a quarter of an hour. A right code always works; many wrong ones from
+/// one network are told to wait. A member has eight sessions at most, of which the one used longest ago makes room; a session ends
+/// when it was not used for two weeks, and after ninety days.
 #[utoipa::path(post, path = "/v1/sign-in", tag = "me", request_body = SignIn, responses(
     (status = 201, body = SignedIn),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn sign_in(
     State(app): State<Arc<App>>,
+    source: Option<Extension<Source>>,
     Json(body): Json<SignIn>,
 ) -> Result<(StatusCode, axum::Json<SignedIn>), Problem> {
-    let session = app.people.sign_in(&body.code).await?;
+    let session = app.people.sign_in(&body.code, source.map(|Extension(Source(address))| address)).await?;
     if session.sandbox {
         app.safeguards.arrive_in_town(session.member).await?;
     }
@@ -61,5 +66,18 @@ pub async fn sign_out(State(app): State<Arc<App>>, session: MemberSession) -> Re
     end_with_session(&app.pool, session.member, &sha256).await?;
     app.people.sign_out(&session.token).await?;
     end_with_session(&app.pool, session.member, &sha256).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends all sessions of the member, this one too, with the push subscriptions of all phones. Safe to repeat with another session.
+#[utoipa::path(post, path = "/v1/sign-out/everywhere", tag = "me", security(("member" = [])), responses(
+    (status = 204),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn sign_out_everywhere(State(app): State<Arc<App>>, session: MemberSession) -> Result<StatusCode, Problem> {
+    // As above: what came in between ends too.
+    end_all(&app.pool, session.member).await?;
+    app.people.sign_out_everywhere(session.member).await?;
+    end_all(&app.pool, session.member).await?;
     Ok(StatusCode::NO_CONTENT)
 }

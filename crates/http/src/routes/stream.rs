@@ -83,7 +83,7 @@ impl Drop for OpenStream {
 }
 
 /// Balance at once, then each change as it is committed. Events: `snapshot`, `changed`. A member has five of them at once at
-/// most: one more ends the oldest.
+/// most: one more ends the oldest. A stream ends with its session.
 #[utoipa::path(get, path = "/v1/me/stream", tag = "me", security(("member" = [])), responses(
     (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
@@ -106,7 +106,7 @@ pub async fn stream(
     let open = streams.open(member);
     // Also while it waits for a reader who takes nothing.
     tokio::spawn(
-        async move { open.ended.run_until_cancelled(follow(app, member, shard, after, snapshot, events)).await },
+        async move { open.ended.run_until_cancelled(follow(app, session, shard, after, snapshot, events)).await },
     );
     let keep_alive = KeepAlive::new().interval(Duration::from_secs(KEEP_ALIVE_SECONDS));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(keep_alive))
@@ -122,19 +122,25 @@ fn read_id(text: &str, shard: Shard) -> Option<i64> {
     (of.parse::<i16>().ok()? == shard.0).then_some(seq)?
 }
 
-/// Ends when the reader has gone or the database stays away; the reader comes back with the last id it has seen.
+/// Ends when the reader has gone, the session has ended, or the database stays away; the reader comes back with the last id it has
+/// seen.
 async fn follow(
     app: Arc<App>,
-    member: MemberId,
+    session: MemberSession,
     shard: Shard,
     mut after: i64,
     snapshot: bool,
     events: mpsc::Sender<Result<Event, Infallible>>,
 ) {
+    let member = session.member;
     if snapshot && !send(&events, shard, after, "snapshot", &app, member, &[]).await {
         return;
     }
     loop {
+        // Also while nothing happens, and before anything is told. Asks the database every few seconds only.
+        if app.people.session(&session.token).await.ok().flatten().is_none() {
+            return;
+        }
         let Ok(batches) = app.tail.read_after(&app.pool, shard, after, BATCHES_AT_ONCE).await else { return };
         let mut kinds: Vec<&'static str> = Vec::new();
         for batch in &batches {

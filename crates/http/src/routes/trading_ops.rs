@@ -1,9 +1,9 @@
-//! The operator's view of trading: what is going on, the switch, money put in, corrections by two people.
+//! The operator's view of trading: what is going on, the switch, corrections by two people.
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use hunch_exchange::{ExchangeShard, MarketResult};
-use hunch_kernel::{Dollars, MarketTicker, Price};
+use hunch_exchange::MarketResult;
+use hunch_kernel::{MarketTicker, Price};
 use hunch_trading::Correction;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::bounds::{Text, Whole};
+use crate::bounds::Text;
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -21,7 +21,6 @@ use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::routes::webhook::OutcomeWord;
 
 const LIVE_ROWS: i64 = 12;
-const FUNDING_MICROS_MAX: u64 = 1_000_000_000_000_000;
 
 /// The last day in figures, and the newest of everything. Nobody is named.
 #[derive(Serialize, ToSchema)]
@@ -192,48 +191,7 @@ pub async fn set_staking(
         return Err(Problem::new(ProblemKind::Invalid, "Say in up to 200 characters why staking is switched."));
     }
     let reason = format!("{}: {}", operator.name, body.reason.0);
-    Ok(axum::Json(app.trading.set_staking(body.on, &reason).await?.into()))
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Funding {
-    /// Names this movement for ever: sending it again books nothing, and is refused with another amount or shard.
-    #[schema(inline)]
-    pub reference: Text<1, 100>,
-    #[schema(inline)]
-    pub exchange_shard: Whole<0, 63>,
-    /// Dollars; negative when money was taken out.
-    #[schema(example = "2500.00", pattern = "^-?[0-9]{1,9}(\\.[0-9]{1,6})?$")]
-    pub dollars: String,
-}
-
-/// Books money that was put in or taken out at the exchange.
-#[utoipa::path(post, path = "/v1/ops/fundings", tag = "ops", request_body = Funding, security(("operator" = [])), responses(
-    (status = 204),
-    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
-    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn fund(State(app): State<Arc<App>>, _: Operator, Json(body): Json<Funding>) -> Result<StatusCode, Problem> {
-    let dollars: Dollars = body
-        .dollars
-        .parse()
-        .map_err(|e: hunch_kernel::MoneyError| Problem::new(ProblemKind::Invalid, e.to_string()))?;
-    if dollars == Dollars::ZERO || dollars.0.unsigned_abs() > FUNDING_MICROS_MAX {
-        let sentence = "Send an amount that is not zero, and at most a thousand million dollars.";
-        return Err(Problem::new(ProblemKind::Invalid, sentence));
-    }
-    // From 0 to 63, so it fits.
-    let shard = ExchangeShard(body.exchange_shard.0 as i16);
-    let reference = &body.reference.0;
-    app.trading.book_funding(reference, shard, dollars).await?;
-    // Asked afterwards: of two that come at once with one reference, one is what was booked.
-    let wanted = hunch_treasury::fund(reference, shard, dollars);
-    let booked = hunch_treasury::is_booked(&app.pool, &wanted).await.map_err(|e| Problem::storage(&e))?;
-    if !booked {
-        let detail = format!("The reference {reference:?} stands for another movement. Give this one its own.");
-        return Err(Problem::new(ProblemKind::FundingReused, detail));
-    }
-    Ok(StatusCode::NO_CONTENT)
+    Ok(axum::Json(app.trading.set_staking(body.on, &reason, operator.name).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -338,10 +296,10 @@ pub async fn list_corrections(State(app): State<Arc<App>>, _: Operator) -> Resul
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn retry_correction(
     State(app): State<Arc<App>>,
-    _: Operator,
+    operator: Operator,
     Path(id): Path<Uuid>,
 ) -> Result<axum::Json<CorrectionBody>, Problem> {
-    Ok(axum::Json(app.trading.retry_correction(id).await?.into()))
+    Ok(axum::Json(app.trading.retry_correction(id, operator.name).await?.into()))
 }
 
 /// Gives up a correction that has changed nothing: one that nobody approved, or one that is parked.

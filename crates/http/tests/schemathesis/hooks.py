@@ -201,18 +201,19 @@ def referee(path, body=None):
 RESULTS = itertools.cycle([{"result": "no", "value": "0"}, {"result": "yes", "value": "1"}])
 
 
-def wrongly_paid(market):
-    return {"market": market, "reason": "the exchange was wrong"} | next(RESULTS)
-
-
 def propose(market):
-    """A correction's id, if it could be proposed: of a market that was paid, with no other one open."""
-    answer = requests.post(URL + "/v1/ops/corrections", json=wrongly_paid(market), auth=OPERATOR, timeout=10)
-    return answer.ok and answer.json()["correction"]
+    """A correction's id and what was sent, if it could be proposed: of a market that was paid something else, with no other one open."""
+    wrong = {"market": market, "reason": "the exchange was wrong"} | next(RESULTS)
+    answer = requests.post(URL + "/v1/ops/corrections", json=wrong, auth=OPERATOR, timeout=10)
+    return answer.ok and (answer.json()["correction"], wrong)
 
 
 def approve(correction):
     requests.post(URL + f"/v1/ops/corrections/{correction}/approval", auth=APPROVER, timeout=10)
+
+
+def end(correction):
+    requests.post(URL + f"/v1/ops/corrections/{correction}/end", auth=OPERATOR, timeout=10)
 
 
 def a_paid_market():
@@ -221,34 +222,51 @@ def a_paid_market():
     market = until(lambda: look()["state"] == "filled" and look()["market"])
     for verb, body in (("close", None), ("determine", {"result": "yes"}), ("finalize", None)):
         referee(f"/{market}/{verb}", body)
-    approve(until(lambda: propose(market)))
+    approve(until(lambda: propose(market))[0])
     return market
 
 
 PAID = a_paid_market()
-OPEN = []
 
 
-def a_correction():
-    """A market has one at a time, so it may be one that was asked for before."""
-    if not OPEN:
-        OPEN.append(until(lambda: propose(PAID)))
-    return OPEN[-1]
+def open_corrections():
+    return [one for one in ask("GET", "/v1/ops/corrections", OPERATOR)["corrections"] if one["market"] == PAID]
 
 
 def a_waiting_correction():
-    """One that nobody has approved."""
-    listed = ask("GET", "/v1/ops/corrections", OPERATOR)["corrections"]
-    waiting = [one["correction"] for one in listed if one["market"] == PAID and not one.get("approved_by")]
-    if not waiting:
-        waiting = OPEN[:] = [until(lambda: propose(PAID))]
-    return waiting[0]
+    """One that nobody has approved. A market has one at a time, so it may be one that was asked for before."""
+    waiting = [one["correction"] for one in open_corrections() if not one.get("approved_by")]
+    return waiting[0] if waiting else until(lambda: propose(PAID))[0]
 
 
 def room_for_a_correction():
-    while OPEN:
-        approve(OPEN.pop())
-    return wrongly_paid(PAID)
+    """What can be proposed now: the one that waits was given up, and one that was approved has been carried out."""
+    for one in open_corrections():
+        end(one["correction"])
+    made, possible = until(lambda: propose(PAID))
+    end(made)
+    return possible
+
+
+def a_newcomer():
+    """Who joins, with a code."""
+    return ask("POST", "/v1/ops/members", OPERATOR, {"members": [a_person()], "reusable_codes": True})["members"][0]
+
+
+def a_proposal():
+    """A funding that waits for a second person."""
+    funding = {"reference": str(uuid.uuid4()), "exchange_shard": 0, "dollars": "0.10"}
+    return ask("POST", "/v1/ops/fundings", OPERATOR, funding)["proposal"]
+
+
+def a_till():
+    """One that nobody sells at."""
+    return ask("POST", "/v1/ops/terminals", OPERATOR, {"merchant": MERCHANT["merchant"], "name": "till"})["terminal"]
+
+
+def a_shop():
+    """One where nobody buys."""
+    return ask("POST", "/v1/ops/merchants", OPERATOR, MERCHANT | {"merchant": str(uuid.uuid4())})["merchant"]
 
 
 def a_likeness():
@@ -305,13 +323,18 @@ EXISTING = {
     "/v1/ops/offers/{offer}/end": lambda: {"offer": ask("POST", "/v1/ops/offers", OPERATOR, an_offer() | OFFER)["offer"]},
     "/v1/ops/fundings": lambda: {"dollars": "0.10", "reference": str(uuid.uuid4())},
     "/v1/ops/corrections": room_for_a_correction,
-    "/v1/ops/corrections/{id}/approval": lambda: {"id": a_correction()},
+    "/v1/ops/corrections/{id}/approval": lambda: {"id": a_waiting_correction()},
     "/v1/ops/corrections/{id}/end": lambda: {"id": a_waiting_correction()},
     "/v1/ops/corrections/{id}/retry": lambda: {"id": a_waiting_correction()},
     "/v1/ops/orders/{id}/end": lambda: {"id": ORDER},
     "/v1/ops/likenesses/{member}/decision": lambda: {"member": a_likeness()},
     "/v1/ops/reviews/{purchase}/decision": lambda: {"purchase": a_review()},
-    "/v1/ops/terminals/{terminal}/watch": lambda: {"terminal": ask("POST", "/v1/ops/terminals", OPERATOR, {"merchant": MERCHANT["merchant"], "name": "till"})["terminal"]},
+    "/v1/ops/terminals/{terminal}/watch": lambda: {"terminal": a_till()},
+    "/v1/ops/terminals/{terminal}/open": lambda: {"terminal": a_till()},
+    "/v1/ops/merchants/{merchant}/open": lambda: {"merchant": a_shop()},
+    "/v1/ops/members/{member}/recovery": lambda: {"member": a_newcomer()["member_token"]},
+    "/v1/ops/proposals/{id}/approval": lambda: {"id": a_proposal()},
+    "/v1/ops/proposals/{id}/end": lambda: {"id": a_proposal()},
     "/v1/me/place": lambda: NEW_YORK,
     "/v1/me/limits": lambda: {"day_points": 100, "week_points": 500},
     "/v1/me/push-subscriptions": lambda: DEVICE,
@@ -351,8 +374,8 @@ class Credentials:
                 return TILL
             case "webhook":
                 return Relay()
-            case "member" if path == "/v1/sign-out":
-                return sign_in(next(CODES))
+            case "member" if path.startswith("/v1/sign-out"):
+                return sign_in(a_newcomer()["sign_in_code"])
             case "member":
                 return next(PROTECTED if path in PROTECTING else STAKING)
 
@@ -396,11 +419,6 @@ def before_call(context, case, kwargs):
 def after_call(context, case, response):
     if scheme(case.operation) == "member" and response.status_code < 300 and case._auth:
         OWNER.update((text, case._auth) for text in strings(json_of(response)) if len(text) == 36)
-    # One that stays open is in the way of the next.
-    if case.operation.path == "/v1/ops/corrections" and response.status_code == 201:
-        approve(json_of(response)["correction"])
-    if case.operation.path == "/v1/ops/corrections/{id}/end" and response.status_code == 200:
-        OPEN.clear()
     if case.operation.path == "/v1/ops/staking":
         ask("PUT", "/v1/ops/staking", OPERATOR, {"on": True, "reason": "the others go on"})
 
@@ -423,6 +441,8 @@ RIGHT_REFUSALS = [
     ("receipt-reused", ""),
     ("currency", ""),
     ("funding-reused", ""),
+    ("second-person", ""),
+    ("proposal", ""),
     ("future-date", ""),
     ("quote-used", ""),
     ("market-closed", ""),

@@ -16,15 +16,15 @@ use hunch_ledger::testing::{RunningBatcher, run_batcher};
 use hunch_ledger::{Batcher, open_members};
 use hunch_log::Tail;
 use hunch_loyalty::{
-    CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, TerminalSessions, sign,
+    CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, SessionKeys, TerminalSessions, sign,
 };
 use hunch_markets::Markets;
 use hunch_messaging::OpenedHandler;
 use hunch_messaging::push::EndpointRules;
-use hunch_people::People;
+use hunch_operators::Proposals;
+use hunch_people::{Keys, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler, TownPlace};
 use hunch_trading::{CorrectionHandler, Doors, OutcomeHandler, PayoutHandler, StakeHandler, Trading};
-use hunch_vault::IdentityKey;
 use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -96,8 +96,7 @@ impl Service {
         let opened = builder.register(OpenedHandler);
         let house = HouseLimits { day: Points(1_000), week: Points(3_000) };
         let standing = builder.register(StandingHandler { house });
-        let people =
-            People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8, IdentityKey::new(b"a key of tests"));
+        let people = People::new(db.db().clone(), clocks.clone(), entropy.clone(), 8, Keys::new(b"a key of tests"));
         let mut safeguards = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), house);
         if let Some(town) = town {
             safeguards = safeguards.with_town(town).unwrap();
@@ -149,8 +148,15 @@ impl Service {
             },
             returns,
             reviews,
-            terminal_sessions: TerminalSessions::new(db.app().clone(), clocks.clone(), entropy),
+            terminal_sessions: TerminalSessions::new(
+                db.app().clone(),
+                clocks.clone(),
+                entropy,
+                SessionKeys::new(b"a key of tests"),
+            ),
             operators: vec![OperatorKey::of_token("operator", OPERATOR), OperatorKey::of_token("approver", APPROVER)],
+            proposals: Proposals::new(db.app().clone(), clocks.clone()),
+            rule_points_alone: 10_000,
             limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(WEBHOOK),
             readiness,
@@ -246,15 +252,21 @@ impl Service {
 
     /// A second session of someone who joined by [`Service::member`], first of all.
     pub async fn sign_in_again(&self, member: &str) -> String {
-        let person = json!({"member_token": member, "full_name": "Ann Example 0", "email": "", "phone": "", "birth_date": "1990-05-01", "home_zone": "America/New_York"});
-        self.sign_in(person).await.0
+        let member = MemberId(member.parse().unwrap());
+        let code = self.app.people.new_codes(&[member], false, "operator").await.unwrap().remove(0);
+        self.sign_in_with(&code).await.0
     }
 
     /// Takes somebody in, or finds them, and signs them in.
     pub async fn sign_in(&self, person: Value) -> (String, String) {
         let added = self.operator("/v1/ops/members", json!({"members": [person]})).await;
         assert_eq!(added.status, 201, "{}", added.body);
-        let code = json!({"code": added.body["members"][0]["sign_in_code"]}).to_string();
+        self.sign_in_with(added.body["members"][0]["sign_in_code"].as_str().unwrap()).await
+    }
+
+    /// Session token and member token.
+    pub async fn sign_in_with(&self, code: &str) -> (String, String) {
+        let code = json!({ "code": code }).to_string();
         let request = Request::post("/v1/sign-in").header("content-type", "application/json");
         let answer = self.ask(request.body(Body::from(code)).unwrap()).await;
         assert_eq!(answer.status, 201, "{}", answer.body);

@@ -1,6 +1,7 @@
 //! What `hunch serve` would refuse to start with. `hunch config check` refuses the same, before anything is started.
 
 use anyhow::{Context, ensure};
+use hunch_http::OperatorKey;
 use std::fs;
 use url::Url;
 
@@ -56,7 +57,7 @@ fn address(settings: &Settings, key: &str, schemes: &[&str], example: &str) -> a
 
 /// Files that somebody else keeps must be there; those that the programme makes are made when they are missing.
 fn key_files(settings: &Settings) -> anyhow::Result<()> {
-    let own = ["webhook.secret_file", "operator.token_file", "operator.approver_token_file"];
+    let own = ["webhook.secret_file", "operator.token_file"];
     let exchange = (settings.text("exchange.kind") == "kalshi").then_some("exchange.private_key_file");
     for key in own.into_iter().chain(exchange) {
         if let Some(file) = settings.path(key) {
@@ -66,11 +67,18 @@ fn key_files(settings: &Settings) -> anyhow::Result<()> {
             ensure!(!text.trim().is_empty(), "{key} = {} is empty", file.display());
         }
     }
-    let token = |key| settings.path(key).and_then(|file| fs::read_to_string(file).ok());
-    let (operator, approver) = (token("operator.token_file"), token("operator.approver_token_file"));
+    let operator = settings.path("operator.token_file").and_then(|file| fs::read_to_string(file).ok());
+    let operator = operator.map(|token| OperatorKey::of_token("operator", token.trim()));
+    let written = settings.text("operator.approver_sha256");
+    if written.is_empty() {
+        return Ok(());
+    }
+    let approver = OperatorKey::of_sha256("approver", written).with_context(|| {
+        format!("operator.approver_sha256 = {written:?} is no SHA-256 in hexadecimal; `hunch approver` prints one")
+    })?;
     ensure!(
-        operator.is_none() || operator.as_deref().map(str::trim) != approver.as_deref().map(str::trim),
-        "operator.token_file and operator.approver_token_file hold the same token: corrections need two people"
+        operator.is_none_or(|operator| !operator.is_same(&approver)),
+        "operator.token_file holds the token of operator.approver_sha256: what moves money or lets somebody in needs two people"
     );
     Ok(())
 }

@@ -5,7 +5,7 @@ use hunch_kernel::MerchantId;
 use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, Row};
+use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::Result;
@@ -14,8 +14,14 @@ use crate::earn_rule::{EarnRule, EarnTerms};
 use crate::merchants::{MerchantChange, NewEarnRule, NewMerchant};
 
 /// `false` when the id is there already: then nothing was written.
-pub(crate) async fn insert(pool: &PgPool, new: &NewMerchant, terms: &EarnTerms, now: Timestamp) -> Result<bool> {
-    let mut tx = hunch_db::begin(pool).await?;
+pub(crate) async fn insert(
+    pool: &PgPool,
+    new: &NewMerchant,
+    terms: &EarnTerms,
+    by: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     let done = sqlx::query(
         "INSERT INTO loyalty.merchant (merchant, name, category, zone, currency, joined_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT ON CONSTRAINT merchant_once DO NOTHING",
@@ -57,7 +63,7 @@ pub(crate) async fn change(
     by: &str,
     now: Timestamp,
 ) -> Result<()> {
-    let mut tx = hunch_db::begin(pool).await?;
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     let row = sqlx::query("SELECT name, category, zone FROM loyalty.merchant WHERE merchant = $1 FOR UPDATE")
         .bind(id.0)
         .fetch_optional(&mut *tx)
@@ -115,19 +121,24 @@ pub(crate) async fn find(pool: &PgPool, id: MerchantId) -> Result<Option<Merchan
     }))
 }
 
-pub(crate) async fn rule(pool: &PgPool, id: Uuid) -> Result<Option<(MerchantId, EarnRule)>> {
+pub(crate) async fn rule(conn: &mut PgConnection, id: Uuid) -> Result<Option<(MerchantId, EarnRule)>> {
     let row = sqlx::query(
         "SELECT merchant, rule, points_per_unit, per_cents, points_per_visit, points_max, valid_from, valid_to
          FROM loyalty.earn_rule WHERE rule = $1",
     )
     .bind(id)
-    .fetch_optional(pool)
+    .fetch_optional(conn)
     .await?;
     row.as_ref().map(earn_rule).transpose()
 }
 
 /// The rule that begins at this moment: this one, or one that was there.
-pub(crate) async fn insert_rule(pool: &PgPool, new: &NewEarnRule, from: Timestamp, now: Timestamp) -> Result<EarnRule> {
+pub(crate) async fn insert_rule(
+    conn: &mut PgConnection,
+    new: &NewEarnRule,
+    from: Timestamp,
+    now: Timestamp,
+) -> Result<EarnRule> {
     sqlx::query(
         "INSERT INTO loyalty.earn_rule (rule, merchant, points_per_unit, per_cents, points_per_visit, points_max, valid_from, made_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT ON CONSTRAINT earn_rule_start DO NOTHING",
@@ -140,7 +151,7 @@ pub(crate) async fn insert_rule(pool: &PgPool, new: &NewEarnRule, from: Timestam
     .bind(new.terms.points_max)
     .bind(from.to_sqlx())
     .bind(now.to_sqlx())
-    .execute(pool)
+    .execute(&mut *conn)
     .await?;
     let row = sqlx::query(
         "SELECT merchant, rule, points_per_unit, per_cents, points_per_visit, points_max, valid_from, valid_to
@@ -148,7 +159,7 @@ pub(crate) async fn insert_rule(pool: &PgPool, new: &NewEarnRule, from: Timestam
     )
     .bind(new.merchant.0)
     .bind(from.to_sqlx())
-    .fetch_one(pool)
+    .fetch_one(conn)
     .await?;
     Ok(earn_rule(&row)?.1)
 }

@@ -53,7 +53,8 @@ pub(crate) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Offer>> {
 }
 
 /// `false` when the id is there already.
-pub(crate) async fn insert(pool: &PgPool, new: &NewOffer) -> Result<bool> {
+pub(crate) async fn insert(pool: &PgPool, new: &NewOffer, by: &str) -> Result<bool> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     let done = sqlx::query(
         "INSERT INTO loyalty.offer (offer, merchant, title, bonus_points, valid_from, valid_to) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT ON CONSTRAINT offer_once DO NOTHING",
@@ -64,13 +65,21 @@ pub(crate) async fn insert(pool: &PgPool, new: &NewOffer) -> Result<bool> {
     .bind(new.bonus.0)
     .bind(new.valid.start.to_sqlx())
     .bind(new.valid.end.to_sqlx())
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Gives the end that it has now.
-pub(crate) async fn end(pool: &PgPool, id: Uuid, told: Timestamp, counts: Timestamp) -> Result<Option<Timestamp>> {
+pub(crate) async fn end(
+    pool: &PgPool,
+    id: Uuid,
+    by: &str,
+    told: Timestamp,
+    counts: Timestamp,
+) -> Result<Option<Timestamp>> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     let row = sqlx::query(
         "UPDATE loyalty.offer SET told_until = least(told_until, $2), valid_to = greatest(valid_from, least(valid_to, $3))
          WHERE offer = $1 RETURNING valid_to",
@@ -78,8 +87,9 @@ pub(crate) async fn end(pool: &PgPool, id: Uuid, told: Timestamp, counts: Timest
     .bind(id)
     .bind(told.to_sqlx())
     .bind(counts.to_sqlx())
-    .fetch_optional(pool)
+    .fetch_optional(&mut *tx)
     .await?;
+    tx.commit().await?;
     row.map(|r| time(&r, 0)).transpose()
 }
 

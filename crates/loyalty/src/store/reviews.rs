@@ -111,6 +111,7 @@ pub(crate) async fn watch(
     by: &str,
     now: Timestamp,
 ) -> Result<bool> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     // Sent again with the same words it goes on as it was.
     let done = sqlx::query(
         "UPDATE loyalty.terminal SET watched_since = CASE WHEN $2::text IS NOT NULL THEN coalesce(watched_since, $4) END,
@@ -121,8 +122,9 @@ pub(crate) async fn watch(
     .bind(why)
     .bind(by)
     .bind(now.to_sqlx())
-    .execute(pool)
+    .execute(&mut *tx)
     .await?;
+    tx.commit().await?;
     Ok(done.rows_affected() > 0)
 }
 

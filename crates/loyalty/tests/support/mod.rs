@@ -51,9 +51,9 @@ impl Shop {
         let entropy = SeededEntropy::shared(1);
         let merchant = rosa();
         let now = clocks.business.now();
-        add_merchant(db.app(), &merchant, now).await.unwrap();
-        add_merchant(db.app(), &merchant, now).await.unwrap();
-        let (terminal, secret) = add_terminal(db.app(), &entropy, merchant.id, "front", now).await.unwrap();
+        add_merchant(db.app(), &merchant, "operator", now).await.unwrap();
+        add_merchant(db.app(), &merchant, "operator", now).await.unwrap();
+        let (terminal, secret) = add_terminal(db.app(), &entropy, merchant.id, "front", "operator", now).await.unwrap();
         let member = MemberId(Uuid::from_u128(77));
         open_members(&mut db.app().acquire().await.unwrap(), &[member], 8).await.unwrap();
         let mut builder = Batcher::builder(db.app().clone(), clocks.clone(), Tail::new(8));

@@ -122,7 +122,7 @@ pub async fn act(world: &mut World, model: &mut Model, op: &Op) -> anyhow::Resul
             Lived::quiet("again")
         }
         Op::Staking { on } => {
-            world.parts.trading.set_staking(on, "simulated").await?;
+            world.parts.trading.set_staking(on, "simulated", "operator").await?;
             Lived::quiet("switched")
         }
     })

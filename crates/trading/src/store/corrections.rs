@@ -57,13 +57,14 @@ pub(crate) async fn correction(pool: &PgPool, id: Uuid) -> Result<Option<Correct
 }
 
 pub(crate) async fn approve_correction(pool: &PgPool, id: Uuid, by: &str, now: Timestamp) -> Result<()> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     sqlx::query("UPDATE trading.correction SET approved_by = $2, approved_at = $3 WHERE correction = $1 AND approved_by IS NULL AND ended_at IS NULL")
         .bind(id)
         .bind(by)
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+    tx.commit().await
 }
 
 pub(crate) async fn approved_corrections(pool: &PgPool) -> Result<Vec<Correction>> {
@@ -88,20 +89,24 @@ pub(crate) async fn park_correction(pool: &PgPool, id: Uuid, why: &str, now: Tim
     Ok(())
 }
 
-pub(crate) async fn unpark_correction(pool: &PgPool, id: Uuid) -> Result<()> {
+pub(crate) async fn unpark_correction(pool: &PgPool, id: Uuid, by: &str) -> Result<()> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     let unpark = "UPDATE trading.correction SET parked_at = NULL, parked_why = NULL WHERE correction = $1";
-    sqlx::query(unpark).bind(id).execute(pool).await?;
-    Ok(())
+    sqlx::query(unpark).bind(id).execute(&mut *tx).await?;
+    tx.commit().await
 }
 
 /// False when it is being carried out, or changed something already.
 pub(crate) async fn end_correction(pool: &PgPool, id: Uuid, by: &str, now: Timestamp) -> Result<bool> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     let ended = sqlx::query(
         "UPDATE trading.correction SET ended_at = $3, ended_by = $2
          WHERE correction = $1 AND finished_at IS NULL AND ended_at IS NULL AND (approved_at IS NULL OR parked_at IS NOT NULL)
          AND NOT EXISTS (SELECT FROM trading.corrected d WHERE d.correction = $1)",
     );
-    Ok(ended.bind(id).bind(by).bind(now.to_sqlx()).execute(pool).await?.rows_affected() == 1)
+    let ended = ended.bind(id).bind(by).bind(now.to_sqlx()).execute(&mut *tx).await?.rows_affected() == 1;
+    tx.commit().await?;
+    Ok(ended)
 }
 
 pub(crate) async fn finish_correction(pool: &PgPool, id: Uuid, now: Timestamp) -> Result<()> {

@@ -93,12 +93,13 @@ pub(crate) async fn switch(pool: &PgPool) -> Result<Switch> {
     Ok(Switch { on: row.try_get(0)?, reason: row.try_get(1)?, changed_at: time(&row, "changed_at")? })
 }
 
-pub(crate) async fn set_switch(pool: &PgPool, on: bool, reason: &str, now: Timestamp) -> Result<()> {
+pub(crate) async fn set_switch(pool: &PgPool, on: bool, reason: &str, by: &str, now: Timestamp) -> Result<()> {
+    let mut tx = hunch_db::begin_as(pool, by).await?;
     sqlx::query("UPDATE trading.switch SET is_on = $1, reason = $2, changed_at = $3 WHERE name = 'staking'")
         .bind(on)
         .bind(reason)
         .bind(now.to_sqlx())
-        .execute(pool)
+        .execute(&mut *tx)
         .await?;
-    Ok(())
+    tx.commit().await
 }

@@ -17,12 +17,12 @@ use hunch_ledger::{
 };
 use hunch_log::{ShardTx, Tail};
 use hunch_markets::Markets;
-use hunch_people::{NewMember, People};
+use hunch_people::{Keys, NewMember, People};
 use hunch_safeguards::{HouseLimits, Safeguards, StandingHandler};
 use hunch_trading::{
     CorrectionHandler, Doors, Order, OutcomeHandler, PayoutHandler, QuoteRefusal, StakeHandler, StakeRefusal, Trading,
 };
-use hunch_vault::{IdentityKey, Person};
+use hunch_vault::Person;
 use jiff::civil::date;
 use jiff::{SignedDuration, Timestamp};
 use jumping_clock::JumpingClock;
@@ -138,13 +138,8 @@ impl Bench {
             corrections: builder.register(CorrectionHandler { wall }),
         };
         let _running = run_batcher(&builder.build());
-        let people = People::new(
-            db.db().clone(),
-            clocks.clone(),
-            SeededEntropy::shared(1),
-            8,
-            IdentityKey::new(b"a key of tests"),
-        );
+        let people =
+            People::new(db.db().clone(), clocks.clone(), SeededEntropy::shared(1), 8, Keys::new(b"a key of tests"));
         let gate = Safeguards::new(db.db().clone(), people.clone(), clocks.clone(), HOUSE);
         let markets = Arc::new(Markets::new(db.app().clone(), exchange, clocks.clone(), tail));
         let trading = Arc::new(Trading::new(
@@ -205,7 +200,7 @@ impl Bench {
         let person =
             Person { full_name: "A".into(), email: String::new(), phone: String::new(), birth_date: date(1990, 1, 1) };
         let new = NewMember { member: None, person, home_zone: "America/New_York".into() };
-        let member = self.people.join(vec![new]).await.unwrap()[0];
+        let member = self.people.join(vec![new], "operator").await.unwrap()[0];
         self.gate.attest_place(member, NEW_YORK.0, NEW_YORK.1, 30.0).await.unwrap();
         if points > 0 {
             let gift = (derived_uuid(&[b"gift".as_slice(), member.0.as_bytes()]), member, Points(points));
