@@ -1,7 +1,7 @@
 //! `cargo xtask check`: what can be said about the sources without running them.
 
 use crate::{
-    licences,
+    advisories, licences,
     shell::{cargo, run, step},
 };
 
@@ -10,6 +10,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
     failures_of(&[
         ("format", step("format", format)),
         ("licences", step("licences", licences::check)),
+        ("advisories", step("advisories", advisories::check)),
         ("lints", step("lints", lints)),
     ])
 }

@@ -105,6 +105,11 @@ impl Served {
             .env("HUNCH_DATABASE__FOLDER", &folder)
             // Its members buy for much.
             .env("HUNCH_LIMITS__RULE_POINTS", "1000000")
+            .env("HUNCH_LIMITS__TILL_MINUTE_RECEIPTS", "100000")
+            .env("HUNCH_LIMITS__TILL_DAY_POINTS", "1000000000")
+            .env("HUNCH_LIMITS__MERCHANT_DAY_POINTS", "1000000000")
+            .env("HUNCH_LIMITS__MEMBER_DAY_RECEIPTS", "100000")
+            .env("HUNCH_LIMITS__MEMBER_DAY_POINTS", "1000000000")
             .env("HUNCH_LOG__FILTER", "warn")
             // Its members sign in with codes that work again and again.
             .env("HUNCH_SANDBOX__CREATE", "true")

@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "safeguards",
         "vault",
         "people",
+        "operators",
         "loyalty",
         "engage",
         "messaging",

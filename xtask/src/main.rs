@@ -2,6 +2,7 @@
 //!
 //! Everything said goes to standard error, so that the demo's standard output stays its own.
 
+mod advisories;
 mod check;
 mod contract;
 mod demo;
@@ -25,7 +26,7 @@ cargo xtask <command>
                       look for what is needed and bring what is missing
   demo [arguments]    setup, build, then `hunch demo` with the arguments
   test                setup, then every check and every test; what CI runs
-  check               format, lints, licences
+  check               format, lints, licences, known weaknesses of crates
   sim [--seeds N] [--ops M] [--seed S] | --core [N] | --bugs
                       histories drawn from seeds, lived by the real crates on a
                       real PostgreSQL; the pure ledger alone; planted mistakes

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: brings what the tests need and runs them all.
 
 use crate::{
+    advisories,
     check::{failures_of, format, lints},
     contract, fuzz, licences, node,
     setup::{self, Extent},
@@ -14,6 +15,7 @@ pub fn command(arguments: &[String]) -> anyhow::Result<()> {
     failures_of(&[
         ("format", step("format", format)),
         ("licences", step("licences", licences::check)),
+        ("advisories", step("advisories", advisories::check)),
         ("tests in Rust", step("tests in Rust", rust)),
         ("tests on npm's PostgreSQL", step("tests on npm's PostgreSQL", on_npms_postgres)),
         ("tests in Node", step("tests in Node", in_node)),

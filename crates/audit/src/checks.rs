@@ -234,7 +234,7 @@ pub const CHECKS: &[Check] = &[
     ),
     check!(
         "L6o",
-        "what offers gave is in their purchases and in the ledger, at that shop, in that time, and goes back with them",
+        "what offers gave is in their purchases and in the ledger, at that shop, in that time, within their budget, and goes back with them",
         "SELECT o.offer IS NOT NULL AND p.purchase IS NOT NULL AND o.merchant = p.merchant AND u.member = p.member AND u.points = o.bonus_points
                 AND p.purchased_at >= o.valid_from AND (p.purchased_at < o.valid_to OR o.told_until IS NOT NULL)
                 AND (u.returned_at IS NULL) = (r.purchase IS NULL AND coalesce(w.decision, '') <> 'taken_back'),
@@ -254,7 +254,10 @@ pub const CHECKS: &[Check] = &[
          WHERE p.offer_points <> 0 OR u.points IS NOT NULL OR e.points IS NOT NULL
          UNION ALL
          SELECT count(*) = 1, 'member ' || member || ' has offer ' || offer || ' ' || count(*) || ' times', member::text
-         FROM loyalty.offer_use WHERE returned_at IS NULL GROUP BY member, offer"
+         FROM loyalty.offer_use WHERE returned_at IS NULL GROUP BY member, offer
+         UNION ALL
+         SELECT sum(u.points) <= o.budget_points, 'offer ' || o.offer || ' gave ' || sum(u.points) || ' of ' || o.budget_points, o.offer::text
+         FROM loyalty.offer o JOIN loyalty.offer_use u USING (offer) WHERE o.budget_points IS NOT NULL GROUP BY o.offer, o.budget_points"
     ),
     check!(
         "L6r",

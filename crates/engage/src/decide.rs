@@ -55,6 +55,8 @@ pub struct MarketCandidate {
 /// An offer of a shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OfferCandidate {
+    /// It lasts until a budget is spent.
+    pub limited: bool,
     pub offer: Uuid,
     pub merchant: MerchantId,
     pub merchant_name: String,
@@ -401,6 +403,7 @@ mod tests {
 
     fn offer(n: u128, minutes: i64) -> Candidate {
         Candidate::Offer(OfferCandidate {
+            limited: false,
             offer: Uuid::from_u128(n),
             merchant: MerchantId(Uuid::from_u128(n)),
             merchant_name: "Rosa's".to_owned(),

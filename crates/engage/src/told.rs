@@ -275,6 +275,7 @@ mod tests {
             })
         };
         let offer = Candidate::Offer(OfferCandidate {
+            limited: false,
             offer: Uuid::from_u128(7),
             merchant: shop(),
             merchant_name: "Rosa's".to_owned(),

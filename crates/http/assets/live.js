@@ -1,4 +1,4 @@
-// The town at a glance, asked for once a second with the operator's token from the link.
+// The town at a glance, asked for once a second with the ticket from the link.
 import { ask, byId, item, number, show } from "./api.js";
 
 const EVERY_MILLISECONDS = 1000;
@@ -67,7 +67,7 @@ async function look() {
     draw(await ask("/v1/ops/live", { headers: { authorization: `Bearer ${token}` } }));
     show(byId("trouble"), false);
   } catch (error) {
-    byId("trouble").textContent = token ? error.message : "Open the link that the programme printed: it carries the operator's token.";
+    byId("trouble").textContent = token ? error.message : "Open the link that the programme printed: it carries a ticket for looking, which lasts twelve hours.";
     show(byId("trouble"), true);
   }
   setTimeout(look, EVERY_MILLISECONDS);

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::credentials::OperatorKey;
 use crate::rate_limits::RateLimits;
 use crate::routes::webhook::WebhookKey;
+use crate::tickets::TicketKey;
 
 pub struct App {
     pub pool: PgPool,
@@ -40,10 +41,14 @@ pub struct App {
     pub tail: Tail,
     /// The people who run the programme, each with a token of their own.
     pub operators: Vec<OperatorKey>,
+    /// For those who only look.
+    pub tickets: TicketKey,
     /// What waits for a second one of them.
     pub proposals: Proposals,
     /// The most points of one purchase that one of them may let an earn rule or an offer give.
     pub rule_points_alone: i64,
+    /// Purchases and returns in hand at once, at most.
+    pub tills_max: usize,
     pub limits: RateLimits,
     /// Signs calls of the settlement webhook.
     pub webhook: WebhookKey,

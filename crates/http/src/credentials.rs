@@ -2,7 +2,7 @@
 //!
 //! - a member: `Authorization: Bearer <session token>`
 //! - a terminal: `Hunch-Session`, `Hunch-Timestamp`, `Hunch-Signature` over the request (see `hunch_loyalty`)
-//! - an operator: `Authorization: Bearer <operator token>`
+//! - an operator: `Authorization: Bearer <operator token>`; where nothing can be done but looking, a ticket in its place
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
@@ -23,6 +23,7 @@ pub const MEMBER: &str = "member";
 pub const TERMINAL: &str = "terminal";
 pub const OPERATOR: &str = "operator";
 pub const WEBHOOK: &str = "webhook";
+pub const TICKET: &str = "ticket";
 
 /// A body that a terminal signed.
 pub struct Signed<T> {
@@ -156,6 +157,22 @@ impl FromRequestParts<Arc<App>> for Operator {
             Some(key) => Ok(Operator { name: key.name }),
             None => Err(Problem::new(ProblemKind::Unauthenticated, "this is not an operator's token")),
         }
+    }
+}
+
+/// Somebody who may look and do nothing: an operator, or whoever has a ticket.
+pub struct Looker;
+
+impl FromRequestParts<Arc<App>> for Looker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Looker, Problem> {
+        if bearer(&parts.headers).is_some_and(|ticket| app.tickets.admits(ticket, app.clocks.wall.now())) {
+            return Ok(Looker);
+        }
+        let told = "this is neither an operator's token nor a ticket that holds; ask for a new link";
+        let operator = Operator::from_request_parts(parts, app).await;
+        operator.map(|_| Looker).map_err(|problem| Problem::new(problem.kind, told))
     }
 }
 

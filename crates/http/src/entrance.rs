@@ -21,8 +21,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt;
 
 use crate::app::App;
-use crate::credentials::{MEMBER, OPERATOR, Operator, TERMINAL, TillHeaders, WEBHOOK, member_token, signed_in};
+use crate::credentials::{
+    Looker, MEMBER, OPERATOR, Operator, TERMINAL, TICKET, TillHeaders, WEBHOOK, member_token, signed_in,
+};
 use crate::overload::Admissions;
+use crate::patience::Patience;
 use crate::problem::{Problem, ProblemKind};
 use crate::refused::Refused;
 use crate::routes::webhook::SignatureHeader;
@@ -45,6 +48,7 @@ enum Serves {
     Member,
     Terminal,
     Operator,
+    Looker,
     Relay,
 }
 
@@ -56,6 +60,7 @@ impl Serves {
             Serves::Member => MEMBER,
             Serves::Terminal => TERMINAL,
             Serves::Operator => OPERATOR,
+            Serves::Looker => TICKET,
             Serves::Relay => WEBHOOK,
         }
     }
@@ -66,6 +71,7 @@ pub(crate) struct Entrance {
     admissions: Admissions,
     strangers: Semaphore,
     refused: Refused,
+    patience: Patience,
 }
 
 /// How long a request's headers and body took: no time of ours.
@@ -77,7 +83,13 @@ impl Entrance {
         let paths = serde_json::to_value(&document.paths).unwrap_or_default();
         let routes = paths.as_object().into_iter().flatten();
         let serves = routes.map(|(path, operations)| (path.clone(), served_by(operations))).collect();
-        Entrance { serves, admissions, strangers: Semaphore::new(STRANGERS), refused: Refused::default() }
+        Entrance {
+            serves,
+            admissions,
+            strangers: Semaphore::new(STRANGERS),
+            refused: Refused::default(),
+            patience: Patience::default(),
+        }
     }
 
     fn serves(&self, parts: &Parts) -> Serves {
@@ -91,6 +103,7 @@ impl Entrance {
         match serves {
             Serves::Anyone => Ok(()),
             Serves::Operator => Operator::from_request_parts(parts, app).await.map(|_| ()),
+            Serves::Looker => Looker::from_request_parts(parts, app).await.map(|_| ()),
             Serves::Relay => {
                 let header = SignatureHeader::of(&parts.headers);
                 let in_time = SignatureHeader::read(header).and_then(|signed| signed.in_time(&app.clocks.wall));
@@ -127,10 +140,12 @@ const BUSY: &str = "more is asked than can be done just now; nothing happened, s
 fn served_by(operations: &serde_json::Value) -> Vec<(Method, Serves)> {
     let operations = operations.as_object().into_iter().flatten();
     let named = operations.filter_map(|(method, operation)| {
+        let ticket = operation["security"][1].as_object().is_some_and(|schemes| schemes.contains_key(TICKET));
         let scheme = operation["security"][0].as_object().and_then(|schemes| schemes.keys().next());
         let serves = match scheme.map(String::as_str) {
             Some(MEMBER) => Serves::Member,
             Some(TERMINAL) => Serves::Terminal,
+            Some(OPERATOR) if ticket => Serves::Looker,
             Some(OPERATOR) => Serves::Operator,
             Some(WEBHOOK) => Serves::Relay,
             _ => Serves::Anyone,
@@ -171,7 +186,10 @@ pub(crate) async fn enter(
                     refused(&response);
                     return response;
                 }
-                Err(()) => Problem::new(ProblemKind::Busy, BUSY),
+                Err(()) => {
+                    entrance.patience.wait().await;
+                    Problem::new(ProblemKind::Busy, BUSY)
+                }
             }
         }
         Err(problem) => problem,
@@ -185,7 +203,7 @@ pub(crate) async fn enter(
 fn body_bytes_max(serves: Serves) -> usize {
     match serves {
         Serves::Terminal | Serves::Operator => LONG_BODY_BYTES_MAX,
-        Serves::Anyone | Serves::Member | Serves::Relay => BODY_BYTES_MAX,
+        Serves::Anyone | Serves::Member | Serves::Looker | Serves::Relay => BODY_BYTES_MAX,
     }
 }
 
@@ -271,7 +289,7 @@ mod tests {
     #[test]
     fn every_operation_of_the_document_serves_somebody() {
         let (_, document) = crate::router::parts();
-        let entrance = Entrance::new(&document, Admissions::new(Default::default()));
+        let entrance = Entrance::new(&document, Admissions::new(Default::default(), 256));
         let served = |path: &str, method: Method| {
             entrance.serves[path].iter().find(|(m, _)| *m == method).map(|(_, serves)| *serves)
         };
@@ -280,6 +298,7 @@ mod tests {
         assert_eq!(served("/v1/orders", Method::POST), Some(Serves::Member));
         assert_eq!(served("/v1/orders/{id}", Method::GET), Some(Serves::Member));
         assert_eq!(served("/v1/ops/members", Method::POST), Some(Serves::Operator));
+        assert_eq!(served("/v1/ops/live", Method::GET), Some(Serves::Looker));
         assert_eq!(served("/webhooks/settlement", Method::POST), Some(Serves::Relay));
         assert_eq!(entrance.serves.len(), document.paths.paths.len());
     }

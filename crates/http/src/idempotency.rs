@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::problem::{Problem, ProblemKind};
 
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
+const UNANSWERED_KEPT: SignedDuration = SignedDuration::from_hours(24);
 const KEY_LENGTH_MAX: usize = 128;
 
 /// The request's key, if it carries one.
@@ -66,6 +67,11 @@ pub(crate) async fn once(
         }
     };
     if status == 429 || status >= 500 {
+        return Ok(finish(done));
+    }
+    // About what does not exist nothing is kept: anybody can make up as much of it as there is time.
+    if status == 404 {
+        give_back(&app.pool, owner, &key).await.map_err(|e| Problem::storage(&e))?;
         return Ok(finish(done));
     }
     let first = FirstAnswer { status, body: answer };
@@ -145,6 +151,16 @@ async fn claim(
     Ok(Claim { route: row.try_get("route")?, request: row.try_get("request")?, answer: answer(&row)? })
 }
 
+/// Ends a claim that has no answer.
+async fn give_back(pool: &PgPool, owner: MemberId, key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM http.first_answer WHERE owner = $1 AND key = $2 AND status IS NULL")
+        .bind(owner.0)
+        .bind(key)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
 /// Keeps the answer unless there is one, and gives the one that was kept.
 async fn keep(
     pool: &PgPool,
@@ -167,12 +183,17 @@ async fn keep(
     Ok(row.map(|row| answer(&row)).transpose()?.flatten())
 }
 
-/// Forgets first answers that are older than thirty days.
+/// Forgets first answers that are older than thirty days, and keys that got no answer in a day; at most `most`.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn sweep_first_answers(pool: &PgPool, now: Timestamp) -> Result<u64, sqlx::Error> {
-    let before = now.saturating_sub(KEPT).unwrap_or(now);
-    let gone = sqlx::query("DELETE FROM http.first_answer WHERE made_at < $1").bind(before.to_sqlx()).execute(pool);
+pub async fn sweep_first_answers(pool: &PgPool, now: Timestamp, most: i64) -> Result<u64, sqlx::Error> {
+    let before = |ago: SignedDuration| now.saturating_sub(ago).unwrap_or(now).to_sqlx();
+    let gone = sqlx::query(
+        "DELETE FROM http.first_answer WHERE (owner, key) IN (
+             SELECT owner, key FROM http.first_answer
+             WHERE made_at < $2 AND (made_at < $1 OR status IS NULL) ORDER BY made_at LIMIT $3)",
+    );
+    let gone = gone.bind(before(KEPT)).bind(before(UNANSWERED_KEPT)).bind(most).execute(pool);
     Ok(gone.await?.rows_affected())
 }

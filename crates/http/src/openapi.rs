@@ -5,7 +5,7 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, T
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use crate::credentials::{MEMBER, OPERATOR, TERMINAL, WEBHOOK};
+use crate::credentials::{MEMBER, OPERATOR, TERMINAL, TICKET, WEBHOOK};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +31,7 @@ impl Modify for Schemes {
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(MEMBER, bearer());
         components.add_security_scheme(OPERATOR, bearer());
+        components.add_security_scheme(TICKET, bearer());
         let webhook = ApiKeyValue::with_description(
             "Hunch-Webhook-Signature",
             "t=<unix seconds>,v1=<hexadecimal HMAC-SHA256 of \"<t>.<body>\"> with the shared secret.",

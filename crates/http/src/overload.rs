@@ -16,7 +16,6 @@ use tokio::time::Instant;
 
 use crate::turned_away::TurnedAway;
 
-const TILLS: usize = 256;
 const TILLS_MIN: usize = 64;
 const STAKES: usize = 128;
 const OTHERS: usize = 256;
@@ -39,6 +38,8 @@ struct Admission {
     name: &'static str,
     inside: AtomicUsize,
     places: AtomicUsize,
+    /// Places when nothing is slow.
+    most: usize,
     pace: Option<Mutex<Pace>>,
 }
 
@@ -65,6 +66,7 @@ impl Admission {
             name,
             inside: AtomicUsize::new(0),
             places: AtomicUsize::new(places),
+            most: places,
             pace: paced.then(|| Mutex::new(pace)),
         })
     }
@@ -86,7 +88,7 @@ impl Admission {
         pace.answered += 1;
         pace.took += took;
         if pace.begun.elapsed() >= WINDOW {
-            let places = pace.places_after(self.places.load(Ordering::Relaxed));
+            let places = pace.places_after(self.places.load(Ordering::Relaxed), self.most);
             self.places.store(places, Ordering::Relaxed);
         }
     }
@@ -94,7 +96,7 @@ impl Admission {
 
 impl Pace {
     /// Ends the window and says how many may be in hand in the next.
-    fn places_after(&mut self, places: usize) -> usize {
+    fn places_after(&mut self, places: usize, most: usize) -> usize {
         let average = self.took / self.answered.max(1);
         if let Some(calm) = &mut self.calm {
             *calm += *calm / FADING;
@@ -106,9 +108,9 @@ impl Pace {
         (self.begun, self.answered, self.took, self.shed) = (Instant::now(), 0, Duration::ZERO, false);
         if average > target {
             let narrower = places as f64 * target.as_secs_f64() / average.as_secs_f64();
-            (narrower as usize).max(TILLS_MIN)
+            (narrower as usize).max(TILLS_MIN.min(most))
         } else {
-            (places + TILLS / 8).min(TILLS)
+            (places + (most / 8).max(1)).min(most)
         }
     }
 }
@@ -121,10 +123,11 @@ impl Drop for Admitted<'_> {
 }
 
 impl Admissions {
-    pub fn new(turned_away: TurnedAway) -> Admissions {
+    /// `tills`: purchases and returns in hand at once, at most.
+    pub fn new(turned_away: TurnedAway, tills: usize) -> Admissions {
         Admissions {
             turned_away,
-            tills: Admission::new("tills", TILLS, true),
+            tills: Admission::new("tills", tills, true),
             stakes: Admission::new("stakes", STAKES, false),
             others: Admission::new("others", OTHERS, false),
         }
@@ -134,7 +137,7 @@ impl Admissions {
         let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
         if below(&["/healthz", "/readyz", "/metrics", "/v1/ops/"]) {
             None
-        } else if below(&["/v1/pos/"]) {
+        } else if below(&["/v1/pos/purchases", "/v1/pos/returns"]) {
             Some(&self.tills)
         } else if below(&["/v1/quotes", "/v1/orders", "/webhooks/"]) {
             Some(&self.stakes)
@@ -154,15 +157,18 @@ impl Admissions {
 mod tests {
     use super::*;
 
+    const TILLS: usize = 256;
+
     #[test]
     fn where_all_places_are_taken_the_next_is_turned_away_and_others_are_not() {
         let turned_away = TurnedAway::default();
-        let admissions = Admissions::new(turned_away.clone());
+        let admissions = Admissions::new(turned_away.clone(), TILLS);
         let enter = |path: &str| admissions.enter(path);
         let inside: Vec<_> = (0..TILLS).map(|_| enter("/v1/pos/purchases").unwrap().unwrap()).collect();
         assert!(enter("/v1/pos/purchases").is_err());
         assert_eq!(turned_away.lately(), vec![("tills", 1)]);
         assert!(enter("/v1/me").unwrap().is_some() && enter("/v1/orders").unwrap().is_some());
+        assert!(enter("/v1/pos/sessions").unwrap().is_some(), "whoever asks for a session is a stranger still");
         for always in ["/readyz", "/healthz", "/metrics", "/v1/ops/live"] {
             assert!(enter(always).unwrap().is_none(), "{always} needs no place");
         }

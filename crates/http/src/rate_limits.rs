@@ -11,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::problem::{Problem, ProblemKind};
+use crate::refused_receipts::RefusedReceipts;
 
 /// Requests a second, and how many may come at once. A member has one thumb; a till may empty its memory.
 const MEMBER: (u32, u32) = (20, 100);
@@ -36,6 +37,7 @@ impl Clock for Passing {
 pub struct RateLimits {
     members: Arc<Limiter>,
     terminals: Arc<Limiter>,
+    refused: RefusedReceipts,
 }
 
 fn limiter((per_second, at_once): (u32, u32), wall: &SharedWallClock) -> Arc<Limiter> {
@@ -50,7 +52,11 @@ fn limiter((per_second, at_once): (u32, u32), wall: &SharedWallClock) -> Arc<Lim
 
 impl RateLimits {
     pub fn new(wall: &SharedWallClock) -> RateLimits {
-        RateLimits { members: limiter(MEMBER, wall), terminals: limiter(TERMINAL, wall) }
+        RateLimits {
+            members: limiter(MEMBER, wall),
+            terminals: limiter(TERMINAL, wall),
+            refused: RefusedReceipts::new(wall),
+        }
     }
 
     pub(crate) fn member(&self, member: MemberId) -> Result<(), Problem> {
@@ -58,7 +64,17 @@ impl RateLimits {
     }
 
     pub(crate) fn terminal(&self, terminal: TerminalId) -> Result<(), Problem> {
-        check(&self.terminals, terminal.0)
+        check(&self.terminals, terminal.0)?;
+        if self.refused.too_many(terminal) {
+            let sentence = "this till sent more receipts that are refused than can be looked at; mend it, wait some seconds and go on";
+            return Err(Problem::new(ProblemKind::TooManyRequests, sentence));
+        }
+        Ok(())
+    }
+
+    /// So many receipts of a till were refused. Its next requests wait when they are too many.
+    pub(crate) fn refused(&self, terminal: TerminalId, receipts: usize) {
+        self.refused.add(terminal, receipts);
     }
 }
 
@@ -72,4 +88,30 @@ fn check(limiter: &Limiter, who: Uuid) -> Result<(), Problem> {
             "these credentials ask faster than they may; wait a second and go on",
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hunch_kernel::{ManualClock, WallTime};
+
+    #[test]
+    fn a_till_of_much_nonsense_waits_and_others_do_not() {
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        let wall: SharedWallClock = clock.clone();
+        let limits = RateLimits::new(&wall);
+        let (poison, honest) = (TerminalId(Uuid::from_u128(1)), TerminalId(Uuid::from_u128(2)));
+        let _: WallTime = wall.now();
+        limits.refused(poison, 999);
+        for _ in 0..2_000 {
+            // As many as it likes: what is not refused counts for nothing.
+            assert!(limits.terminal(poison).is_ok(), "a bad day of a till");
+            assert!(limits.terminal(honest).is_ok());
+        }
+        limits.refused(poison, 1);
+        assert_eq!(limits.terminal(poison).unwrap_err().kind, ProblemKind::TooManyRequests);
+        assert!(limits.terminal(honest).is_ok());
+        clock.advance(jiff::SignedDuration::from_secs(2));
+        assert!(limits.terminal(poison).is_ok());
+    }
 }

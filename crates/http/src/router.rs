@@ -23,6 +23,7 @@ use crate::openapi::{Document, describe_responses, join_descriptions, part_forma
 use crate::overload::Admissions;
 use crate::problem::{Problem, ProblemKind};
 use crate::routes::stream::Streams;
+use crate::routes::trading_ops::LiveCopy;
 use crate::routes::{
     acts, closing, health, inbox, left_out, likeness, markets, me, members, merchants, offers, ops, pages, pos,
     proposals, protect, reviews, sign_in, stakes, statement, stream, trading_ops, unclear, webhook,
@@ -62,6 +63,7 @@ fn operators_routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(offers::post_offer_end))
         .routes(routes!(ops::post_terminal))
         .routes(routes!(trading_ops::live))
+        .routes(routes!(trading_ops::issue_ticket))
         .routes(routes!(left_out::left_out))
         .routes(routes!(trading_ops::set_staking))
         .routes(routes!(unclear::list))
@@ -137,11 +139,15 @@ pub fn services(app: &Arc<App>, over_tls: bool) -> Services {
     let (public, document) = parts();
     let (operators, _) = health_routes().merge(operators_routes()).split_for_parts();
     let turned_away = TurnedAway::default();
-    let entrance = Arc::new(Entrance::new(&document, Admissions::new(turned_away.clone())));
+    let entrance = Arc::new(Entrance::new(&document, Admissions::new(turned_away.clone(), app.tills_max)));
     // Answers that tell of somebody, or carry a token, are kept nowhere on their way; pages say for themselves.
     let public = public.layer(no_store()).route("/openapi.json", get(openapi)).merge(pages::routes());
     let operators = operators.route("/metrics", get(health::metrics)).layer(no_store()).merge(pages::live());
-    let whole = |routes| guarded(routes, app, &entrance, over_tls).layer(Extension(turned_away.clone()));
+    let live = LiveCopy::default();
+    let whole = |routes| {
+        let routes = guarded(routes, app, &entrance, over_tls);
+        routes.layer(Extension(turned_away.clone())).layer(Extension(live.clone()))
+    };
     let public = public.layer(Extension(Streams::default()));
     Services {
         public: whole(public).with_state(app.clone()),

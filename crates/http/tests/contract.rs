@@ -121,6 +121,7 @@ const PERMISSIONS: &[(&str, &str, &str)] = &[
     ("get", "/v1/positions", "member"),
     ("post", "/webhooks/settlement", "webhook"),
     ("get", "/v1/ops/live", "operator"),
+    ("post", "/v1/ops/tickets", "operator"),
     ("get", "/v1/ops/exchange/left-out", "operator"),
     ("put", "/v1/ops/staking", "operator"),
     ("get", "/v1/ops/orders/unclear", "operator"),

@@ -69,10 +69,8 @@ async fn a_browsers_own_json_is_a_subscription() {
     let (key, auth) = (&browser["keys"]["p256dh"], &browser["keys"]["auth"]);
     let flat = json!({"device": "00000000-0000-0000-0000-000000000007", "endpoint": browser["endpoint"], "p256dh": key, "auth": auth});
     assert_eq!(subscribed(&service, &token, &flat.to_string()).await.body, named.body, "as before");
-    let kept: Vec<(String, Vec<u8>)> = sqlx::query_as("SELECT endpoint, auth FROM messaging.subscription")
-        .fetch_all(service.db.auditor())
-        .await
-        .unwrap();
+    let kept: Vec<(String, Vec<u8>)> =
+        sqlx::query_as("SELECT endpoint, auth FROM messaging.subscription").fetch_all(service.db.app()).await.unwrap();
     assert_eq!((kept.len(), kept[0].0.as_str()), (1, browser["endpoint"].as_str().unwrap()));
     assert_eq!(kept[0].1.len(), 16);
     let mut keyless = browser;

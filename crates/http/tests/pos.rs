@@ -183,6 +183,28 @@ async fn one_bad_receipt_costs_only_itself() {
     );
 }
 
+/// Receipts by the thousand that are refused cost their till some waiting, and no other till anything.
+#[tokio::test]
+async fn a_till_that_sends_nonsense_has_to_wait() {
+    let service = Service::start().await;
+    let till = service.till().await;
+    let other = service.till_of(Uuid::from_u128(10), "Next door").await;
+    let mut old = purchase("1", 100);
+    old["purchased_at"] = json!("-004713-01-01T00:00:00Z");
+    let nonsense = json!({"purchases": vec![old; 500]}).to_string();
+    for _ in 0..2 {
+        let answer = service.signed(&till, "/v1/pos/purchases/batch", &nonsense).await;
+        assert_eq!((answer.status, &answer.body["refused"]), (200, &json!(500)));
+    }
+    let told = service.signed(&till, "/v1/pos/purchases/batch", &nonsense).await;
+    assert_eq!((told.status, &told.body["type"]), (429, &json!("/problems/too-many-requests")));
+    assert!(told.body["detail"].as_str().unwrap().contains("refused"), "{}", told.body);
+    let honest = purchase("2", 100).to_string();
+    assert_eq!(service.signed(&other, "/v1/pos/purchases", &honest).await.status, 200);
+    service.clock.advance(SignedDuration::from_secs(10));
+    assert_eq!(service.signed(&till, "/v1/pos/purchases", &honest).await.status, 200);
+}
+
 /// What the member was told, what the till answers, and what is on the statement are one number.
 #[tokio::test]
 async fn an_offer_is_in_the_tills_answer_the_statement_and_the_return() {

@@ -97,7 +97,7 @@ async fn what_was_given_up_or_has_waited_a_day_is_over() {
 async fn somebody_is_let_in_again_by_two_people_and_hears_of_it() {
     let service = Service::start().await;
     let (old, member) = service.member().await;
-    let device = json!({"device": Uuid::new_v4(), "endpoint": "http://127.0.0.1:9/push", "auth": "BTBZMqHH6r4Tts7J_aSIgg",
+    let device = json!({"device": Uuid::from_u128(5), "endpoint": "http://127.0.0.1:9/push", "auth": "BTBZMqHH6r4Tts7J_aSIgg",
         "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"});
     assert_eq!(service.send(&old, "POST", "/v1/me/push-subscriptions", device).await.status, 201);
 
@@ -241,4 +241,22 @@ async fn every_act_is_kept_with_who_what_and_both_values() {
     assert_eq!(by_hand.body["acts"][0]["operator"], "hunch_app", "{}", by_hand.body);
     assert_eq!(by_hand.body["acts"][0]["after"], json!({"name": "By hand"}));
     assert_eq!(Value::Null, by_hand.body["acts"][0]["after"]["zone"]);
+}
+
+/// A link that somebody passes on shows the town and does nothing.
+#[tokio::test]
+async fn a_ticket_looks_and_does_nothing() {
+    let service = Service::start().await;
+    let issued = service.operator("/v1/ops/tickets", json!({})).await;
+    assert_eq!(issued.status, 201, "{}", issued.body);
+    let ticket = issued.body["ticket"].as_str().unwrap();
+    assert_eq!(service.get(ticket, "/v1/ops/live").await.status, 200);
+    for path in ["/v1/ops/acts", "/v1/ops/proposals", "/v1/ops/corrections", "/v1/me"] {
+        assert_eq!(service.get(ticket, path).await.status, 401, "{path}");
+    }
+    let switch = json!({"on": false, "reason": "mischief"});
+    assert_eq!(service.send(ticket, "PUT", "/v1/ops/staking", switch).await.status, 401);
+    assert_eq!(service.send(ticket, "POST", "/v1/ops/tickets", json!({})).await.status, 401);
+    service.clock.advance(SignedDuration::from_hours(12));
+    assert_eq!(service.get(ticket, "/v1/ops/live").await.status, 401);
 }

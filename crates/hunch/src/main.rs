@@ -10,11 +10,13 @@ mod drill;
 mod exchange;
 mod home;
 mod models;
+mod only_one;
 mod programme;
 mod sandbox;
 mod secrets;
 mod serve;
 mod settings;
+mod sweeping;
 mod trading_loops;
 mod treasury;
 mod watchable;
@@ -218,11 +220,11 @@ async fn run(command: Command, settings: &Settings) -> anyhow::Result<ExitCode> 
             Ok(ExitCode::SUCCESS)
         }
         Command::Drill(drill) => {
-            let held = drill::run(&drill, settings).await?;
+            let held = drill::run(&drill, &settings.with_velocity_raised()?).await?;
             Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Bench(bench) => {
-            let held = bench::run(&bench, settings).await?;
+            let held = bench::run(&bench, &settings.with_velocity_raised()?).await?;
             Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
     }

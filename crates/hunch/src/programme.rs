@@ -4,12 +4,13 @@ use anyhow::Context;
 use hunch_db::Database;
 use hunch_engage::{Engage, Surroundings, Today};
 use hunch_exchange::Exchange;
-use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, WebhookKey};
+use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, TicketKey, WebhookKey};
 use hunch_kernel::{Clocks, Points, Shard, SharedEntropy, SystemEntropy};
 use hunch_ledger::Batcher;
 use hunch_log::Tail;
 use hunch_loyalty::{
     CodeKey, Directory, PurchaseHandler, Purchases, ReturnHandler, ReviewHandler, SessionKeys, TerminalSessions,
+    Velocity, VelocityLimits,
 };
 use hunch_markets::Markets;
 use hunch_messaging::push::{EndpointRules, PushTransport, VapidKey, VapidSigner};
@@ -132,12 +133,10 @@ impl Programme {
             exchange,
             markets: markets.clone(),
             trading: trading.clone(),
-            pool: pool.clone(),
-            clocks: clocks.clone(),
             sync_every: paced(settings, "exchange.sync_seconds")?,
             poll_every: paced(settings, "exchange.poll_seconds")?,
         };
-        let (sender, push) = messaging(settings, &pool, &safeguards, &clocks, &entropy)?;
+        let (sender, push) = messaging(settings, &pool, &safeguards, &clocks, &entropy).await?;
         let app = App {
             people,
             safeguards,
@@ -148,6 +147,7 @@ impl Programme {
             push,
             directory: directory.clone(),
             purchases: Purchases {
+                velocity: Velocity::new(pool.clone(), velocity_limits(settings)?),
                 directory,
                 codes: CodeKey::new(code_key.as_bytes()),
                 door: purchases,
@@ -160,8 +160,10 @@ impl Programme {
             terminal_sessions: TerminalSessions::new(pool.clone(), clocks.clone(), entropy.clone(), session_keys),
             tail,
             operators,
+            tickets: TicketKey::new(secret(&folder, "ticket-key", entropy.as_ref())?.as_bytes()),
             proposals: Proposals::new(pool.clone(), clocks.clone()),
             rule_points_alone: settings.parsed("limits.rule_points")?,
+            tills_max: settings.parsed("server.tills_max")?,
             limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(&webhook_secret),
             readiness: Readiness::default(),
@@ -200,6 +202,7 @@ impl Programme {
             loops.spawn(send(self.sender.clone(), stop.clone()));
         }
         self.trading_loops.start(&mut loops, stop);
+        loops.spawn(crate::sweeping::sweep(self.app.clone(), stop.clone()));
         loops.spawn(anchor(self.database.clone(), self.anchors.clone(), self.clocks.clone(), stop.clone()));
         loops
     }
@@ -241,6 +244,16 @@ async fn operators(
     Ok(std::iter::once(operator).chain(approver).collect())
 }
 
+fn velocity_limits(settings: &Settings) -> anyhow::Result<VelocityLimits> {
+    Ok(VelocityLimits {
+        till_minute_receipts: settings.parsed("limits.till_minute_receipts")?,
+        till_day_points: settings.parsed("limits.till_day_points")?,
+        merchant_day_points: settings.parsed("limits.merchant_day_points")?,
+        member_day_receipts: settings.parsed("limits.member_day_receipts")?,
+        member_day_points: settings.parsed("limits.member_day_points")?,
+    })
+}
+
 fn house_limits(settings: &Settings) -> anyhow::Result<HouseLimits> {
     Ok(HouseLimits {
         day: Points(settings.parsed("limits.house_day_points")?),
@@ -249,14 +262,17 @@ fn house_limits(settings: &Settings) -> anyhow::Result<HouseLimits> {
 }
 
 /// What hands pushes over, and what phones need to subscribe to them.
-fn messaging(
+async fn messaging(
     settings: &Settings,
     pool: &PgPool,
     gate: &Safeguards,
     clocks: &Clocks,
     entropy: &SharedEntropy,
 ) -> anyhow::Result<(Arc<Sender<Safeguards>>, PushTerms)> {
-    let rules = EndpointRules { allow_loopback_http: settings.parsed("push.allow_loopback_http")? };
+    let rules = EndpointRules {
+        allow_loopback_http: settings.parsed("push.allow_loopback_http")?,
+        any_port_and_name: hunch_people::is_sandbox(pool).await?,
+    };
     let vapid = VapidKey::from_pkcs8(&secret_bytes(&settings.folder(), "vapid-key", VapidKey::generate_pkcs8)?)?;
     let signer = VapidSigner::new(vapid, settings.text("push.subject"), clocks.wall.clone())?;
     let transport = PushTransport::new(signer, rules, clocks.wall.clone())?;

@@ -4,8 +4,8 @@ use anyhow::{Context, anyhow, ensure};
 use hunch_db::{Database, PoolSizes};
 use hunch_exchange_sim::day::simulated_date;
 use hunch_exchange_sim::{Refusal, SimHandle};
-use hunch_http::{ListenerTerms, Readiness};
-use hunch_kernel::Clocks;
+use hunch_http::{ListenerTerms, Readiness, Ticket};
+use hunch_kernel::{Clocks, lock};
 use hunch_trading::Trading;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::{clocks, zone_with_day_left};
 use crate::exchange::{Connected, connect, day_of, try_key};
 use crate::home::Home;
+use crate::only_one::OnlyOne;
 use crate::programme::Programme;
 use crate::settings::{Settings, Source};
 
@@ -37,6 +38,8 @@ pub struct Served {
     /// Where operators are answered too, and the figures are.
     pub operators_address: SocketAddr,
     pub operator_token: String,
+    /// For the live page's link.
+    pub ticket: Ticket,
     pub database: Database,
     pub clocks: Clocks,
     /// Where the town is: what ends today.
@@ -69,6 +72,7 @@ impl Served {
         let room = room(settings.parsed("server.connections_max")?);
         let proxies = settings.parsed::<u8>("server.proxies")?.into();
         let mut home = Home::open(settings, PoolSizes::default()).await?;
+        let only_one = OnlyOne::take(&home.database).await?;
         crate::sandbox::check(settings, &home.database).await?;
         let clocks = business_clocks(settings, &home.database).await?;
         let zone = town_zone(settings, clocks.business.now())?;
@@ -80,6 +84,7 @@ impl Served {
         let over_tls = settings.text("server.public_url").starts_with("https://");
         let (address, operators_address) = (listeners.public.local_addr()?, listeners.operators.local_addr()?);
         let operator_token = programme.operator_token.clone();
+        let ticket = programme.app.tickets.issue(clocks.wall.now());
         let app = programme.app.clone();
         let (stop, trading) = (app.closing.clone(), app.trading.clone());
         if let Some(simulator) = &simulator {
@@ -89,6 +94,7 @@ impl Served {
         let serving = stop.clone();
         let done = tokio::spawn(async move {
             let mut loops = programme.start(&serving);
+            loops.spawn(only_one.hold(serving.clone()));
             app.readiness.set(true);
             let (services, watching) = (hunch_http::services(&app, over_tls), serving.clone());
             // Tasks of their own: starting PostgreSQL again stops the one that does it.
@@ -118,6 +124,7 @@ impl Served {
             address,
             operators_address,
             operator_token,
+            ticket,
             database,
             clocks,
             zone,
@@ -255,6 +262,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let served = Served::start(settings).await?;
     eprintln!("Hunch answers at http://{}", served.address);
     eprintln!("  the API's document   http://{}/openapi.json", served.address);
+    eprintln!("  the town at a glance http://{}/live#{}", served.address, served.ticket.text);
     eprintln!("  operators, /metrics  http://{}", served.operators_address);
     eprintln!("  the operator's token {}", settings.folder().join("operator-token").display());
     eprintln!("Ctrl-C stops it.");
@@ -352,8 +360,16 @@ async fn watch(home: &mut Home, stop: &CancellationToken) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// A process has one recorder, also when it serves one programme after the other.
 fn recorder() -> anyhow::Result<PrometheusHandle> {
-    buckets()?.install_recorder().context("metrics")
+    static INSTALLED: Mutex<Option<PrometheusHandle>> = Mutex::new(None);
+    let mut installed = lock(&INSTALLED);
+    if let Some(handle) = &*installed {
+        return Ok(handle.clone());
+    }
+    let handle = buckets()?.install_recorder().context("metrics")?;
+    *installed = Some(handle.clone());
+    Ok(handle)
 }
 
 fn buckets() -> anyhow::Result<PrometheusBuilder> {

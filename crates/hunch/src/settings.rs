@@ -29,6 +29,7 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "4096",
         "connections at once; then the one that is quiet longest makes room for a new one",
     ),
+    ("server.tills_max", "256", "purchases and returns in hand at once; the next is told to come back; 0 lets none in"),
     ("server.proxies", "0", "proxies of yours in front of server.listen, whose X-Forwarded-For is believed"),
     ("server.public_url", "", "address under which phones reach the API; http://<listen> when empty"),
     ("database.url", "", "a PostgreSQL that you run; empty starts a private one under database.folder"),
@@ -79,6 +80,15 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("limits.house_day_points", "500", "most points a member may stake in a day, whatever they choose"),
     ("limits.house_week_points", "2000", "most points a member may stake in a week, whatever they choose"),
     (
+        "limits.till_minute_receipts",
+        "30",
+        "receipts of one minute that a till brings before the rest wait for a person",
+    ),
+    ("limits.till_day_points", "200000", "points a day that a till gives before the rest wait for a person"),
+    ("limits.merchant_day_points", "1000000", "points a day that a merchant gives before the rest wait for a person"),
+    ("limits.member_day_receipts", "20", "purchases a day by which a member earns before the rest wait for a person"),
+    ("limits.member_day_points", "20000", "points a day that a member earns before the rest wait for a person"),
+    (
         "limits.rule_points",
         "10000",
         "most points of one purchase that one operator may let an earn rule or an offer give; above it takes two",
@@ -86,6 +96,16 @@ const KNOWN: &[(&str, &str, &str)] = &[
     ("log.format", "text", "text or json"),
     ("log.filter", "info,sqlx=warn", "which log lines are written"),
 ];
+
+/// What one till, merchant or member may bring before a person looks.
+const VELOCITY: [&str; 5] = [
+    "limits.till_minute_receipts",
+    "limits.till_day_points",
+    "limits.merchant_day_points",
+    "limits.member_day_receipts",
+    "limits.member_day_points",
+];
+const VELOCITY_RAISED: &str = "1000000000";
 
 /// Read when no other is named.
 const USUAL_FILE: &str = "hunch.toml";
@@ -170,6 +190,23 @@ impl Settings {
         Ok(())
     }
 
+    /// For towns that live a day in minutes, and for measurements: what one till, merchant and member may bring is raised where
+    /// nobody set it, and the check goes on. Says so.
+    ///
+    /// # Errors
+    /// Never: the settings exist.
+    pub fn with_velocity_raised(&self) -> anyhow::Result<Settings> {
+        let mut raised = self.clone();
+        let keys: Vec<&str> = VELOCITY.into_iter().filter(|key| self.source(key) == Source::Default).collect();
+        for key in &keys {
+            raised.set(key, VELOCITY_RAISED.to_owned(), Source::CommandLine)?;
+        }
+        if !keys.is_empty() {
+            eprintln!("Points wait for a person only above {VELOCITY_RAISED} here ({}).", keys.join(", "));
+        }
+        Ok(raised)
+    }
+
     pub fn text(&self, key: &str) -> &str {
         self.0.get(key).map_or("", |(value, _)| value.as_str())
     }
@@ -247,6 +284,11 @@ impl Settings {
             "limits.house_day_points",
             "limits.house_week_points",
             "limits.rule_points",
+            "limits.till_minute_receipts",
+            "limits.till_day_points",
+            "limits.merchant_day_points",
+            "limits.member_day_receipts",
+            "limits.member_day_points",
         ] {
             ensure!(self.parsed::<u32>(number)? > 0, "{number} must be at least 1");
         }
@@ -263,6 +305,7 @@ impl Settings {
         self.parsed::<bool>("sandbox.create")?;
         crate::sandbox::place(self)?;
         self.parsed::<u8>("server.proxies")?;
+        self.parsed::<u32>("server.tills_max")?;
         self.parsed::<u16>("exchange.simulator_port")?;
         self.parsed::<bool>("push.allow_loopback_http")?;
         self.zone()?;

@@ -2,10 +2,8 @@
 //! errors: nothing that is owned here is ever left alone.
 
 use hunch_exchange::Exchange;
-use hunch_kernel::Clocks;
 use hunch_markets::{Listener, Markets};
 use hunch_trading::Trading;
-use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -33,8 +31,6 @@ pub struct TradingLoops {
     pub exchange: Arc<dyn Exchange>,
     pub markets: Arc<Markets>,
     pub trading: Arc<Trading>,
-    pub pool: PgPool,
-    pub clocks: Clocks,
     pub sync_every: Duration,
     pub poll_every: Duration,
 }
@@ -136,12 +132,11 @@ impl TradingLoops {
     }
 
     fn start_tidying(&self, loops: &mut JoinSet<()>, stop: &CancellationToken) {
-        let (t, pool, clocks) = (self.trading.clone(), self.pool.clone(), self.clocks.clone());
-        loops.spawn(repeat("old quotes and answers are not swept", stop.clone(), async move || {
+        let t = self.trading.clone();
+        loops.spawn(repeat("old quotes are not swept", stop.clone(), async move || {
             tokio::time::sleep(TIDY_EVERY).await;
             t.sweep_quotes_step().await?;
             t.parked_hints_step().await?;
-            hunch_http::sweep_first_answers(&pool, clocks.business.now()).await?;
             Ok(())
         }));
     }
@@ -153,7 +148,7 @@ async fn woken_within(longest: Duration, woken: impl Future<Output = ()>) {
 }
 
 /// Calls `step` until told to stop. A step that is stopped half-way leaves what it owns to the next start.
-async fn repeat(failing: &'static str, stop: CancellationToken, mut step: impl AsyncFnMut() -> anyhow::Result<()>) {
+pub async fn repeat(failing: &'static str, stop: CancellationToken, mut step: impl AsyncFnMut() -> anyhow::Result<()>) {
     loop {
         match stop.run_until_cancelled(step()).await {
             None => return,

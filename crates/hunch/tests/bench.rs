@@ -21,12 +21,14 @@ fn bench(words: &[&str]) -> Value {
 /// A rush of three times what it can do. The bounds are ratios, and wide: others use this machine too.
 #[test]
 fn a_rush_is_turned_away_in_good_order() {
-    let line = bench(&["overload", "--seconds", "2", "--slower-max", "25", "--recovery-seconds-max", "20"]);
+    let wide = ["--slower-max", "25", "--recovery-seconds-max", "20", "--accepted-min", "0.1"];
+    let line = bench(&[&["overload", "--seconds", "2"], &wide[..]].concat());
     assert_eq!((&line["holds"], &line["rush_without_retry_after"]), (&Value::from(true), &Value::from(0)), "{line}");
     for answer in line["rush_shed"].as_object().unwrap().keys() {
         assert!(answer.starts_with("429 /problems/") || answer.starts_with("503 /problems/"), "{line}");
     }
     assert!(line["rush_accepted_per_second"].as_u64().unwrap() > 0, "{line}");
+    assert!(line["refusal_cpu_us"].as_f64().unwrap() > 0.0 && line["possible"].as_u64().unwrap() > 0, "{line}");
 }
 
 /// The others have no bound; that they run and print their line is looked at in the smallest size.

@@ -109,6 +109,18 @@ pub async fn issue_code(
     Ok(MemberCode { text: key.text(code), expires_at })
 }
 
+/// How long a used code is known, so that its receipt may present it again, and a refusal, for whoever looks into fraud.
+const KNOWN_DAYS: i64 = 90;
+
+/// Deletes codes and refusals that nobody asks for any more, at most `most` of each.
+///
+/// # Errors
+/// When the database fails.
+pub async fn sweep_codes(pool: &PgPool, now: WallTime, most: i64) -> Result<u64, LoyaltyError> {
+    let days = |days: i64| now - SignedDuration::from_hours(24 * days);
+    Ok(store::sweep_codes(pool, days(1), days(KNOWN_DAYS), most).await?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,8 @@ mod tests {
             merchant_name: String::new(),
             merchant_category: String::new(),
             title: format!("Offer {id}"),
+            budget: None,
+            leased: Points::ZERO,
             bonus: Points(bonus),
             valid_from: at(from),
             valid_to: at(from + lasts),

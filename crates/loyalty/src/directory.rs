@@ -2,14 +2,13 @@
 //! read again when something is asked for that memory does not know, or when it is a minute old; offers, when they are a
 //! second old, because members are told of them.
 
-use hunch_kernel::{
-    MerchantId, SharedEntropy, SharedWallClock, TerminalId, WallTime, random_token, read_lock, within, write_lock,
-};
+use hunch_db::MemoryCopy;
+use hunch_kernel::{MerchantId, SharedEntropy, SharedWallClock, TerminalId, random_token};
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA256, digest};
 use sqlx::PgPool;
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::credit::Sale;
 use crate::earn_rule::{self, EarnRule};
@@ -52,14 +51,12 @@ pub(crate) struct Known {
     pub terminals: HashMap<TerminalId, Terminal>,
     /// Receipts were recorded while each spelling of a number had an id of its own.
     pub spellings: bool,
-    read_at: Option<WallTime>,
 }
 
 /// Offers that may still count, by merchant.
 #[derive(Debug, Default)]
 struct KnownOffers {
     by_merchant: HashMap<MerchantId, Vec<Offer>>,
-    read_at: Option<WallTime>,
 }
 
 /// The shared memory of all merchants and tills.
@@ -67,15 +64,8 @@ struct KnownOffers {
 pub struct Directory {
     pool: PgPool,
     wall: SharedWallClock,
-    memory: Arc<RwLock<Memory>>,
-}
-
-#[derive(Default)]
-struct Memory {
-    known: Arc<Known>,
-    offers: Arc<KnownOffers>,
-    /// How often it was forgotten: what was read before the last time is out of date.
-    forgotten: u64,
+    known: Arc<MemoryCopy<Known>>,
+    offers: Arc<MemoryCopy<KnownOffers>>,
 }
 
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
@@ -85,7 +75,7 @@ const RETRY: SignedDuration = SignedDuration::from_millis(500);
 
 impl Directory {
     pub fn new(pool: PgPool, wall: SharedWallClock) -> Directory {
-        Directory { pool, wall, memory: Arc::default() }
+        Directory { pool, wall, known: Arc::default(), offers: Arc::default() }
     }
 
     /// The till and its merchant, or `None`.
@@ -108,7 +98,7 @@ impl Directory {
     }
 
     pub(crate) async fn has_spellings(&self) -> Result<bool, LoyaltyError> {
-        Ok(self.look(|known| known.read_at.map(|_| known.spellings)).await?.unwrap_or_default())
+        Ok(self.look(|known| Some(known.spellings)).await?.unwrap_or_default())
     }
 
     /// Offers that a sale like this may have. `now` is business time.
@@ -116,55 +106,31 @@ impl Directory {
     /// # Errors
     /// When the database fails.
     pub async fn offers(&self, sale: &Sale, now: Timestamp) -> Result<Vec<Offer>, LoyaltyError> {
-        let (known, forgotten) = {
-            let memory = read_lock(&self.memory);
-            (memory.offers.clone(), memory.forgotten)
+        let read = async {
+            let mut fresh = KnownOffers::default();
+            for offer in store::offers::ending_after(&self.pool, oldest_receipt(now)).await? {
+                fresh.by_merchant.entry(offer.merchant).or_default().push(offer);
+            }
+            // In the order in which what they gave is read again.
+            fresh.by_merchant.values_mut().for_each(|offers| offers.sort_by_key(|offer| offer.id));
+            Ok(fresh)
         };
-        let of_sale = |known: &KnownOffers| {
-            let offers = known.by_merchant.get(&sale.merchant).map(Vec::as_slice).unwrap_or_default();
-            offers.iter().filter(|offer| offer.counts(sale)).cloned().collect::<Vec<Offer>>()
-        };
-        if known.read_at.is_some_and(|at| within(self.wall.now(), at, OFFERS_FRESH)) {
-            return Ok(of_sale(&known));
-        }
-        let mut fresh = KnownOffers { read_at: Some(self.wall.now()), ..KnownOffers::default() };
-        for offer in store::offers::ending_after(&self.pool, oldest_receipt(now)).await? {
-            fresh.by_merchant.entry(offer.merchant).or_default().push(offer);
-        }
-        // In the order in which what they gave is read again.
-        fresh.by_merchant.values_mut().for_each(|offers| offers.sort_by_key(|offer| offer.id));
-        let fresh = Arc::new(fresh);
-        let mut memory = write_lock(&self.memory);
-        if memory.forgotten == forgotten {
-            memory.offers = fresh.clone();
-        }
-        Ok(of_sale(&fresh))
+        let known = self.offers.get(self.wall.now(), OFFERS_FRESH, read).await?;
+        let offers = known.by_merchant.get(&sale.merchant).map(Vec::as_slice).unwrap_or_default();
+        Ok(offers.iter().filter(|offer| offer.counts(sale)).cloned().collect())
     }
 
     async fn look<T>(&self, find: impl Fn(&Known) -> Option<T>) -> Result<Option<T>, LoyaltyError> {
-        let (known, forgotten) = {
-            let memory = read_lock(&self.memory);
-            (memory.known.clone(), memory.forgotten)
-        };
-        let found = find(&known);
+        let found = self.known.last().and_then(|known| find(&known));
         let due = if found.is_some() { FRESH } else { RETRY };
-        if known.read_at.is_some_and(|at| within(self.wall.now(), at, due)) {
-            return Ok(found);
-        }
-        let fresh = Arc::new(Known { read_at: Some(self.wall.now()), ..store::directory(&self.pool).await? });
-        let mut memory = write_lock(&self.memory);
-        if memory.forgotten == forgotten {
-            memory.known = fresh.clone();
-        }
-        Ok(find(&fresh))
+        let known = self.known.get(self.wall.now(), due, store::directory(&self.pool)).await?;
+        Ok(find(&known))
     }
 
     /// Forgets what memory holds, after a change made through this process.
     pub fn forget(&self) {
-        let mut memory = write_lock(&self.memory);
-        memory.known = Arc::default();
-        memory.offers = Arc::default();
-        memory.forgotten += 1;
+        self.known.forget();
+        self.offers.forget();
     }
 }
 

@@ -6,8 +6,10 @@
 //! - What members are told that an offer gives is what a purchase is credited: one pure decision, [`credit`], serves both.
 //! - The purchase row, its points and its message are one transaction (E1).
 //! - A member code works once.
+//! - What is earned faster or higher than the limits waits for a decision; no counter is ever passed.
 //! - Points that wait for a decision are nobody's to use, and end once: confirmed, taken back, or returned.
 
+mod allowance;
 mod codes;
 mod credit;
 mod directory;
@@ -24,14 +26,15 @@ mod reviews;
 mod spans;
 mod store;
 mod terminals;
+mod velocity;
 
-pub use codes::{CodeError, CodeKey, MemberCode, issue_code};
+pub use codes::{CodeError, CodeKey, MemberCode, issue_code, sweep_codes};
 pub use credit::{Credit, CreditCause, CreditLine, OfferCredit, Sale, credit};
 pub use directory::{Directory, Merchant, Terminal, add_terminal, add_terminal_as};
 pub use earn_rule::{EarnRule, EarnTerms};
 pub use merchants::{
     MerchantChange, NewEarnRule, NewMerchant, add_earn_rule, add_merchant, change_merchant, check_earn_rule, merchant,
-    merchants,
+    merchant_names,
 };
 pub use money::AMOUNT_MINOR_MAX;
 pub use newest::{NewestPurchase, newest_purchases, sold_since};
@@ -50,6 +53,7 @@ pub use reviews::{
     reviews, watch_terminal,
 };
 pub use terminals::{SessionError, SessionKeys, SignedRequest, TerminalSession, TerminalSessions, sign};
+pub use velocity::{Velocity, VelocityLimits};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoyaltyError {

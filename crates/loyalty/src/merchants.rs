@@ -7,6 +7,7 @@
 use hunch_kernel::MerchantId;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{PgConnection, PgPool};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::directory::Merchant;
@@ -219,12 +220,10 @@ pub async fn merchant(pool: &PgPool, id: MerchantId) -> Result<Option<Merchant>,
     Ok(store::merchants::find(pool, id).await?)
 }
 
-/// All merchants by name.
+/// What every merchant is called.
 ///
 /// # Errors
-/// `Storage` when the database fails.
-pub async fn merchants(pool: &PgPool) -> Result<Vec<Merchant>, LoyaltyError> {
-    let mut all: Vec<Merchant> = store::directory(pool).await?.merchants.into_values().collect();
-    all.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(all)
+/// When the database fails.
+pub async fn merchant_names(pool: &PgPool) -> Result<HashMap<Uuid, String>, sqlx::Error> {
+    store::merchants::names(pool).await
 }

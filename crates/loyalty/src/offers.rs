@@ -31,6 +31,10 @@ pub struct Offer {
     pub valid_to: Timestamp,
     /// When it was withdrawn: told to nobody from then on.
     pub told_until: Option<Timestamp>,
+    /// Most points that it gives in all; `None`: to every member.
+    pub budget: Option<Points>,
+    /// Of the budget, what is set apart for purchases, used or not.
+    pub leased: Points,
 }
 
 impl Offer {
@@ -39,9 +43,11 @@ impl Offer {
         self.merchant == sale.merchant && self.valid_from <= sale.purchased_at && sale.purchased_at < self.valid_to
     }
 
-    /// Whether members may be told of it: then a purchase of the same moment has its points.
+    /// Whether members may be told of it: then a purchase of the same moment has its points. Of an offer with a budget they are told
+    /// that it lasts only so long.
     pub fn is_told(&self, at: Timestamp) -> bool {
-        self.valid_from <= at && at < self.valid_to && self.told_until.is_none_or(|until| at < until)
+        let lasts = self.budget.is_none_or(|budget| self.leased + self.bonus <= budget);
+        lasts && self.valid_from <= at && at < self.valid_to && self.told_until.is_none_or(|until| at < until)
     }
 }
 
@@ -53,13 +59,15 @@ pub struct NewOffer {
     pub title: String,
     pub bonus: Points,
     pub valid: std::ops::Range<Timestamp>,
+    /// Most points that it gives in all.
+    pub budget: Option<Points>,
 }
 
 /// Offers that members may be told of at `at`, soonest to end first.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn active_offers(pool: &PgPool, at: Timestamp) -> Result<Vec<Offer>, LoyaltyError> {
+pub async fn active_offers(pool: &PgPool, at: Timestamp) -> Result<Vec<Offer>, sqlx::Error> {
     Ok(store::offers::ending_after(pool, at).await?.into_iter().filter(|offer| offer.is_told(at)).collect())
 }
 
@@ -107,6 +115,7 @@ pub async fn add_offer(pool: &PgPool, new: &NewOffer, by: &str, now: Timestamp) 
         ("merchant", stored.merchant == new.merchant),
         ("title", stored.title == new.title),
         ("bonus_points", stored.bonus == new.bonus),
+        ("budget_points", stored.budget == new.budget),
         ("valid_from", stored.valid_from == stored_time(new.valid.start)),
         ("valid_to", stored.valid_to == stored_time(new.valid.end) || stored.told_until.is_some()),
     ];
@@ -125,6 +134,9 @@ fn check(new: &NewOffer, now: Timestamp) -> Result<(), LoyaltyError> {
     }
     if !(1..=BONUS_POINTS_MAX).contains(&new.bonus.0) {
         return Err(LoyaltyError::Invalid("bonus_points must be from 1 to 100000"));
+    }
+    if new.budget.is_some_and(|budget| budget < new.bonus) {
+        return Err(LoyaltyError::Invalid("budget_points must be enough for one member: at least bonus_points"));
     }
     if !near(new.valid.start) || !near(new.valid.end) {
         return Err(LoyaltyError::Invalid("valid_from and valid_to must be within ten years of today"));

@@ -23,6 +23,7 @@ use crate::money::{amount_max, written};
 use crate::offers::Offer;
 use crate::reviews::ReviewReason;
 use crate::spans::span;
+use crate::velocity::Velocity;
 use crate::{LoyaltyError, receipt, store};
 
 /// A receipt may be told of this late. An older one is a clock that stands still, and not a late receipt.
@@ -133,18 +134,33 @@ pub struct Purchases {
     pub pool: PgPool,
     pub clocks: Clocks,
     pub shards: u16,
+    pub velocity: Velocity,
 }
 
 impl Purchases {
     /// Each purchase is answered by itself; a refused one stops nothing.
     pub async fn record(&self, requests: Vec<PurchaseRequest>) -> Vec<Result<PurchaseAnswer, PurchaseRefusal>> {
         let mut answers: Vec<Option<Result<PurchaseAnswer, PurchaseRefusal>>> = vec![None; requests.len()];
-        let mut by_shard: Vec<Vec<(usize, Purchase)>> = vec![Vec::new(); usize::from(self.shards)];
+        let mut prepared: Vec<(usize, Shard, Purchase)> = Vec::with_capacity(requests.len());
         for (n, request) in requests.into_iter().enumerate() {
             match self.prepare(request).await {
-                Ok((shard, purchase)) => by_shard[shard.0 as usize].push((n, purchase)),
+                Ok((shard, purchase)) => prepared.push((n, shard, purchase)),
                 Err(refusal) => answers[n] = Some(Err(refusal)),
             }
+        }
+        let mut purchases: Vec<&mut Purchase> = prepared.iter_mut().map(|(_, _, purchase)| purchase).collect();
+        let mut taken = match self.velocity.take(&mut purchases, self.clocks.business.now()).await {
+            Ok(taken) => taken,
+            Err(error) => {
+                let refusal = unavailable(error);
+                prepared.into_iter().for_each(|(n, _, _)| answers[n] = Some(Err(refusal.clone())));
+                return answered(answers);
+            }
+        };
+        let places: Vec<usize> = prepared.iter().map(|(n, _, _)| *n).collect();
+        let mut by_shard: Vec<Vec<(usize, Purchase)>> = vec![Vec::new(); usize::from(self.shards)];
+        for (n, shard, purchase) in prepared {
+            by_shard[shard.0 as usize].push((n, purchase));
         }
         let groups = by_shard.into_iter().enumerate().filter(|(_, g)| !g.is_empty()).map(|(shard, group)| async move {
             let (places, purchases): (Vec<usize>, Vec<Purchase>) = group.into_iter().unzip();
@@ -161,7 +177,11 @@ impl Purchases {
                 Err(e) => places.into_iter().for_each(|n| answers[n] = Some(Err(refused(&e)))),
             }
         }
-        answers.into_iter().map(|a| a.unwrap_or(Err(PurchaseRefusal::Unavailable))).collect()
+        for (n, taken) in places.into_iter().zip(&mut taken) {
+            let earned = answers[n].as_ref().and_then(|answer| answer.as_ref().ok()).filter(|answer| answer.first);
+            self.velocity.settle(taken, earned);
+        }
+        answered(answers)
     }
 
     /// Checks what can be checked without the shard, and finds the member and the points.
@@ -250,20 +270,28 @@ impl Purchases {
             Ok(code) => store::code(&self.pool, code).await.map_err(unavailable)?,
             Err(_) => None,
         };
-        match stored.ok_or(CodeError::Foreign).and_then(|stored| stored.presented(id, now)) {
+        // One that we made and know no more is old.
+        let unknown = if code.is_ok() { CodeError::Expired } else { CodeError::Foreign };
+        match stored.ok_or(unknown).and_then(|stored| stored.presented(id, now)) {
             Ok(member) => Ok((member, code.ok())),
             Err(error) => {
-                warn_refused(terminal, error);
-                store::log_refused_code(&self.pool, terminal, error.word(), code.ok(), now)
-                    .await
-                    .map_err(unavailable)?;
+                tell_refused(terminal, error);
+                // What is none of ours is counted and not kept: anybody can make it up, 500 at a time.
+                if let Ok(code) = code {
+                    let kept = store::log_refused_code(&self.pool, terminal, error.word(), code, now).await;
+                    kept.map_err(unavailable)?;
+                }
                 Err(PurchaseRefusal::Code(error))
             }
         }
     }
 }
 
-fn warn_refused(terminal: TerminalId, error: CodeError) {
+fn tell_refused(terminal: TerminalId, error: CodeError) {
+    metrics::counter!("hunch_member_codes_refused_total", "reason" => error.word()).increment(1);
+    if error == CodeError::Foreign {
+        return;
+    }
     tracing::warn!(%terminal, reason = error.word(), "member code refused");
 }
 
@@ -283,6 +311,12 @@ fn refused(error: &DoorError) -> PurchaseRefusal {
         DoorError::Stopped | DoorError::Storage(_) | DoorError::Unknown => PurchaseRefusal::Unavailable,
         DoorError::Impossible(_) => PurchaseRefusal::Impossible,
     }
+}
+
+fn answered(
+    answers: Vec<Option<Result<PurchaseAnswer, PurchaseRefusal>>>,
+) -> Vec<Result<PurchaseAnswer, PurchaseRefusal>> {
+    answers.into_iter().map(|answer| answer.unwrap_or(Err(PurchaseRefusal::Unavailable))).collect()
 }
 
 /// A checked purchase on its way into its member's shard.
@@ -321,7 +355,7 @@ impl Purchase {
     }
 
     /// What the member gets, having had the offers in `used` before.
-    fn credit(&self, used: &HashSet<Uuid>) -> Credit {
+    pub(crate) fn credit(&self, used: &HashSet<Uuid>) -> Credit {
         credit::credit(&self.sale, self.rule.as_slice(), &self.offers, used)
     }
 
@@ -559,9 +593,8 @@ async fn tell_first_parts(
 }
 
 async fn refuse_used(tx: &mut ShardTx, purchase: &Purchase, code: Uuid) -> Result<PurchaseRefusal, BatchError> {
-    warn_refused(purchase.terminal, CodeError::Used);
-    store::log_refused_code(tx.conn(), purchase.terminal, CodeError::Used.word(), Some(code), purchase.received_wall)
-        .await?;
+    tell_refused(purchase.terminal, CodeError::Used);
+    store::log_refused_code(tx.conn(), purchase.terminal, CodeError::Used.word(), code, purchase.received_wall).await?;
     Ok(PurchaseRefusal::Code(CodeError::Used))
 }
 

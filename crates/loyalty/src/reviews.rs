@@ -19,6 +19,16 @@ use crate::{LoyaltyError, store};
 pub enum ReviewReason {
     /// An operator watches the till.
     TillWatched,
+    /// More receipts of one minute than a till writes.
+    TillSpeed,
+    /// More points in a day than a till gives.
+    TillValue,
+    /// More points in a day than a merchant gives.
+    MerchantValue,
+    /// More purchases in a day than a member makes.
+    MemberSpeed,
+    /// More points in a day than a member earns.
+    MemberValue,
 }
 
 impl ReviewReason {
@@ -26,11 +36,25 @@ impl ReviewReason {
     pub fn as_str(self) -> &'static str {
         match self {
             ReviewReason::TillWatched => "till_watched",
+            ReviewReason::TillSpeed => "till_speed",
+            ReviewReason::TillValue => "till_value",
+            ReviewReason::MerchantValue => "merchant_value",
+            ReviewReason::MemberSpeed => "member_speed",
+            ReviewReason::MemberValue => "member_value",
         }
     }
 
+    const ALL: [ReviewReason; 6] = [
+        ReviewReason::TillWatched,
+        ReviewReason::TillSpeed,
+        ReviewReason::TillValue,
+        ReviewReason::MerchantValue,
+        ReviewReason::MemberSpeed,
+        ReviewReason::MemberValue,
+    ];
+
     pub(crate) fn from_word(word: &str) -> Option<ReviewReason> {
-        (word == ReviewReason::TillWatched.as_str()).then_some(ReviewReason::TillWatched)
+        ReviewReason::ALL.into_iter().find(|reason| reason.as_str() == word)
     }
 
     /// What the member is told.
@@ -39,6 +63,20 @@ impl ReviewReason {
             ReviewReason::TillWatched => {
                 "We look at each purchase of this till at the moment. It has nothing to do with you, and there is nothing \
                  that you need to do."
+            }
+            ReviewReason::TillSpeed => {
+                "This till sent many receipts at once, so we look at them first. It has nothing to do with you, and there is \
+                 nothing that you need to do."
+            }
+            ReviewReason::TillValue | ReviewReason::MerchantValue => {
+                "This shop gave unusually many points today, so we look at this purchase first. It has nothing to do with you, \
+                 and there is nothing that you need to do."
+            }
+            ReviewReason::MemberSpeed => {
+                "You made unusually many purchases today, so we look at this one first. There is nothing that you need to do."
+            }
+            ReviewReason::MemberValue => {
+                "You earned unusually many points today, so we look at this purchase first. There is nothing that you need to do."
             }
         }
     }

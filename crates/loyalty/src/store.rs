@@ -1,5 +1,6 @@
 //! Loyalty's SQL.
 
+pub(crate) mod allowances;
 pub(crate) mod merchants;
 pub(crate) mod offers;
 pub(crate) mod reviews;
@@ -25,8 +26,7 @@ use crate::returns::ReturnRequest;
 type Result<T> = std::result::Result<T, sqlx::Error>;
 
 pub(crate) async fn directory(pool: &PgPool) -> Result<Known> {
-    let mut known = Known::default();
-    known.spellings = has_spellings(pool).await?;
+    let mut known = Known { spellings: has_spellings(pool).await?, ..Known::default() };
     for row in
         sqlx::query("SELECT merchant, name, category, zone, currency FROM loyalty.merchant").fetch_all(pool).await?
     {
@@ -119,11 +119,31 @@ pub(crate) async fn use_codes(tx: &mut ShardTx, used: &[(Uuid, &Purchase)]) -> R
     Ok(())
 }
 
+/// Deletes codes that nobody used, a day after their end, and used ones after `used_before`, with refusals of before then.
+pub(crate) async fn sweep_codes(
+    pool: &PgPool,
+    unused_before: WallTime,
+    used_before: WallTime,
+    most: i64,
+) -> Result<u64> {
+    let codes = sqlx::query(
+        "DELETE FROM loyalty.member_code WHERE code IN (
+             SELECT code FROM loyalty.member_code
+             WHERE expires_at < $1 AND (used_for IS NULL OR expires_at < $2) ORDER BY expires_at LIMIT $3)",
+    );
+    let codes = codes.bind(unused_before.to_sqlx()).bind(used_before.to_sqlx()).bind(most).execute(pool).await?;
+    let refused = sqlx::query(
+        "DELETE FROM loyalty.refused_code WHERE id IN (SELECT id FROM loyalty.refused_code WHERE at < $1 ORDER BY id LIMIT $2)",
+    );
+    let refused = refused.bind(used_before.to_sqlx()).bind(most).execute(pool).await?;
+    Ok(codes.rows_affected() + refused.rows_affected())
+}
+
 pub(crate) async fn log_refused_code(
     to: impl PgExecutor<'_>,
     terminal: TerminalId,
     reason: &str,
-    code: Option<Uuid>,
+    code: Uuid,
     at: WallTime,
 ) -> Result<()> {
     sqlx::query("INSERT INTO loyalty.refused_code (terminal, reason, code, at) VALUES ($1, $2, $3, $4)")

@@ -85,7 +85,7 @@ async fn an_earn_rule_is_replaced_from_a_day_on_and_the_days_before_keep_theirs(
     let start = shop.now();
     let add = |new: NewEarnRule, now: Timestamp| {
         let pool = shop.db.app().clone();
-        async move { add_earn_rule(&mut *pool.acquire().await.unwrap(), &new, now).await }
+        async move { add_earn_rule(&mut pool.acquire().await.unwrap(), &new, now).await }
     };
     let noon = start + SignedDuration::from_hours(24);
     let planned = add(rule(1, 20, Some(noon)), start).await.unwrap();

@@ -19,6 +19,7 @@ fn at(text: &str) -> Timestamp {
 /// Sixty points at the shop, from an hour before the test begins.
 fn pasta(bonus: i64) -> NewOffer {
     NewOffer {
+        budget: None,
         id: OFFER,
         merchant: MerchantId(Uuid::from_u128(9)),
         title: "Pasta night".to_owned(),

@@ -105,7 +105,14 @@ async fn a_member_code_works_once() {
         .fetch_all(shop.db.app())
         .await
         .unwrap();
-    assert_eq!(logged, ["used", "foreign", "expired"]);
+    assert_eq!(logged, ["used", "expired"], "what anybody can make up is counted and not kept");
+    let swept =
+        |days: i64| hunch_loyalty::sweep_codes(shop.db.app(), now() + SignedDuration::from_hours(24 * days), 100);
+    assert_eq!(swept(0).await.unwrap(), 0);
+    assert_eq!(swept(2).await.unwrap(), 1, "the one that nobody used");
+    assert_eq!(shop.buy(with("5", &old.text)).await, Err(PurchaseRefusal::Code(CodeError::Expired)));
+    assert!(!shop.buy(with("1", &code.text)).await.unwrap().first, "the same receipt may still ask");
+    assert_eq!(swept(91).await.unwrap(), 4, "the used one and three refusals");
     assert_eq!(shop.available().await, 10);
 }
 

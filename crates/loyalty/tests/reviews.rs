@@ -96,6 +96,7 @@ async fn an_offer_goes_back_with_points_that_are_not_confirmed() {
     let now = shop.purchases.clocks.business.now();
     let hour = SignedDuration::from_hours(1);
     let offer = NewOffer {
+        budget: None,
         id: Uuid::from_u128(500),
         merchant: ROSA,
         title: "Pasta night".to_owned(),

@@ -1,70 +1,32 @@
 //! Today's markets in memory, so that lists and prompts ask nobody.
 
-use hunch_kernel::{MarketTicker, WallTime, read_lock, within, write_lock};
+use hunch_kernel::MarketTicker;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use crate::{Kind, Market, Markets, MarketsError, store};
 
 /// How old the copy may be (wall time). Other processes write too.
 const FRESH: SignedDuration = SignedDuration::from_secs(1);
 
-#[derive(Default)]
-pub(crate) struct Cache {
-    shown: RwLock<Option<Shown>>,
-    /// One reader renews the copy; the others use the old one meanwhile.
-    renewing: tokio::sync::Mutex<()>,
-}
-
-#[derive(Clone)]
-struct Shown {
-    read_wall: WallTime,
+/// What is in memory of the markets.
+pub(crate) struct Shown {
     /// By end, then ticker.
-    markets: Arc<Vec<Arc<Market>>>,
-    by_ticker: Arc<HashMap<MarketTicker, Arc<Market>>>,
-}
-
-impl Cache {
-    fn get(&self) -> Option<Shown> {
-        read_lock(&self.shown).clone()
-    }
-
-    pub(crate) fn forget(&self) {
-        *write_lock(&self.shown) = None;
-    }
+    markets: Vec<Arc<Market>>,
+    by_ticker: HashMap<MarketTicker, Arc<Market>>,
 }
 
 impl Markets {
-    async fn shown(&self) -> Result<Shown, MarketsError> {
-        let wall = self.clocks.wall.now();
-        let known = self.cache.get();
-        if let Some(known) = &known
-            && within(wall, known.read_wall, FRESH)
-        {
-            return Ok(known.clone());
-        }
-        let _renewing = match known {
-            Some(old) => match self.cache.renewing.try_lock() {
-                Ok(guard) => guard,
-                Err(_) => return Ok(old),
-            },
-            None => {
-                let renewing = self.cache.renewing.lock().await;
-                // Whoever was first has read meanwhile, for all who waited.
-                if let Some(fresh) = self.cache.get() {
-                    return Ok(fresh);
-                }
-                renewing
-            }
-        };
+    async fn shown(&self) -> Result<Arc<Shown>, MarketsError> {
         let since = self.clocks.business.now().saturating_sub(SignedDuration::from_hours(24));
-        let markets: Vec<Arc<Market>> =
-            store::ending_after(&self.pool, since.unwrap_or(Timestamp::MIN)).await?.into_iter().map(Arc::new).collect();
-        let by_ticker = markets.iter().map(|m| (m.ticker.clone(), m.clone())).collect();
-        let shown = Shown { read_wall: wall, markets: Arc::new(markets), by_ticker: Arc::new(by_ticker) };
-        *write_lock(&self.cache.shown) = Some(shown.clone());
-        Ok(shown)
+        let read = async {
+            let markets = store::ending_after(&self.pool, since.unwrap_or(Timestamp::MIN)).await?;
+            let markets: Vec<Arc<Market>> = markets.into_iter().map(Arc::new).collect();
+            let by_ticker = markets.iter().map(|m| (m.ticker.clone(), m.clone())).collect();
+            Ok(Shown { markets, by_ticker })
+        };
+        Ok(self.cache.get(self.clocks.wall.now(), FRESH, read).await?)
     }
 
     /// Markets that may be staked on now, soonest end first, after `after` (end, ticker), at most `limit`.

@@ -24,6 +24,7 @@ pub use state::{Known, Step, step};
 pub use store::{Final, amended_since, final_of, finals, watch};
 pub use sync::SyncReport;
 
+use hunch_db::MemoryCopy;
 use hunch_exchange::{Exchange, ExchangeError};
 use hunch_kernel::{Clocks, MarketTicker, WallTime, lock};
 use hunch_log::{CommitError, LogError, Tail};
@@ -50,7 +51,7 @@ pub struct Markets {
     exchange: Arc<dyn Exchange>,
     clocks: Clocks,
     tail: Tail,
-    cache: cache::Cache,
+    cache: MemoryCopy<cache::Shown>,
     hints: sync::Hints,
     progress: sync::Progress,
     unknown: sync::Unknown,
@@ -68,7 +69,7 @@ impl Markets {
             exchange,
             clocks,
             tail,
-            cache: cache::Cache::default(),
+            cache: MemoryCopy::default(),
             hints: sync::Hints::default(),
             progress: sync::Progress::default(),
             unknown: sync::Unknown::default(),

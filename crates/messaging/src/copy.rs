@@ -70,8 +70,11 @@ pub fn market_prompt(title: &str) -> String {
 }
 
 /// An offer of a shop nearby, with what a purchase there is credited for it.
-pub fn offer_prompt(title: &str, merchant: &str, bonus: Points) -> String {
-    format!("{} at {}: {} extra, once, with your next purchase there", tidy(title), tidy(merchant), points_words(bonus))
+/// `limited`: others may be quicker.
+pub fn offer_prompt(title: &str, merchant: &str, bonus: Points, limited: bool) -> String {
+    let (title, merchant, points) = (tidy(title), tidy(merchant), points_words(bonus));
+    let lasting = if limited { ", while they last" } else { "" };
+    format!("{title} at {merchant}: {points} extra, once, with your next purchase there{lasting}")
 }
 
 /// One line without control characters or currency signs, of bounded length.
@@ -144,7 +147,7 @@ mod tests {
         assert_eq!(credit_receipt(Points(40)), "40 points are now available.");
         assert_eq!(return_receipt(Points(1), "Rosa's"), "Your return at Rosa's is recorded. 1 point went back.");
         assert_eq!(
-            offer_prompt("Warm rolls", "Rosa's", Points(1)),
+            offer_prompt("Warm rolls", "Rosa's", Points(1), false),
             "Warm rolls at Rosa's: 1 point extra, once, with your next purchase there"
         );
     }

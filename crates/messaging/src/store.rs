@@ -331,9 +331,11 @@ pub(crate) async fn replace_subscription(
         tx.commit().await?;
         return Ok(SubscriptionId(same));
     }
-    sqlx::query("DELETE FROM messaging.subscription WHERE device = $1 OR endpoint = $2")
+    // Whoever knows the address is that browser. A device's name says nothing to other members.
+    sqlx::query("DELETE FROM messaging.subscription WHERE (device = $1 AND member = $3) OR endpoint = $2")
         .bind(new.device.0)
         .bind(endpoint.as_str())
+        .bind(new.member.0)
         .execute(&mut *tx)
         .await?;
     sqlx::query(
@@ -688,7 +690,7 @@ pub(crate) async fn push_counts(pool: &PgPool, since: WallTime) -> Result<PushCo
                 percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (
                     ORDER BY (extract(epoch FROM d.accepted_at - n.made_wall_at) * 1000)::bigint) AS latency
          FROM messaging.delivery d JOIN messaging.notice n USING (notice)
-         WHERE d.accepted_at >= $1 AND n.cause_kind = 'purchase'",
+         WHERE d.accepted_at >= $1 AND n.cause_kind = 'purchase' AND n.made_wall_at >= $1::timestamptz - interval '1 day'",
     )
     .bind(since.to_sqlx())
     .fetch_one(pool)

@@ -37,7 +37,7 @@ use uuid::Uuid;
 use web_push_native::p256::SecretKey;
 use web_push_native::{Auth, decrypt};
 
-const RULES: EndpointRules = EndpointRules { allow_loopback_http: true };
+const RULES: EndpointRules = EndpointRules { allow_loopback_http: true, any_port_and_name: false };
 
 /// One phone as the push service sees it: its keys, what it answers next, what it got.
 struct Phone {
@@ -680,6 +680,20 @@ async fn a_device_has_one_subscription_and_a_member_ten() {
     let bad = NewSubscription { p256dh: [4u8; 65].to_vec(), ..first };
     let refused = subscribe(world.db.app(), &world.entropy, RULES, &bad, world.now()).await;
     assert!(matches!(refused, Err(SubscribeError::Keys(_))));
+}
+
+/// A device's id stands in addresses: whoever has seen one takes nothing from its member with it.
+#[tokio::test]
+async fn a_device_of_another_member_takes_nothing_away() {
+    let world = World::new().await;
+    let own = world.browser(1, MEMBER);
+    subscribe(world.db.app(), &world.entropy, RULES, &own, world.now()).await.unwrap();
+    let stranger = MemberId(Uuid::from_u128(78));
+    let same_device = NewSubscription { member: stranger, device: own.device, ..world.browser(2, stranger) };
+    subscribe(world.db.app(), &world.entropy, RULES, &same_device, world.now()).await.unwrap();
+    for member in [MEMBER, stranger] {
+        assert_eq!(subscriptions(world.db.app(), member).await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test]

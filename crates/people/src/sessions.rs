@@ -30,6 +30,8 @@ pub struct Session {
     pub expires_at: WallTime,
     /// Signed in with a code of a sandbox.
     pub sandbox: bool,
+    /// Digests of the sessions that made room for it.
+    pub ended: Vec<Vec<u8>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -117,7 +119,8 @@ impl People {
         ended.iter().for_each(|sha256| {
             memory.sessions.remove(sha256);
         });
-        Ok(Session { member, token, expires_at, sandbox })
+        drop(memory);
+        Ok(Session { member, token, expires_at, sandbox, ended })
     }
 
     fn wrong_code(&self, from: Option<IpAddr>, now: WallTime) -> PeopleError {

@@ -37,7 +37,7 @@ use crate::op::{MEMBERS, Place, TILLS};
 pub const HOUSE: HouseLimits = HouseLimits { day: Points(2_500), week: Points(9_000) };
 pub const SHARDS: u16 = 8;
 pub const ZONE: &str = "America/New_York";
-const RULES: EndpointRules = EndpointRules { allow_loopback_http: true };
+const RULES: EndpointRules = EndpointRules { allow_loopback_http: true, any_port_and_name: false };
 /// A Thursday in the season when clocks change.
 const BEGIN: &str = "2026-10-29T14:00:00Z";
 /// How far what the exchange tells of orders, fills and cash is behind: an order just taken is not to be found yet.
@@ -298,6 +298,7 @@ impl Parts {
         let today: Arc<dyn Surroundings> = Arc::new(Today { markets: markets.clone(), trading: trading.clone() });
         let signer = VapidSigner::new(VapidKey::from_pkcs8(vapid)?, "mailto:sim@example.com", wall.clone())?;
         let purchases = Purchases {
+            velocity: hunch_loyalty::Velocity::new(db.app().clone(), hunch_loyalty::VelocityLimits::HIGH),
             directory: Directory::new(pool.clone(), wall.clone()),
             codes: CodeKey::new(b"simulated"),
             door,

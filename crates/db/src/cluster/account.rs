@@ -6,8 +6,9 @@ use std::os::unix::process::CommandExt;
 
 use crate::cluster::ClusterError;
 
-/// Accounts that root may lend to the server, best first.
-const LENT_BY_ROOT: [&str; 3] = ["hunch", "postgres", "nobody"];
+/// Accounts that root may lend to the server, best first. Not `nobody`: it is everybody's who has no account of its own, and the
+/// account that runs the server is its superuser.
+const LENT_BY_ROOT: [&str; 2] = ["hunch", "postgres"];
 
 /// A line of /etc/passwd.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +40,7 @@ impl Account {
         if !rustix::process::getuid().is_root() {
             return Account::own();
         }
-        let known = accounts()?;
-        LENT_BY_ROOT
-            .iter()
-            .find_map(|name| known.iter().find(|account| account.name == *name && account.uid != 0))
-            .cloned()
-            .ok_or(ClusterError::NoAccount)
+        lent_by_root(&accounts()?).ok_or(ClusterError::NoAccount)
     }
 
     /// Lets `command` run under this account. Only root can change accounts; anyone else already is it.
@@ -65,6 +61,10 @@ impl Account {
         }
         Ok(())
     }
+}
+
+fn lent_by_root(known: &[Account]) -> Option<Account> {
+    LENT_BY_ROOT.iter().find_map(|name| known.iter().find(|account| account.name == *name && account.uid != 0)).cloned()
 }
 
 fn accounts() -> Result<Vec<Account>, ClusterError> {
@@ -89,5 +89,16 @@ mod tests {
         let account = parse("postgres:x:101:104:PostgreSQL administrator,,,:/var/lib/postgresql:/bin/bash");
         assert_eq!(account, Some(Account { name: "postgres".into(), uid: 101, gid: 104 }));
         assert_eq!(parse("# comment"), None);
+    }
+
+    #[test]
+    fn root_lends_to_an_account_for_it_and_never_to_nobody() {
+        let account = |name: &str, uid: u32| Account { name: name.into(), uid, gid: uid };
+        let (root, nobody, postgres) = (account("root", 0), account("nobody", 65_534), account("postgres", 101));
+        assert_eq!(lent_by_root(&[root.clone(), nobody.clone()]), None);
+        assert_eq!(lent_by_root(&[root.clone(), nobody, postgres.clone()]), Some(postgres.clone()));
+        let (own, disguised) = (account("hunch", 998), account("hunch", 0));
+        assert_eq!(lent_by_root(&[postgres.clone(), own.clone()]), Some(own));
+        assert_eq!(lent_by_root(&[disguised, postgres.clone()]), Some(postgres));
     }
 }

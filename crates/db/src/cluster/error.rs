@@ -12,7 +12,7 @@ pub enum ClusterError {
     #[error("{folder} holds no usable PostgreSQL: {reason}")]
     BadBinaries { folder: PathBuf, reason: String },
     #[error(
-        "PostgreSQL does not run as root and none of the accounts hunch, postgres, nobody exists; make one with \
+        "PostgreSQL does not run as root and neither of the accounts hunch and postgres exists; make one with \
          `useradd --system hunch`"
     )]
     NoAccount,

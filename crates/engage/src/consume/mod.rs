@@ -12,6 +12,7 @@ mod checkpoint;
 mod nearby;
 mod reaction;
 
+use hunch_db::MemoryCopy;
 use hunch_kernel::{Clocks, MemberId, Shard, WallTime, read_lock, shard_of, within, write_lock};
 use hunch_ledger::Door;
 use hunch_log::positions::{self, Position};
@@ -53,7 +54,7 @@ pub struct Engage<G: PromptGate, S: Surroundings> {
     books: Vec<RwLock<Option<Book>>>,
     pub(crate) opened: Door<OpenedHandler>,
     owners: Vec<Mutex<Option<Owner>>>,
-    nearby: RwLock<Option<Arc<Nearby>>>,
+    nearby: MemoryCopy<Nearby>,
     model: RwLock<Option<Arc<Model>>>,
     /// What each shard had learned when its last step was stored, for cards.
     learned: Vec<RwLock<Option<Learned>>>,
@@ -135,7 +136,7 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
             opened,
             books: (0..shards).map(|_| RwLock::default()).collect(),
             owners: (0..shards).map(|_| Mutex::default()).collect(),
-            nearby: RwLock::default(),
+            nearby: MemoryCopy::default(),
             model: RwLock::default(),
             learned: (0..shards).map(|_| RwLock::default()).collect(),
         }

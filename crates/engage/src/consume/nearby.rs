@@ -1,6 +1,6 @@
 //! What can be offered now: markets, offers, and the merchants' names.
 
-use hunch_kernel::{MarketTicker, WallTime, read_lock, within, write_lock};
+use hunch_kernel::MarketTicker;
 use hunch_messaging::PromptGate;
 use jiff::SignedDuration;
 use std::collections::{HashMap, HashSet};
@@ -18,8 +18,7 @@ const CANDIDATES_FRESH: SignedDuration = SignedDuration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Nearby {
     pub candidates: Vec<Candidate>,
-    merchants: HashMap<Uuid, String>,
-    read_wall: Option<WallTime>,
+    merchants: Arc<HashMap<Uuid, String>>,
 }
 
 impl Nearby {
@@ -41,7 +40,7 @@ impl Nearby {
         let Some(used) = used else { return self.clone() };
         let free = |c: &&Candidate| !matches!(c, Candidate::Offer(offer) if used.contains(&offer.offer));
         let candidates = self.candidates.iter().filter(free).cloned().collect();
-        Arc::new(Nearby { candidates, merchants: self.merchants.clone(), read_wall: self.read_wall })
+        Arc::new(Nearby { candidates, merchants: self.merchants.clone() })
     }
 }
 
@@ -49,35 +48,31 @@ impl<G: PromptGate, S: Surroundings> Engage<G, S> {
     /// Markets, offers and merchants of the last second; read again at once for a merchant not known,
     /// unless they were read just now.
     pub(crate) async fn nearby(&self, merchant: Option<Uuid>) -> Result<Arc<Nearby>, EngageError> {
-        let (now, wall) = (self.clocks.business.now(), self.clocks.wall.now());
-        let known = read_lock(&self.nearby).clone();
-        if let Some(known) = known {
-            let missing = merchant.is_some_and(|id| !known.merchants.contains_key(&id));
-            let span = if missing { CANDIDATES_FRESH / 10 } else { CANDIDATES_FRESH };
-            if known.read_wall.is_some_and(|read| within(wall, read, span)) {
-                return Ok(known);
-            }
-        }
-        let markets = self.surroundings.markets(now).await.unwrap_or_else(|error| {
-            tracing::warn!(error, "no markets to choose from");
-            Vec::new()
-        });
-        let offers = hunch_loyalty::active_offers(&self.pool, now).await?.into_iter().map(|o| {
-            Candidate::Offer(OfferCandidate {
-                offer: o.id,
-                merchant: o.merchant,
-                merchant_name: o.merchant_name,
-                merchant_category: o.merchant_category,
-                title: o.title,
-                bonus: o.bonus,
-                ends_at: o.valid_to,
-            })
-        });
-        let merchants = hunch_loyalty::merchants(&self.pool).await?.into_iter().map(|m| (m.id.0, m.name)).collect();
-        let candidates = markets.into_iter().map(Candidate::Market).chain(offers).collect();
-        let nearby = Arc::new(Nearby { candidates, merchants, read_wall: Some(wall) });
-        *write_lock(&self.nearby) = Some(nearby.clone());
-        Ok(nearby)
+        let now = self.clocks.business.now();
+        let known = self.nearby.last();
+        let missing = merchant.is_some_and(|id| known.is_some_and(|known| !known.merchants.contains_key(&id)));
+        let fresh = if missing { CANDIDATES_FRESH / 10 } else { CANDIDATES_FRESH };
+        let read = async {
+            let markets = self.surroundings.markets(now).await.unwrap_or_else(|error| {
+                tracing::warn!(error, "no markets to choose from");
+                Vec::new()
+            });
+            let offers = hunch_loyalty::active_offers(&self.pool, now).await?.into_iter().map(|o| {
+                Candidate::Offer(OfferCandidate {
+                    limited: o.budget.is_some(),
+                    offer: o.id,
+                    merchant: o.merchant,
+                    merchant_name: o.merchant_name,
+                    merchant_category: o.merchant_category,
+                    title: o.title,
+                    bonus: o.bonus,
+                    ends_at: o.valid_to,
+                })
+            });
+            let candidates = markets.into_iter().map(Candidate::Market).chain(offers).collect();
+            Ok(Nearby { candidates, merchants: Arc::new(hunch_loyalty::merchant_names(&self.pool).await?) })
+        };
+        Ok(self.nearby.get(self.clocks.wall.now(), fresh, read).await?)
     }
 
     pub(crate) async fn market_now(

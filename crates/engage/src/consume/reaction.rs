@@ -188,7 +188,7 @@ fn say(m: &PurchaseRecorded, chosen: &Candidate, sitting: &mut impl PromptSittin
     match chosen {
         Candidate::Offer(o) => {
             let permit = sitting.offer(member, None).ok()?;
-            let title = offer_prompt(&o.title, &o.merchant_name, o.bonus);
+            let title = offer_prompt(&o.title, &o.merchant_name, o.bonus, o.limited);
             let wanted = Wanted::Offer { permit, offer: o.offer, title, until: o.ends_at };
             Some(Say { action: "offer", reference: Some(o.offer.to_string()), wanted })
         }

@@ -61,6 +61,7 @@ async fn an_offer_that_is_told_is_credited_and_then_told_no_more() {
     let town = Town::open(1).await;
     let (engage, member) = (town.engage(), town.members[0]);
     let offer = hunch_loyalty::NewOffer {
+        budget: None,
         id: uuid::Uuid::from_u128(500),
         merchant: hunch_kernel::MerchantId(uuid::Uuid::from_u128(2)),
         title: "Coffee break".to_owned(),

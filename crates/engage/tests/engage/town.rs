@@ -182,6 +182,7 @@ impl Town {
         let returns = builder.register(ReturnHandler);
         let opened = builder.register(OpenedHandler);
         let purchases = Purchases {
+            velocity: hunch_loyalty::Velocity::new(db.app().clone(), hunch_loyalty::VelocityLimits::HIGH),
             directory: Directory::new(db.app().clone(), clocks.wall.clone()),
             codes: CodeKey::new(b"test key"),
             door,

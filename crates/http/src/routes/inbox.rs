@@ -279,7 +279,7 @@ pub async fn recommendation(
     let (offer, market, reason) = match chosen.map_err(|e| Problem::storage(&e))? {
         Recommendation::Nothing { reason } => (None, None, reason),
         Recommendation::Offer { offer, .. } => {
-            let title = offer_prompt(&offer.title, &offer.merchant_name, offer.bonus);
+            let title = offer_prompt(&offer.title, &offer.merchant_name, offer.bonus, offer.limited);
             (Some(NoticeOffer { offer: offer.offer.to_string(), title }), None, "local_offer".to_owned())
         }
         Recommendation::Market { market, stake_points_max, .. } => {

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
-use crate::bounds::{Line, Moment};
+use crate::bounds::{Line, Moment, Whole};
 use crate::credentials::Operator;
 use crate::extract::Path;
 use crate::json::Json;
@@ -30,6 +30,10 @@ pub struct AddOffer {
     /// What each member gets, once.
     #[schema(minimum = 1, maximum = 100_000)]
     pub bonus_points: i64,
+    /// The most that it gives in all, at least `bonus_points`: then it lasts until that is spent, and members are told so. Left out, every
+    /// member gets it.
+    #[schema(inline)]
+    pub budget_points: Option<Whole<1, 1_000_000_000>>,
     /// Within ten years of today.
     #[schema(inline)]
     pub valid_from: Moment,
@@ -68,6 +72,7 @@ pub async fn post_offer(
         title: body.title.0,
         bonus: Points(body.bonus_points),
         valid: body.valid_from.0..body.valid_to.0,
+        budget: body.budget_points.map(|budget| Points(budget.0)),
     };
     add_offer(&app.pool, &new, operator.name, app.clocks.business.now()).await?;
     app.directory.forget();

@@ -232,6 +232,7 @@ pub async fn record_batch(
         })
         .collect();
     let refused = results.iter().filter(|r| r.problem.is_some()).count();
+    app.limits.refused(signed.terminal, refused);
     Ok(axum::Json(BatchAnswer { recorded: results.len() - refused, refused, results }))
 }
 

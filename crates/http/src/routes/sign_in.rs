@@ -49,6 +49,10 @@ pub async fn sign_in(
     if session.sandbox {
         app.safeguards.arrive_in_town(session.member).await?;
     }
+    // A phone that is signed out hears nothing more.
+    for sha256 in &session.ended {
+        end_with_session(&app.pool, session.member, sha256).await?;
+    }
     let expires_at = session.expires_at.to_timestamp();
     let answer = SignedIn { token: session.token, member_token: session.member.0, expires_at };
     Ok((StatusCode::CREATED, axum::Json(answer)))

@@ -1,20 +1,25 @@
 //! The operator's view of trading: what is going on, the switch, corrections by two people.
 
+use axum::Extension;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
 use hunch_exchange::MarketResult;
 use hunch_kernel::{MarketTicker, Price};
 use hunch_trading::Correction;
 use jiff::SignedDuration;
+use moka::future::Cache;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::app::App;
 use crate::bounds::Text;
-use crate::credentials::Operator;
+use crate::credentials::{Looker, Operator};
 use crate::extract::Path;
 use crate::json::Json;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
@@ -90,11 +95,32 @@ pub struct LiveResult {
 }
 
 /// What goes on, for the live page.
-#[utoipa::path(get, path = "/v1/ops/live", tag = "ops", security(("operator" = [])), responses(
+#[utoipa::path(get, path = "/v1/ops/live", tag = "ops", security(("operator" = []), ("ticket" = [])), responses(
     (status = 200, body = Live),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
-pub async fn live(State(app): State<Arc<App>>, _: Operator) -> Result<axum::Json<Live>, Problem> {
+pub async fn live(
+    State(app): State<Arc<App>>,
+    Extension(copy): Extension<LiveCopy>,
+    _: Looker,
+) -> Result<Response<Body>, Problem> {
+    // However many look, the figures are reckoned once a second.
+    let read = async { serde_json::to_vec(&look(&app).await?).map(Bytes::from).map_err(|e| Problem::internal(&e)) };
+    let json = copy.0.try_get_with((), read).await.map_err(|problem| Problem::clone(&problem))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+/// The live view of the last second, as it is sent.
+#[derive(Clone)]
+pub(crate) struct LiveCopy(Cache<(), Bytes>);
+
+impl Default for LiveCopy {
+    fn default() -> LiveCopy {
+        LiveCopy(Cache::builder().max_capacity(1).time_to_live(Duration::from_secs(1)).build())
+    }
+}
+
+async fn look(app: &App) -> Result<Live, Problem> {
     let day = SignedDuration::from_hours(24);
     let now = app.clocks.business.now();
     let since = now.saturating_sub(day).unwrap_or(now);
@@ -109,7 +135,7 @@ pub async fn live(State(app): State<Arc<App>>, _: Operator) -> Result<axum::Json
     tickers.extend(results.iter().map(|r| r.market.clone()));
     let markets = app.markets.by_tickers(&tickers).await?;
     let title = |t: &MarketTicker| markets.get(t).map_or_else(|| t.0.clone(), |m| m.title.clone());
-    Ok(axum::Json(Live {
+    Ok(Live {
         now,
         staking: app.trading.staking().await?.into(),
         members: app.people.count().await?,
@@ -152,7 +178,25 @@ pub async fn live(State(app): State<Arc<App>>, _: Operator) -> Result<axum::Json
                 points: r.points.0,
             })
             .collect(),
-    }))
+    })
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct TicketBody {
+    /// Goes into the live page's link, behind the `#`.
+    pub ticket: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: jiff::Timestamp,
+}
+
+/// A ticket for the live page: whoever has it looks for twelve hours, and can do nothing.
+#[utoipa::path(post, path = "/v1/ops/tickets", operation_id = "issue_ticket", tag = "ops", security(("operator" = [])), responses(
+    (status = 201, body = TicketBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn issue_ticket(State(app): State<Arc<App>>, _: Operator) -> (StatusCode, axum::Json<TicketBody>) {
+    let ticket = app.tickets.issue(app.clocks.wall.now());
+    (StatusCode::CREATED, axum::Json(TicketBody { ticket: ticket.text, expires_at: ticket.expires_at.to_timestamp() }))
 }
 
 #[derive(Serialize, ToSchema)]

@@ -455,6 +455,7 @@ RIGHT_REFUSALS = [
     ("exclusion-runs", ""),
     ("past-date", ""),
     ("invalid", "valid_to is past already", "/v1/ops/offers"),
+    ("invalid", "at least bonus_points", "/v1/ops/offers"),
     # Ids that the caller chooses: what stands under one of them already, with other content.
     ("already-exists", "this merchant exists already with another", "/v1/ops/merchants"),
     ("already-exists", "this earn rule exists already with another", "/v1/ops/merchants/{merchant}/earn-rules"),

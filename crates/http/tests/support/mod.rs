@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hunch_db::testing::TestDb;
 use hunch_engage::{Engage, Surroundings, Today};
 use hunch_exchange_sim::{ExchangeSim, KeyConfig, KeyPair, Listing, Px, Qty, SimConfig, SimHandle};
-use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, TurnedAway, WebhookKey};
+use hunch_http::{App, OperatorKey, PushTerms, RateLimits, Readiness, TicketKey, TurnedAway, WebhookKey};
 use hunch_kalshi::{Kalshi, KalshiConfig};
 use hunch_kernel::{Clock, Clocks, ManualClock, MemberId, Points, SeededEntropy, Shard};
 use hunch_ledger::testing::{RunningBatcher, run_batcher};
@@ -136,9 +136,13 @@ impl Service {
             engage: engage.clone(),
             markets: markets.clone(),
             trading: trading.clone(),
-            push: PushTerms { rules: EndpointRules { allow_loopback_http: true }, public_key: "key".to_owned() },
+            push: PushTerms {
+                rules: EndpointRules { allow_loopback_http: true, any_port_and_name: false },
+                public_key: "key".to_owned(),
+            },
             directory: directory.clone(),
             purchases: Purchases {
+                velocity: hunch_loyalty::Velocity::new(db.app().clone(), hunch_loyalty::VelocityLimits::HIGH),
                 directory,
                 codes: CodeKey::new(b"test key"),
                 door,
@@ -155,8 +159,10 @@ impl Service {
                 SessionKeys::new(b"a key of tests"),
             ),
             operators: vec![OperatorKey::of_token("operator", OPERATOR), OperatorKey::of_token("approver", APPROVER)],
+            tickets: TicketKey::new(b"a key of tests"),
             proposals: Proposals::new(db.app().clone(), clocks.clone()),
             rule_points_alone: 10_000,
+            tills_max: 256,
             limits: RateLimits::new(&clocks.wall),
             webhook: WebhookKey::new(WEBHOOK),
             readiness,

@@ -30,6 +30,7 @@ pub fn run(options: &DecideBench) -> anyhow::Result<Measured> {
             let ends_at = now + SignedDuration::from_mins(60 + n as i64);
             if n % 10 == 0 {
                 Candidate::Offer(OfferCandidate {
+                    limited: false,
                     offer: Uuid::from_u128(n as u128),
                     merchant: MerchantId(Uuid::from_u128(n as u128 % 7)),
                     merchant_name: "Rosa's Bakery".to_owned(),

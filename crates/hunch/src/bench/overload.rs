@@ -1,5 +1,7 @@
 //! Three times what the programme can do: what it turns away, how quick it stays for the rest, and how soon it is well
-//! again. Tills and programme share the machine, so the rush also takes processor time from the programme.
+//! again. Tills and programme share the machine, so the rush also takes processor time from the programme: sending what is
+//! refused, and refusing it. How much a refusal takes is measured apart, on a programme that lets nobody in; so it is
+//! known what could be accepted with the rest.
 
 use anyhow::{Context, bail, ensure};
 use hunch_kernel::Clocks;
@@ -17,8 +19,8 @@ use tokio::task::JoinSet;
 
 use crate::bench::apart::{end, serve_apart};
 use crate::bench::earn_http::{Place, open_town};
-use crate::bench::{machine, percentile};
-use crate::settings::Settings;
+use crate::bench::{cpu_seconds, machine, percentile};
+use crate::settings::{Settings, Source};
 
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct OverloadBench {
@@ -32,8 +34,11 @@ pub struct OverloadBench {
     #[arg(long, default_value_t = 2.0)]
     slower_max: f64,
     /// How soon it has to be well again.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 2)]
     recovery_seconds_max: u64,
+    /// How much of what could be accepted beside refusing has to be.
+    #[arg(long, default_value_t = 0.9)]
+    accepted_min: f64,
 }
 
 #[derive(Serialize)]
@@ -43,8 +48,12 @@ pub struct Overload {
     sustained_per_second: u64,
     /// At seven tenths of that.
     normal_p99_ms: f64,
+    /// Processor time of a refusal, of tills and programme together.
+    refusal_cpu_us: f64,
     rush_offered_per_second: u64,
     rush_accepted_per_second: u64,
+    /// What the processor time that refusing leaves could accept in a second.
+    possible: u64,
     /// Answers of those turned away.
     rush_shed: BTreeMap<String, u64>,
     rush_p99_ms: f64,
@@ -53,7 +62,7 @@ pub struct Overload {
     rush_without_retry_after: u64,
     /// From the end of the rush until everything is accepted within a second and as quickly as before.
     recovered_seconds: u64,
-    /// The rest stayed quick, whoever was turned away was told when to come back, and it was soon over. Any other
+    /// Nearly all that was possible was accepted, it stayed quick, whoever was turned away was told when to come back, and it was soon over. Any other
     /// answer than 200, 201, 429 and 503 ends the benchmark with an error.
     pub holds: bool,
     machine: String,
@@ -74,21 +83,57 @@ pub async fn run(options: &OverloadBench, settings: &Settings) -> anyhow::Result
     });
     let measured = crowd.await?;
     end(served).await?;
-    measured
+    let (mut measured, Busy { sustained, accepted_cpu, refused_per_second }) = measured?;
+    let refusal_cpu = refusal_cost(&options, settings).await?;
+    // Of the processor time that accepting alone took, what refusing leaves.
+    let possible = sustained * (1.0 - refused_per_second * refusal_cpu / (sustained * accepted_cpu)).max(0.0);
+    measured.refusal_cpu_us = (refusal_cpu * 1e7).round() / 10.0;
+    measured.possible = possible as u64;
+    measured.holds &= measured.rush_accepted_per_second as f64 >= options.accepted_min * possible;
+    Ok(measured)
 }
 
-async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overload> {
-    let http = Client::builder().pool_max_idle_per_host(2_000).build()?;
-    let (members, tills) = open_town(place, &http, MEMBERS).await?;
-    let crowd = Arc::new(Crowd {
-        host: place.base.replace("http://", ""),
-        kept: Default::default(),
-        members,
-        tills,
-        clocks: place.clocks.clone(),
-    });
+/// What the rush is compared with.
+struct Busy {
+    sustained: f64,
+    /// Processor seconds of a purchase where nobody is refused.
+    accepted_cpu: f64,
+    refused_per_second: f64,
+}
+
+/// What a refusal costs: measured on a programme that lets no purchase in.
+async fn refusal_cost(options: &OverloadBench, settings: &Settings) -> anyhow::Result<f64> {
+    let mut narrow = settings.clone();
+    narrow.set("server.tills_max", "0".to_owned(), Source::CommandLine)?;
+    let served = serve_apart(&narrow).await?;
+    let place = Place::of(&served.0);
     let part = Duration::from_secs(options.seconds.max(2));
-    let sustained = crowd.as_many_as_can_be(part).await?;
+    let crowd = tokio::task::spawn_blocking(move || {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+            let crowd = Crowd::open(&place).await?;
+            // What a programme does that nobody asks anything.
+            let before = cpu_seconds();
+            tokio::time::sleep(part).await;
+            let idle = cpu_seconds() - before;
+            let offered = crowd.as_many_as_can_be(part).await?;
+            anyhow::Ok((offered, cpu_seconds() - before - 2.0 * idle))
+        })
+    });
+    let measured = crowd.await?;
+    end(served).await?;
+    let (offered, cpu) = measured?;
+    let refused: u64 = offered.shed.values().sum();
+    ensure!(refused > 100 && offered.accepted.is_empty(), "a programme that lets nobody in refused only {refused}");
+    Ok(cpu.max(0.0) / refused as f64)
+}
+
+async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<(Overload, Busy)> {
+    let crowd = Crowd::open(place).await?;
+    let part = Duration::from_secs(options.seconds.max(2));
+    let cpu_before = cpu_seconds();
+    let most = crowd.as_many_as_can_be(part).await?;
+    let accepted_cpu = (cpu_seconds() - cpu_before) / most.accepted.len().max(1) as f64;
+    let sustained = most.accepted.len() as f64 / most.took.as_secs_f64();
     let normal = crowd.offer("normal", sustained * ORDINARY, part).await?;
     let rush = crowd.offer("rush", sustained * options.times, part).await?;
     let (normal_p99, rush_p99) = (normal.p99(), rush.p99());
@@ -106,10 +151,13 @@ async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overlo
         && rush.without_retry_after == 0
         && well
         && recovered_seconds <= options.recovery_seconds_max;
-    Ok(Overload {
+    let refused_per_second = rush.shed.values().sum::<u64>() as f64 / rush.took.as_secs_f64();
+    let measured = Overload {
         bench: "overload",
         sustained_per_second: sustained as u64,
         normal_p99_ms: rounded(normal_p99),
+        refusal_cpu_us: 0.0,
+        possible: 0,
         rush_offered_per_second: rush.per_second(rush.offered),
         rush_accepted_per_second: rush.per_second(rush.accepted.len()),
         rush_p99_ms: rounded(rush_p99),
@@ -119,7 +167,8 @@ async fn measure(options: OverloadBench, place: &Place) -> anyhow::Result<Overlo
         recovered_seconds,
         holds,
         machine: machine(),
-    })
+    };
+    Ok((measured, Busy { sustained, accepted_cpu, refused_per_second }))
 }
 
 /// Tills and whom they serve.
@@ -186,6 +235,13 @@ struct Problem {
 }
 
 impl Crowd {
+    async fn open(place: &Place) -> anyhow::Result<Arc<Crowd>> {
+        let http = Client::builder().pool_max_idle_per_host(2_000).build()?;
+        let (members, tills) = open_town(place, &http, MEMBERS).await?;
+        let (host, clocks) = (place.base.replace("http://", ""), place.clocks.clone());
+        Ok(Arc::new(Crowd { host, kept: Default::default(), members, tills, clocks }))
+    }
+
     /// The purchase as bytes, so that sending it costs the machine as little as can be.
     fn request(&self, receipt: String, n: usize) -> Vec<u8> {
         let purchase = Purchase {
@@ -209,7 +265,7 @@ impl Crowd {
     }
 
     /// Each of the clients sends as soon as it was answered.
-    async fn as_many_as_can_be(self: &Arc<Crowd>, lasting: Duration) -> anyhow::Result<f64> {
+    async fn as_many_as_can_be(self: &Arc<Crowd>, lasting: Duration) -> anyhow::Result<Offered> {
         let lines = self.lines(CLIENTS).await?;
         let (begun, mut clients) = (Instant::now(), JoinSet::new());
         for (client, mut line) in lines.into_iter().enumerate() {
@@ -221,14 +277,15 @@ impl Crowd {
                     let request = crowd.request(format!("most-{client}-{n}"), client + n * CLIENTS);
                     own.ask(&mut line, &request).await?;
                 }
-                anyhow::Ok(own.accepted.len())
+                anyhow::Ok(own)
             });
         }
-        let mut total = 0;
+        let mut total = Offered::default();
         while let Some(done) = clients.join_next().await {
-            total += done??;
+            total.add(done??);
         }
-        Ok(total as f64 / begun.elapsed().as_secs_f64())
+        total.took = begun.elapsed();
+        Ok(total)
     }
 
     /// So many a second over [`CONNECTIONS`], each with one request on its way: what is due when all of them wait

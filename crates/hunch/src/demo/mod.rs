@@ -116,7 +116,7 @@ fn for_a_town(args: &DemoArgs, settings: &Settings) -> anyhow::Result<Settings> 
             settings.set(key, value, Source::CommandLine)?;
         }
     }
-    Ok(settings)
+    settings.with_velocity_raised()
 }
 
 /// Where the exchange is our simulator, markets end and things go wrong on it until the token is cancelled.
@@ -160,7 +160,7 @@ async fn live(args: &DemoArgs, settings: &Settings, served: &Served, log: Log) -
         zone: served.zone.iana_name().unwrap_or("America/New_York").to_owned(),
     })
     .await?;
-    eprintln!("Watch the town at {base_url}/live#{}", served.operator_token);
+    eprintln!("Watch the town at {base_url}/live#{}", served.ticket.text);
     eprintln!("Be a member at {base_url}/app with one of these codes; with them you are in town, wherever you are:");
     for (name, code) in town.visitors().take(5) {
         eprintln!("  {code}  {name}");

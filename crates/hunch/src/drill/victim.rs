@@ -35,7 +35,7 @@ pub struct Victim {
 }
 
 /// The settings that a victim does not take from whoever drills.
-const OWN_SETTINGS: [&str; 16] = [
+const OWN_SETTINGS: [&str; 21] = [
     "database.url",
     "database.folder",
     "server.listen",
@@ -52,6 +52,11 @@ const OWN_SETTINGS: [&str; 16] = [
     "sandbox.create",
     "limits.house_day_points",
     "limits.house_week_points",
+    "limits.till_minute_receipts",
+    "limits.till_day_points",
+    "limits.merchant_day_points",
+    "limits.member_day_receipts",
+    "limits.member_day_points",
 ];
 
 impl Victim {

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff_sqlx::ToSqlx;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, PgPool, Row};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Result;
@@ -119,6 +120,12 @@ pub(crate) async fn find(pool: &PgPool, id: MerchantId) -> Result<Option<Merchan
         currency: row.try_get(3)?,
         rules: rules.iter().map(|r| Ok(earn_rule(r)?.1)).collect::<Result<_>>()?,
     }))
+}
+
+pub(crate) async fn names(pool: &PgPool) -> Result<HashMap<Uuid, String>> {
+    let rows: Vec<(Uuid, String)> =
+        sqlx::query_as("SELECT merchant, name FROM loyalty.merchant").fetch_all(pool).await?;
+    Ok(rows.into_iter().collect())
 }
 
 pub(crate) async fn rule(conn: &mut PgConnection, id: Uuid) -> Result<Option<(MerchantId, EarnRule)>> {

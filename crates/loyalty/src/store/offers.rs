@@ -26,13 +26,16 @@ fn offer(r: &PgRow) -> Result<Offer> {
         valid_from: time(r, 6)?,
         valid_to: time(r, 7)?,
         told_until: maybe_time(r, 8)?,
+        budget: r.try_get::<Option<i64>, _>(9)?.map(Points),
+        leased: Points(r.try_get(10)?),
     })
 }
 
 /// Offers that had not ended at `at`, soonest to end first.
 pub(crate) async fn ending_after(pool: &PgPool, at: Timestamp) -> Result<Vec<Offer>> {
     let rows = sqlx::query(
-        "SELECT o.offer, o.merchant, m.name, m.category, o.title, o.bonus_points, o.valid_from, o.valid_to, o.told_until
+        "SELECT o.offer, o.merchant, m.name, m.category, o.title, o.bonus_points, o.valid_from, o.valid_to, o.told_until, o.budget_points,
+                coalesce((SELECT a.leased FROM loyalty.allowance a WHERE a.counter = 'offer_points' AND a.subject = o.offer), 0)
          FROM loyalty.offer o JOIN loyalty.merchant m USING (merchant) WHERE o.valid_to > $1 ORDER BY o.valid_to, o.offer",
     )
     .bind(at.to_sqlx())
@@ -43,7 +46,8 @@ pub(crate) async fn ending_after(pool: &PgPool, at: Timestamp) -> Result<Vec<Off
 
 pub(crate) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Offer>> {
     let row = sqlx::query(
-        "SELECT o.offer, o.merchant, m.name, m.category, o.title, o.bonus_points, o.valid_from, o.valid_to, o.told_until
+        "SELECT o.offer, o.merchant, m.name, m.category, o.title, o.bonus_points, o.valid_from, o.valid_to, o.told_until, o.budget_points,
+                coalesce((SELECT a.leased FROM loyalty.allowance a WHERE a.counter = 'offer_points' AND a.subject = o.offer), 0)
          FROM loyalty.offer o JOIN loyalty.merchant m USING (merchant) WHERE o.offer = $1",
     )
     .bind(id)
@@ -56,7 +60,8 @@ pub(crate) async fn find(pool: &PgPool, id: Uuid) -> Result<Option<Offer>> {
 pub(crate) async fn insert(pool: &PgPool, new: &NewOffer, by: &str) -> Result<bool> {
     let mut tx = hunch_db::begin_as(pool, by).await?;
     let done = sqlx::query(
-        "INSERT INTO loyalty.offer (offer, merchant, title, bonus_points, valid_from, valid_to) VALUES ($1, $2, $3, $4, $5, $6)
+        "INSERT INTO loyalty.offer (offer, merchant, title, bonus_points, valid_from, valid_to, budget_points)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT ON CONSTRAINT offer_once DO NOTHING",
     )
     .bind(new.id)
@@ -65,6 +70,7 @@ pub(crate) async fn insert(pool: &PgPool, new: &NewOffer, by: &str) -> Result<bo
     .bind(new.bonus.0)
     .bind(new.valid.start.to_sqlx())
     .bind(new.valid.end.to_sqlx())
+    .bind(new.budget.map(|budget| budget.0))
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;

@@ -61,6 +61,7 @@ impl Shop {
         let returns = builder.register(ReturnHandler);
         let reviews = builder.register(ReviewHandler);
         let purchases = Purchases {
+            velocity: hunch_loyalty::Velocity::new(db.app().clone(), hunch_loyalty::VelocityLimits::HIGH),
             directory: Directory::new(db.app().clone(), clocks.wall.clone()),
             codes: CodeKey::new(b"test key"),
             door,

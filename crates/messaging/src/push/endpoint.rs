@@ -2,7 +2,8 @@
 //! it must not make us knock at doors inside our own network.
 //!
 //! Invariants
-//! - https only, to public addresses only, and never with a name or password in the address.
+//! - https on port 443 only, to public addresses and names only, and never with a name or password in the address. A sandbox may
+//!   have other ports and names.
 //! - Plain http exists for loopback alone, and only where the operator allowed it.
 //! - Names are judged again when they are resolved (see the transport), so a name that turns to a
 //!   private address later is refused too.
@@ -17,6 +18,8 @@ const ENDPOINT_CHARS_MAX: usize = 1_000;
 pub struct EndpointRules {
     /// For the demo and tests, whose push service is on this machine.
     pub allow_loopback_http: bool,
+    /// For a sandbox: other ports than 443, and names that no registry gives.
+    pub any_port_and_name: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +32,8 @@ pub enum EndpointError {
     Credentials,
     #[error("a push endpoint must be at a public address")]
     NotPublic,
+    #[error("a push endpoint must use port 443")]
+    Port,
 }
 
 /// A checked address of a push service.
@@ -52,17 +57,13 @@ impl Endpoint {
             "https" => {}
             _ => return Err(EndpointError::NotHttps),
         }
+        if url.port().is_some() && !rules.any_port_and_name {
+            return Err(EndpointError::Port);
+        }
         let public = match url.host() {
             Some(Host::Ipv4(ip)) => is_public(IpAddr::V4(ip)),
             Some(Host::Ipv6(ip)) => is_public(IpAddr::V6(ip)),
-            // A name without a dot belongs to the local network; localhost is caught here as well.
-            Some(Host::Domain(name)) => {
-                let name = name.trim_end_matches('.').to_ascii_lowercase();
-                name.contains('.')
-                    && !["localhost", "local", "internal", "home.arpa"]
-                        .iter()
-                        .any(|inner| name.strip_suffix(inner).is_some_and(|rest| rest.ends_with('.')))
-            }
+            Some(Host::Domain(name)) => is_public_name(name, rules),
             None => false,
         };
         if public { Ok(Endpoint(url)) } else { Err(EndpointError::NotPublic) }
@@ -80,6 +81,19 @@ impl Endpoint {
     pub(crate) fn url(&self) -> &Url {
         &self.0
     }
+}
+
+/// Whether a name can be had by everybody: its end is one that a registry gives names under. Names of the own network are not,
+/// whatever they are called there (`svc`, `consul`, `lan` …).
+fn is_public_name(name: &str, rules: EndpointRules) -> bool {
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    // A name without a dot belongs to the local network; localhost is caught here as well.
+    let inner = !name.contains('.')
+        || ["localhost", "local", "internal", "home.arpa"]
+            .iter()
+            .any(|inner| name.strip_suffix(inner).is_some_and(|rest| rest.ends_with('.')));
+    let registered = || psl::domain(name.as_bytes()).is_some_and(|domain| domain.suffix().is_known());
+    !inner && (rules.any_port_and_name || registered())
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -124,8 +138,8 @@ pub(crate) fn is_public(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    const OPEN: EndpointRules = EndpointRules { allow_loopback_http: true };
-    const STRICT: EndpointRules = EndpointRules { allow_loopback_http: false };
+    const OPEN: EndpointRules = EndpointRules { allow_loopback_http: true, any_port_and_name: true };
+    const STRICT: EndpointRules = EndpointRules { allow_loopback_http: false, any_port_and_name: false };
 
     #[test]
     fn real_push_services_pass() {
@@ -162,6 +176,12 @@ mod tests {
             ("https://db.internal/x", NotPublic),
             ("https://printer.local./x", NotPublic),
             ("https://intranet/x", NotPublic),
+            ("https://push.default.svc/x", NotPublic),
+            ("https://push.service.consul/x", NotPublic),
+            ("https://printer.lan/x", NotPublic),
+            ("https://com/x", NotPublic),
+            ("https://fcm.googleapis.com:8443/x", Port),
+            ("https://fcm.googleapis.com:22/x", Port),
         ] {
             assert_eq!(Endpoint::parse(text, STRICT), Err(why), "{text}");
         }
@@ -175,6 +195,13 @@ mod tests {
         }
         assert_eq!(Endpoint::parse("http://10.0.0.1/x", OPEN), Err(EndpointError::NotHttps));
         assert_eq!(Endpoint::parse("https://10.0.0.1/x", OPEN), Err(EndpointError::NotPublic));
+    }
+
+    #[test]
+    fn a_sandbox_may_push_to_any_port_and_name() {
+        for text in ["https://push.example.com:8443/x", "https://push.default.svc/x"] {
+            assert!(Endpoint::parse(text, OPEN).is_ok(), "{text}");
+        }
     }
 
     #[test]
