@@ -212,11 +212,13 @@ const safely = (work) => async () => { trouble(null); try { await work(); } catc
 
 byId("show-code").addEventListener("click", safely(showCode));
 byId("more").addEventListener("click", safely(older));
-byId("sign-out").addEventListener("click", safely(async () => {
-  await mine("/v1/sign-out", { method: "POST" });
+const signOut = (path) => safely(async () => {
+  await mine(path, { method: "POST" });
   leave();
   inbox.unsubscribe().catch(() => { /* the server has ended it already */ });
-}));
+});
+byId("sign-out").addEventListener("click", signOut("/v1/sign-out"));
+byId("sign-out-everywhere").addEventListener("click", signOut("/v1/sign-out/everywhere"));
 byId("sign-in").addEventListener("submit", async (event) => {
   event.preventDefault();
   const form = event.target;

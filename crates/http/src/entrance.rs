@@ -187,6 +187,7 @@ pub(crate) async fn enter(
                     return response;
                 }
                 Err(()) => {
+                    drop(bytes);
                     entrance.patience.wait().await;
                     Problem::new(ProblemKind::Busy, BUSY)
                 }

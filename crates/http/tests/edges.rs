@@ -119,14 +119,18 @@ impl Asker {
 
     async fn ask(&mut self, route: &Route, uri: &str, body: &[u8]) -> Answer {
         self.asked += 1;
-        if self.asked.is_multiple_of(80) || route.path == "/v1/sign-out" {
+        if self.asked.is_multiple_of(80) {
             self.member = self.service.member().await.0;
         }
         let path = uri.split('?').next().unwrap_or_default();
         let request =
             Request::builder().method(route.method.as_str()).uri(uri).header("content-type", "application/json");
         let request = self.service.prove(request, &route.scheme, &route.method, path, body, &self.member, &self.till);
-        self.service.ask(request.body(Body::from(body.to_vec())).unwrap()).await
+        let answer = self.service.ask(request.body(Body::from(body.to_vec())).unwrap()).await;
+        if route.path.starts_with("/v1/sign-out") {
+            self.member = self.service.member().await.0;
+        }
+        answer
     }
 }
 

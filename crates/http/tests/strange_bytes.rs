@@ -68,7 +68,7 @@ async fn no_bytes_make_a_route_fail() {
     let mut answered = std::collections::BTreeMap::<u16, usize>::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
-            if path == "/v1/me/stream" || path == "/v1/sign-out" {
+            if path == "/v1/me/stream" || path.starts_with("/v1/sign-out") {
                 continue; // one never ends, the other ends our session
             }
             // A new member for each route: exclusions and rate limits are remembered.

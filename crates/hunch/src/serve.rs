@@ -262,7 +262,6 @@ pub async fn run(settings: &Settings) -> anyhow::Result<()> {
     let served = Served::start(settings).await?;
     eprintln!("Hunch answers at http://{}", served.address);
     eprintln!("  the API's document   http://{}/openapi.json", served.address);
-    eprintln!("  the town at a glance http://{}/live#{}", served.address, served.ticket.text);
     eprintln!("  operators, /metrics  http://{}", served.operators_address);
     eprintln!("  the operator's token {}", settings.folder().join("operator-token").display());
     eprintln!("Ctrl-C stops it.");

@@ -178,8 +178,7 @@ impl Purchases {
             }
         }
         for (n, taken) in places.into_iter().zip(&mut taken) {
-            let earned = answers[n].as_ref().and_then(|answer| answer.as_ref().ok()).filter(|answer| answer.first);
-            self.velocity.settle(taken, earned);
+            self.velocity.settle(taken, answers[n].as_ref());
         }
         answered(answers)
     }

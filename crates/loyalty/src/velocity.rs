@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use uuid::Uuid;
 
 use crate::allowance::{Account, Allowances, Counter};
-use crate::purchases::{Purchase, PurchaseAnswer};
+use crate::purchases::{Purchase, PurchaseAnswer, PurchaseRefusal};
 use crate::reviews::ReviewReason;
 use crate::store;
 
@@ -212,8 +212,14 @@ impl Velocity {
         Ok(())
     }
 
-    /// What became of a purchase: what it took and did not earn is given back. `None`: nothing was earned by this request.
-    pub(crate) fn settle(&self, taken: &mut Taken, earned: Option<&PurchaseAnswer>) {
+    /// What became of a purchase: what it took and did not earn is given back. Where nobody knows whether it was stored, nothing is:
+    /// if it was, a repeat gives back only what the repeat took.
+    pub(crate) fn settle(&self, taken: &mut Taken, answer: Option<&Result<PurchaseAnswer, PurchaseRefusal>>) {
+        let earned = match answer {
+            None | Some(Err(PurchaseRefusal::Unavailable)) => return,
+            Some(Err(_)) => None,
+            Some(Ok(answer)) => Some(answer).filter(|answer| answer.first),
+        };
         let given = |offer| earned.is_some_and(|answer| answer.offers.iter().any(|credit| credit.offer == offer));
         for (offer, account, amount) in taken.offers.drain(..) {
             if !given(offer) {

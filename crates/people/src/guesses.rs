@@ -31,6 +31,7 @@ pub(crate) struct Counted {
 impl Guesses {
     /// `source` is none where nobody knows it: all of those count as one.
     pub fn wrong(&mut self, source: Option<IpAddr>, now: WallTime) -> Counted {
+        let source = source.map(network);
         if !self.since.is_some_and(|since| within(now, since, MINUTE)) {
             *self = Guesses { since: Some(now), ..Guesses::default() };
         }
@@ -40,6 +41,17 @@ impl Guesses {
         let of_source = self.of_source.entry(if room { source } else { None }).or_default();
         *of_source = of_source.saturating_add(1);
         Counted { wait: *of_source > OF_A_SOURCE_MAX, alarm: self.of_all == OF_ALL_ALARM }
+    }
+}
+
+/// Whoever has one address of version 6 has a network of them.
+fn network(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V4(_) => source,
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            IpAddr::from([a, b, c, d, 0, 0, 0, 0])
+        }
     }
 }
 
@@ -56,6 +68,10 @@ mod tests {
             assert_eq!(guesses.wrong(source(1), start).wait, n > OF_A_SOURCE_MAX);
         }
         assert_eq!(guesses.wrong(source(2), start), Counted { wait: false, alarm: false });
+        for n in 1..=OF_A_SOURCE_MAX + 1 {
+            let address = Some(format!("2001:db8:1:2::{n:x}").parse().unwrap());
+            assert_eq!(guesses.wrong(address, start).wait, n > OF_A_SOURCE_MAX, "one network");
+        }
         let alarms = (0..1_000u32).filter(|n| guesses.wrong(source((n % 200) as u8), start).alarm).count();
         assert_eq!(alarms, 1);
         let later = start + SignedDuration::from_secs(61);
