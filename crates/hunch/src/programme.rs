@@ -379,3 +379,34 @@ async fn anchor(database: Database, file: PathBuf, clocks: Clocks, stop: Cancell
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Source;
+    use hunch_db::testing::TestDb;
+    use hunch_kernel::SeededEntropy;
+    use ring::digest::{SHA256, digest};
+
+    /// Nobody has both tokens by reading one folder.
+    #[tokio::test]
+    async fn the_second_persons_token_is_made_in_a_sandbox_only() {
+        let (db, folder) = (TestDb::new().await, tempfile::tempdir().unwrap());
+        let entropy: SharedEntropy = SeededEntropy::shared(1);
+        let mut settings = Settings::load(None, std::iter::empty()).unwrap();
+        settings.set("database.folder", folder.path().display().to_string(), Source::CommandLine).unwrap();
+        let token = folder.path().join("approver-token");
+        assert_eq!(operators(&settings, db.app(), "one", &entropy).await.unwrap().len(), 1);
+        let named = |text: &str| hex::encode(digest(&SHA256, text.as_bytes()));
+        settings.set("operator.approver_sha256", named("two"), Source::CommandLine).unwrap();
+        assert_eq!(operators(&settings, db.app(), "one", &entropy).await.unwrap().len(), 2);
+        settings.set("operator.approver_sha256", named("one"), Source::CommandLine).unwrap();
+        let told = operators(&settings, db.app(), "one", &entropy).await.err().unwrap().to_string();
+        assert!(told.contains("two people") && !token.exists(), "{told}");
+
+        sqlx::query("UPDATE people.programme SET sandbox = true").execute(db.owner()).await.unwrap();
+        settings.set("operator.approver_sha256", String::new(), Source::CommandLine).unwrap();
+        assert_eq!(operators(&settings, db.app(), "one", &entropy).await.unwrap().len(), 2);
+        assert!(token.is_file());
+    }
+}
