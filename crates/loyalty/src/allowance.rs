@@ -15,7 +15,7 @@ use crate::store;
 
 /// Slices that make the whole. More of them waste less when a process dies, and ask the database more often.
 const SLICES: i64 = 32;
-/// Counters in memory; when there are more, those of times that are over are forgotten first.
+/// Counters in memory; when there are more, those of times that are over are forgotten.
 const REMEMBERED: usize = 50_000;
 
 /// What is counted.
@@ -101,7 +101,7 @@ impl Allowances {
             let leased = store::allowances::lease(pool, from, slice, most).await?;
             let mut left = lock(&self.left);
             if left.len() >= REMEMBERED {
-                left.retain(|account, left| left.points > 0 && account.period >= from.period);
+                forget_what_is_over(&mut left);
             }
             let own = left.entry(from).or_default();
             own.points += leased;
@@ -125,6 +125,18 @@ impl Allowances {
     pub fn give_back(&self, to: Account, amount: i64) {
         lock(&self.left).entry(to).or_default().points += amount;
     }
+}
+
+/// Minutes are many, and little is lost with the lease of one; a day or an offer that goes on must keep what it leased, which would
+/// be gone from the whole.
+fn forget_what_is_over(left: &mut HashMap<Account, Left>) {
+    let is_day = |account: &Account| matches!(account.counter, Counter::TillPoints | Counter::MerchantPoints);
+    let today = left.keys().filter(|account| is_day(account)).map(|account| account.period).max();
+    left.retain(|account, _| match account.counter {
+        Counter::TillReceipts => false,
+        Counter::TillPoints | Counter::MerchantPoints => Some(account.period) >= today,
+        Counter::OfferPoints => true,
+    });
 }
 
 #[cfg(test)]
@@ -163,6 +175,21 @@ mod tests {
         assert!(all.take(pool, account(1), 2, 20).await.unwrap());
         assert!(!all.take(pool, account(2), 30, 20).await.unwrap(), "more than the whole");
         assert!(all.take(pool, account(2), 20, 20).await.unwrap(), "and nothing was lost by asking");
+    }
+
+    /// However many minutes of tills are counted, days and offers keep what they leased.
+    #[test]
+    fn what_goes_on_is_never_forgotten() {
+        let at = |counter, text: &str| Account::at(counter, Uuid::nil(), text.parse().unwrap());
+        let (noon, yesterday) = ("2026-11-23T12:00:00Z", "2026-11-22T12:00:00Z");
+        let kept =
+            [at(Counter::TillPoints, noon), at(Counter::MerchantPoints, noon), at(Counter::OfferPoints, yesterday)];
+        let over = [at(Counter::TillReceipts, noon), at(Counter::TillPoints, yesterday)];
+        let mut left: HashMap<Account, Left> =
+            kept.into_iter().chain(over).map(|account| (account, Left { points: 5, all_leased: None })).collect();
+        forget_what_is_over(&mut left);
+        assert_eq!(left.len(), kept.len());
+        assert!(kept.iter().all(|account| left.contains_key(account)));
     }
 
     #[test]

@@ -209,7 +209,7 @@ impl TerminalSessions {
     }
 
     /// As [`TerminalSessions::set_terminal`], for a merchant with all its tills. A till that was closed by itself stays closed when
-    /// its merchant is opened. `now` is business time.
+    /// its merchant is opened.
     ///
     /// # Errors
     /// As [`TerminalSessions::set_terminal`].
