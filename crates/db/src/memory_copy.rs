@@ -11,7 +11,8 @@ const READINGS_MAX: u64 = 8;
 
 /// The copy. Its users have their own clock, which tests set by hand.
 pub struct MemoryCopy<T> {
-    readings: Cache<u64, Arc<T>>,
+    /// By their number, each with when it was asked for.
+    readings: Cache<u64, (Arc<T>, WallTime)>,
     state: RwLock<State<T>>,
 }
 
@@ -50,12 +51,12 @@ impl<T: Send + Sync + 'static> MemoryCopy<T> {
                 newest => (state.next, newest.as_ref().map(|(value, _)| value.clone())),
             }
         };
-        match self.readings.try_get_with(turn, async { read.await.map(Arc::new) }).await {
-            Ok(value) => {
+        match self.readings.try_get_with(turn, async { read.await.map(|value| (Arc::new(value), now)) }).await {
+            Ok((value, read_at)) => {
                 let mut state = write_lock(&self.state);
                 // What was forgotten meanwhile is for those only who asked before.
                 if state.next == turn {
-                    (state.next, state.newest) = (turn + 1, Some((value.clone(), now)));
+                    (state.next, state.newest) = (turn + 1, Some((value.clone(), read_at)));
                 }
                 Ok(value)
             }

@@ -119,19 +119,12 @@ pub async fn fund(
     let content = serde_json::json!({
         "reference": name, "exchange_shard": body.exchange_shard.0, "dollars": dollars.to_string()
     });
-    let reused = || {
-        let detail = format!("The reference {name:?} stands for another movement. Give this one its own.");
-        Problem::new(ProblemKind::FundingReused, detail)
-    };
-    let wanted = Wanted { kind: Kind::Funding, name: name.clone(), content };
-    match app.proposals.propose(&wanted, operator.name).await {
-        Err(ProposalError::Differs) => Err(reused()),
-        Err(error) => Err(error.into()),
-        Ok(p) => {
-            let status = if p.decision.is_none() { StatusCode::ACCEPTED } else { StatusCode::OK };
-            Ok((status, axum::Json(p.into())))
-        }
-    }
+    let reused = format!("The reference {name:?} stands for another movement. Give this one its own.");
+    let proposed = propose(&app, Wanted { kind: Kind::Funding, name, content }, &operator).await;
+    proposed.map_err(|problem| match problem.kind {
+        ProblemKind::Proposal => Problem::new(ProblemKind::FundingReused, reused),
+        _ => problem,
+    })
 }
 
 fn amount(text: &str) -> Result<Dollars, Problem> {
